@@ -1,0 +1,64 @@
+"""jaxdiff: diffusion models for microscopy images in JAX.
+
+One process on the clock of half log-SNR; schedules, grids, solvers, denoisers and guidance that compose; Flax networks;
+sampling as one compiled program. `import jaxdiff as jd` loads neither data nor checkpoint libraries.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from jaxdiff import analytic as analytic
+from jaxdiff import guidance as guidance
+from jaxdiff import predictions as predictions
+from jaxdiff.denoiser import Denoiser as Denoiser
+from jaxdiff.denoiser import bind as bind
+from jaxdiff.nn import UNet as UNet
+from jaxdiff.nn import condition as condition
+from jaxdiff.nn import null as null
+from jaxdiff.process import alpha as alpha
+from jaxdiff.process import grids as grids
+from jaxdiff.process import noise as noise
+from jaxdiff.process import sigma as sigma
+from jaxdiff.process.schedules import Cosine as Cosine
+from jaxdiff.process.schedules import DiscreteBetas as DiscreteBetas
+from jaxdiff.process.schedules import Karras as Karras
+from jaxdiff.process.schedules import LinearBeta as LinearBeta
+from jaxdiff.process.schedules import Rectified as Rectified
+from jaxdiff.process.schedules import Schedule as Schedule
+from jaxdiff.process.schedules import SubVP as SubVP
+from jaxdiff.process.schedules import VarianceExploding as VarianceExploding
+from jaxdiff.sampling import Samples as Samples
+from jaxdiff.sampling import sample as sample
+from jaxdiff.solvers import DDIM as DDIM
+from jaxdiff.solvers import DDPM as DDPM
+from jaxdiff.solvers import DEIS as DEIS
+from jaxdiff.solvers import IPNDM as IPNDM
+from jaxdiff.solvers import DPMpp as DPMpp
+from jaxdiff.solvers import EDMHeun as EDMHeun
+from jaxdiff.solvers import Point as Point
+from jaxdiff.solvers import Solver as Solver
+from jaxdiff.solvers import UniPC as UniPC
+
+if TYPE_CHECKING:
+    from jaxdiff.model import Model as Model
+    from jaxdiff.model import load as load
+    from jaxdiff.training import DenoisingLoss as DenoisingLoss
+    from jaxdiff.training import TrainState as TrainState
+    from jaxdiff.training import make_train_step as make_train_step
+
+__version__ = "0.1.0"
+
+# Loaded on first use, since they bring in optimisers, checkpoints or readers.
+_LATER = {
+    "DenoisingLoss": "jaxdiff.training",
+    "TrainState": "jaxdiff.training",
+    "make_train_step": "jaxdiff.training",
+    "Model": "jaxdiff.model",
+    "load": "jaxdiff.model",
+}
+
+
+def __getattr__(name: str):
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
+    raise AttributeError(f"module 'jaxdiff' has no attribute {name!r}")

@@ -1,0 +1,218 @@
+"""Where training images come from: one frozen dataclass a kind, read by the command line as it stands."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from jaxdiff.data.dataset import Dataset, checked, finish, hold_out
+from jaxdiff.data.errors import DataError
+from jaxdiff.data.folder import list_folder
+from jaxdiff.data.info import DataInfo
+from jaxdiff.data.normalise import Map, Normaliser
+from jaxdiff.data.source import Binned, Cached, Memory, Source
+
+GIGABYTE = 2**30
+
+
+class DataConfig(Protocol):
+    """A kind of data: `open` checks everything and returns the data set. A new kind is a dataclass with this method."""
+
+    def open(self, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset: ...
+
+
+def open_data(config: DataConfig, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset:
+    """The checked data set of a config, for patches (Y, X) or (Z, Y, X).
+
+    `seed` chooses what is held out. `normaliser` is that of a run that goes on; without it one is fitted on the
+    training part. Reads every image once; raises DataError for all that cannot be trained on.
+    """
+    return config.open(tuple(patch), seed, normaliser)
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """Nuclei from the built-in microscope, rendered once, with instance masks and classes."""
+
+    num: int = 4096
+    """Number of images, each of the size of the patch."""
+    seed: int = 0
+    """Seed of the images (that of the training is another)."""
+    validation: float = 0.1
+    """Fraction of the images held out."""
+    normalise: Map = "asinh"
+    """Monotone map before scaling to mean 0 and standard deviation 1."""
+
+    def open(self, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset:
+        import jax
+
+        from jaxdiff.data.synthetic import Microscope
+
+        if self.num < 2:
+            raise DataError(f"num={self.num}", "2 or more", "raise it")
+        microscope = Microscope()
+        field = microscope.fields(jax.random.key(self.seed), self.num, tuple(patch))
+        across = microscope.pixel_size_um
+        info = DataInfo(
+            axes="YXC" if len(patch) == 2 else "ZYXC",
+            channel_names=("nuclei",),
+            pixel_size={"Y": across, "X": across} | ({"Z": microscope.slice_spacing_um} if len(patch) == 3 else {}),
+            unit="µm",
+            dtype="uint16",
+            synthetic=True,
+            class_names=microscope.class_names,
+        )
+        source = Memory(np.asarray(field.image), info, np.asarray(field.mask), np.asarray(field.label))
+        names = [str(i) for i in range(self.num)]
+        train, validation = hold_out(source, names, patch, self.validation, None, seed)
+        return finish(train, validation, self.normalise, normaliser)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Your own images: a folder of TIFF, OME-TIFF or PNG files, perhaps with masks and classes."""
+
+    path: Path
+    """Folder of images (or one image file)."""
+    masks: Path | None = None
+    """Folder of instance masks: integer label images of the same names."""
+    axes: str | None = None
+    """Axes of the files where their metadata do not say, such as ZYX, CYX, TCYX or YXS (S = RGB samples)."""
+    classes: bool = False
+    """Each sub-folder holds the images of one class."""
+    validation: float = 0.1
+    """Fraction of the files (or groups) held out; of a single image, a region. 0 holds out nothing."""
+    group_regex: str | None = None
+    """Files in whose names this finds the same text (well, stack, patient) stay together in the split."""
+    binning: int = 1
+    """Mean over that many pixels in y and in x; the pixel size grows."""
+    normalise: Map = "asinh"
+    """Monotone map before scaling to mean 0 and standard deviation 1; anscombe is for photon counts."""
+    skip_unreadable: bool = False
+    """Leave out damaged files (their number is reported) where otherwise the run refuses to start."""
+    allow_blank: bool = False
+    """Train on images that have one value in all their pixels, too."""
+    pixel_size: tuple[float, ...] | None = None
+    """Micrometres along Y X, or Z Y X, in place of what the files say."""
+    channel_names: tuple[str, ...] | None = None
+    """Names of the channels, in place of what the files say."""
+    cache_gb: float = 2.0
+    """Memory for decoded images; a folder beyond it is decoded again in every epoch."""
+
+    def open(self, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset:
+        listing = list_folder(
+            self.path, self.masks, self.axes, self.classes, self.skip_unreadable, self.pixel_size, self.channel_names
+        )
+        source, files, skipped = checked(
+            cached(listing.source, self.binning, self.cache_gb), patch, self.skip_unreadable, self.allow_blank
+        )
+        train, validation = hold_out(source, files, patch, self.validation, self.group_regex, seed)
+        ignored = ", ".join(f"{n} {suffix}" for suffix, n in sorted(listing.ignored.items()))
+        notes = (f"files of other kinds, not read: {ignored}",) if ignored else ()
+        return finish(train, validation, self.normalise, normaliser, listing.skipped + skipped, notes)
+
+
+def cached(source: Source, binning: int, gigabytes: float) -> Source:
+    """A source binned, and kept in memory up to a limit."""
+    if binning < 1:
+        raise DataError(f"binning={binning}", "1 or more", "1 keeps the pixels as they are")
+    return Cached(Binned(source, binning) if binning > 1 else source, int(gigabytes * GIGABYTE))
+
+
+@dataclass(frozen=True)
+class BBBC039:
+    """Fluorescent nuclei of the Broad Bioimage Benchmark Collection, with instance masks; split by well."""
+
+    path: Path
+    """Folder with {train,dev}/{images,masks}, or {images,masks} as `download` makes them."""
+    download: bool = False
+    """Fetch the collection into `path` from the Broad's site if it is not there."""
+    validation: float = 0.1
+    """Fraction of the wells held out, where `path` has no parts train and dev (which are used as they are)."""
+    binning: int = 1
+    """Mean over that many pixels in y and in x."""
+    normalise: Map = "asinh"
+    """Monotone map before scaling to mean 0 and standard deviation 1."""
+    skip_unreadable: bool = False
+    """Leave out damaged files (their number is reported) where otherwise the run refuses to start."""
+    cache_gb: float = 2.0
+    """Memory for decoded images."""
+
+    def open(self, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset:
+        from jaxdiff.data import bbbc039
+
+        path = Path(self.path)
+        parts = all((path / part / "images").is_dir() for part in ("train", "dev"))
+        if not parts and self.download:
+            bbbc039.download(path)
+        if not parts and not (path / "images").is_dir():
+            raise DataError(
+                f"{path} without BBBC039",
+                "train/images and dev/images, or images and masks",
+                "correct the path, or set download to fetch it (80 MB)",
+            )
+        if not parts:
+            source, files, skipped = self._part(path, patch)
+            train, validation = hold_out(source, files, patch, self.validation, bbbc039.WELL, seed)
+            return finish(train, validation, self.normalise, normaliser, skipped)
+        train, _, skipped = self._part(path / "train", patch)
+        validation, _, also = self._part(path / "dev", patch)
+        return finish(train, validation, self.normalise, normaliser, skipped + also)
+
+    def _part(self, folder: Path, patch: Sequence[int]) -> tuple[Source, list[str], tuple[str, ...]]:
+        listing = list_folder(
+            folder / "images", folder / "masks", skip_unreadable=self.skip_unreadable, channel_names=("Hoechst",)
+        )
+        source, files, skipped = checked(
+            cached(listing.source, self.binning, self.cache_gb), patch, self.skip_unreadable, allow_blank=False
+        )
+        return source, files, listing.skipped + skipped
+
+
+@dataclass(frozen=True)
+class Tfds:
+    """A TFDS data set prepared on disk as array_record or parquet: from the catalog, or a folder of yours."""
+
+    name: str
+    """Name of the data set, as name or name/config."""
+    data_dir: Path
+    """The folder it was prepared in."""
+    split: str = "train"
+    """Split (or part of one, such as train[:80%]) to train on."""
+    validation_split: str | None = None
+    """Split to validate on; without it a fraction of `split` is held out."""
+    validation: float = 0.1
+    """Fraction of the files (or groups) held out, without a validation_split."""
+    group_regex: str | None = None
+    """Records in whose file names this finds the same text stay together."""
+    image: str = "image"
+    """Name of the image feature."""
+    label: str | None = "label"
+    """Name of the class feature, where there is one."""
+    mask: str | None = "mask"
+    """Name of the mask feature, where there is one."""
+    binning: int = 1
+    """Mean over that many pixels in y and in x; the pixel size grows."""
+    normalise: Map = "asinh"
+    """Monotone map before scaling to mean 0 and standard deviation 1."""
+    allow_blank: bool = False
+    """Train on images that have one value in all their pixels, too."""
+    cache_gb: float = 2.0
+    """Memory for decoded images; a data set beyond it is decoded again in every epoch."""
+
+    def open(self, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset:
+        train, files = self._split(self.split, patch)
+        if self.validation_split is not None:
+            validation, _ = self._split(self.validation_split, patch)
+        else:
+            train, validation = hold_out(train, files, patch, self.validation, self.group_regex, seed)
+        return finish(train, validation, self.normalise, normaliser)
+
+    def _split(self, split: str, patch: Sequence[int]) -> tuple[Source, list[str]]:
+        from jaxdiff.data.tfds_source import TfdsSource
+
+        source = TfdsSource(self.name, self.data_dir, split, self.image, self.label, self.mask)
+        source, files, _ = checked(cached(source, self.binning, self.cache_gb), patch, allow_blank=self.allow_blank)
+        return source, files

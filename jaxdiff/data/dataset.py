@@ -1,0 +1,143 @@
+"""A checked data set: what to train on, what is held out, and how grey levels become network units."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from tqdm import tqdm
+
+from jaxdiff.data.errors import DataError, UnreadableError
+from jaxdiff.data.info import DataInfo
+from jaxdiff.data.loader import Batch, as_network
+from jaxdiff.data.normalise import Map, Normaliser
+from jaxdiff.data.patches import check_patch, random_patch
+from jaxdiff.data.source import ImagesOf, Region, Source, Subset
+from jaxdiff.data.split import groups, split_groups, split_regions
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Training and validation sources, disjoint, with their common info and the normaliser fitted on training.
+
+    `validation` has length 0 when nothing is held out; `skipped` says why files were left out, `notes` what else a
+    person should know.
+    """
+
+    train: Source
+    validation: Source
+    info: DataInfo
+    normaliser: Normaliser
+    skipped: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())
+
+    def validation_batches(self, patch: Sequence[int], batch_size: int, num: int, seed: int = 0) -> Iterator[Batch]:
+        """`num` fixed patches of the validation images in turn, not augmented; the last batch may be smaller.
+
+        Patch i depends on (seed, i) alone. Nothing is yielded when nothing is held out.
+        """
+        patch = check_patch(patch, self.info)
+        for start in range(0, num if len(self.validation) else 0, batch_size):
+            records = [
+                as_network(
+                    random_patch(
+                        self.validation[i % len(self.validation)],
+                        patch,
+                        np.random.default_rng([seed, i]),
+                        augment=False,
+                    ),
+                    self.normaliser,
+                )
+                for i in range(start, min(start + batch_size, num))
+            ]
+            yield {name: np.stack([record[name] for record in records]) for name in records[0]}
+
+
+def checked(
+    source: Source, patch: Sequence[int], skip_unreadable: bool = False, allow_blank: bool = False
+) -> tuple[Source, list[str], tuple[str, ...]]:
+    """Read every image once; the source without damaged files, the file of each record, and why files were left out.
+
+    Raises DataError for images smaller than the patch, with NaN or infinite pixels, or with one value in all pixels
+    (unless `allow_blank`); UnreadableError for a damaged file unless `skip_unreadable`.
+    """
+    patch = check_patch(patch, source.info)
+    good: list[int] = []
+    files: list[str] = []
+    skipped: list[str] = []
+    for i in tqdm(range(len(source)), desc="checking images", unit="image", leave=False, disable=None, delay=2):
+        try:
+            record = source[i]
+        except UnreadableError as error:
+            if not skip_unreadable:
+                raise
+            skipped.append(str(error))
+            continue
+        _check(record["image"], record["name"], patch, allow_blank)
+        good.append(i)
+        files.append(record.get("file", record["name"]))
+    if not good:
+        raise DataError(f"no readable image of {len(source)}", "at least one", "copy the files again")
+    return (Subset(source, good) if skipped else source), files, tuple(skipped)
+
+
+def hold_out(
+    source: Source, names: Sequence[str], patch: Sequence[int], fraction: float, regex: str | None, seed: int
+) -> tuple[Source, Source]:
+    """Training and validation parts: by group of names, or by region when all images are of one file.
+
+    Raises DataError for a fraction outside [0, 1), a regex that puts all in one group, and a single image too small
+    for two regions.
+    """
+    if not 0 <= fraction < 1:
+        raise DataError(f"validation={fraction}", "a fraction from 0 to below 1", "0.1 holds out a tenth")
+    if fraction == 0:
+        return source, Subset(source, ())
+    group = groups(names, regex)
+    if len(set(group)) > 1:
+        train, validation = split_groups(group, fraction, seed)
+        return Subset(source, train), Subset(source, validation)
+    if regex is not None:
+        raise DataError(f"one group, {group[0]!r}, by {regex!r}", "two groups or more", "use another group_regex")
+    shape = tuple(int(n) for n in patch)
+    for i in range(len(source)):
+        split_regions(source[i]["image"].shape[:-1], shape, fraction)
+    return (
+        Region(source, lambda spatial: split_regions(spatial, shape, fraction)[0]),
+        Region(source, lambda spatial: split_regions(spatial, shape, fraction)[1]),
+    )
+
+
+def finish(
+    train: Source,
+    validation: Source,
+    map: Map,
+    normaliser: Normaliser | None = None,
+    skipped: tuple[str, ...] = (),
+    notes: tuple[str, ...] = (),
+) -> Dataset:
+    """The data set, with a normaliser fitted on the training part unless one is given (that of a run)."""
+    if normaliser is None:
+        normaliser = Normaliser.fit(ImagesOf(train), map)
+    elif normaliser.channels != train.info.channels:
+        raise DataError(
+            f"a normaliser of {normaliser.channels} channels", f"{train.info.channels} channels", "use the run's data"
+        )
+    return Dataset(train, validation, train.info, normaliser, skipped, notes)
+
+
+def _check(image: np.ndarray, name: str, patch: tuple[int, ...], allow_blank: bool) -> None:
+    if any(n < p for n, p in zip(image.shape, patch)):
+        raise DataError(
+            f"{name} of {image.shape[:-1]} pixels (after binning)",
+            f"at least the patch, {patch}",
+            "use a smaller patch, less binning, or remove the image",
+        )
+    if image.dtype.kind == "f" and not np.isfinite(image).all():
+        bad = int(np.count_nonzero(~np.isfinite(image)))
+        raise DataError(f"{name} with {bad} NaN or infinite pixels", "finite numbers", "repair or remove the image")
+    if not allow_blank and image.min() == image.max():
+        raise DataError(
+            f"{name} with the value {image.flat[0]} in every pixel",
+            "an image",
+            "remove it, or keep such images with allow_blank",
+        )

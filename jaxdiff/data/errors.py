@@ -1,0 +1,12 @@
+"""The one exception of the data floor."""
+
+
+class DataError(ValueError):
+    """Input data that cannot be used as asked; its text says what was got, what was expected and how to fix it."""
+
+    def __init__(self, got: str, expected: str, fix: str):
+        super().__init__(f"got {got}; expected {expected}; to fix: {fix}")
+
+
+class UnreadableError(DataError):
+    """A file that is damaged or not what its name says: the only fault that `skip_unreadable` may step over."""

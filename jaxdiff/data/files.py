@@ -1,0 +1,113 @@
+"""Image files of any kind that is read here, and the records made of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from jaxdiff.data.errors import DataError
+from jaxdiff.data.imagefile import ImageFile
+from jaxdiff.data.info import DataInfo
+from jaxdiff.data.patches import Record
+from jaxdiff.data.png import inspect_png, read_png, refuse_palette
+from jaxdiff.data.tiff import inspect_tiff, read_tiff
+
+TIFF = (".tif", ".tiff")
+SUFFIXES = (*TIFF, ".png")
+
+
+def inspect(path: str | Path, axes: str | None = None) -> list[ImageFile]:
+    """Every series of an image file, from its header. Raises DataError; UnreadableError for a damaged file."""
+    path = Path(path)
+    match path.suffix.lower():
+        case ".tif" | ".tiff":
+            return inspect_tiff(path, axes)
+        case ".png":
+            return inspect_png(path, axes)
+    raise DataError(f"{path}", f"a file ending in {', '.join(SUFFIXES)}", "convert it to OME-TIFF")
+
+
+def read(image: ImageFile, index: int = 0) -> np.ndarray:
+    """Image `index` of a series: (*spatial, C) in the file's dtype. Raises UnreadableError for a damaged file."""
+    array = read_tiff(image, index) if image.path.suffix.lower() in TIFF else read_png(image)
+    array.flags.writeable = False  # records are shared between readers
+    return array
+
+
+def read_image(path: str | Path, axes: str | None = None) -> tuple[np.ndarray, DataInfo]:
+    """The one image of a file, (*spatial, C), and what is known of it. Raises DataError for a file of several."""
+    series = inspect(path, axes)
+    if len(series) != 1 or series[0].layout.number != 1:
+        number = sum(s.layout.number for s in series)
+        raise DataError(f"{path} with {number} images", "one image", "give its folder to a Folder, or split the file")
+    return read(series[0]), info_of(series[0])
+
+
+def info_of(image: ImageFile) -> DataInfo:
+    """The DataInfo of one image file: channels without names are numbered, or red, green and blue."""
+    axes, channels = image.layout.image_axes, image.layout.image_shape[-1]
+    colour = "S" in image.layout.axes
+    default = ("red", "green", "blue", "alpha")[:channels] if colour and channels in (3, 4) else range(channels)
+    return DataInfo(
+        axes=axes,
+        channel_names=image.channel_names or tuple(str(c) for c in default),
+        colour=colour,
+        pixel_size={a: image.pixel_size.get(a) for a in axes[:-1]},
+        unit=image.unit,
+        dtype=image.dtype,
+        synthetic=image.synthetic,
+    )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where one record comes from; `file` is below the folder, `name` also says which image of it."""
+
+    name: str
+    file: str
+    image: ImageFile
+    index: int = 0
+    mask: ImageFile | None = None
+    label: int | None = None
+
+
+class Files:
+    """A source that decodes the files of its entries, each time anew."""
+
+    def __init__(self, entries: Sequence[Entry], info: DataInfo):
+        self.entries, self.info = tuple(entries), info
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, index: int) -> Record:
+        entry = self.entries[index]
+        record: Record = {"image": read(entry.image, entry.index), "name": entry.name, "file": entry.file}
+        if entry.mask is not None:
+            record["mask"] = read(entry.mask, entry.index)[..., 0].astype(np.int32)
+        if entry.label is not None:
+            record["label"] = entry.label
+        return record
+
+
+def check_image(image: ImageFile) -> None:
+    """Raises DataError for pixels that are no intensities: booleans, or numbers of a palette."""
+    if image.path.suffix.lower() == ".png":
+        refuse_palette(image.path)
+    if image.dtype == "bool":
+        raise DataError(f"{image.path} with pixels of type bool", "integers or floats", "give intensities, not a mask")
+
+
+def check_mask(mask: ImageFile, image: ImageFile) -> None:
+    """Raises DataError unless a mask has integer labels, one channel, and the spatial shape of its image."""
+    if np.dtype(mask.dtype).kind not in "uib":
+        raise DataError(f"mask {mask.path} with pixels of type {mask.dtype}", "integer labels", "save it as integers")
+    got, wanted = mask.layout.image_shape, image.layout.image_shape
+    if got[-1] != 1 or got[:-1] != wanted[:-1] or mask.layout.number != image.layout.number:
+        raise DataError(
+            f"mask {mask.path} of shape {mask.layout.shape} ({mask.layout.axes}) for {image.path} of shape "
+            f"{image.layout.shape} ({image.layout.axes})",
+            "one label for each pixel, one mask for each image, no channels",
+            "make the mask from this image at its full size",
+        )

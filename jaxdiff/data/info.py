@@ -1,0 +1,72 @@
+"""What is known of a data set besides its numbers: axes, channels, units, dtype."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from jaxdiff.data.errors import DataError
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """Axes, channel names, pixel size and dtype of images, kept from the input files to the output files.
+
+    `axes` is "YXC" or "ZYXC", the order of the arrays; `colour` tells red, green and blue samples (S) from channels
+    (C); `pixel_size` maps "Z", "Y", "X" to a size in `unit`, or to None where the files do not say (never 1.0);
+    `dtype` is that of the files; `synthetic` marks rendered or generated images; `class_names[label]` names a label.
+    Raises DataError for anything else.
+    """
+
+    axes: str = "YXC"
+    channel_names: tuple[str, ...] = ("0",)
+    colour: bool = False
+    pixel_size: Mapping[str, float | None] = field(default_factory=dict)
+    unit: str | None = None
+    dtype: str = "uint16"
+    synthetic: bool = False
+    class_names: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        if self.axes not in ("YXC", "ZYXC"):
+            raise DataError(f"axes {self.axes!r}", '"YXC" or "ZYXC"', "order the axes of the arrays so")
+        sizes = {axis: self.pixel_size.get(axis) for axis in self.axes[:-1]}
+        unknown = set(self.pixel_size) - set(sizes)
+        if unknown or any(size is not None and not 0 < size < float("inf") for size in sizes.values()):
+            raise DataError(
+                f"pixel_size {dict(self.pixel_size)} for axes {self.axes}",
+                "a positive size, or None, for each of " + ", ".join(sizes),
+                "leave out what is not known",
+            )
+        object.__setattr__(self, "pixel_size", {a: None if s is None else float(s) for a, s in sizes.items()})
+        object.__setattr__(self, "channel_names", tuple(str(name) for name in self.channel_names))
+        object.__setattr__(self, "class_names", tuple(str(name) for name in self.class_names))
+
+    @property
+    def spatial(self) -> str:
+        """The axes without channels: "YX" or "ZYX"."""
+        return self.axes[:-1]
+
+    @property
+    def channels(self) -> int:
+        """The number of channels."""
+        return len(self.channel_names)
+
+    def replace(self, **changes: Any) -> "DataInfo":
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def binned(self, factor: int) -> "DataInfo":
+        """The info of images binned by `factor` in y and x: pixels that many times larger."""
+        sizes = {a: s * factor if s is not None and a in "YX" else s for a, s in self.pixel_size.items()}
+        return self.replace(pixel_size=sizes)
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict of JSON values; `from_json` is its inverse."""
+        values = dataclasses.asdict(self)
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "DataInfo":
+        """The info that `to_json` wrote."""
+        return cls(**values)

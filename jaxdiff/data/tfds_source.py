@@ -1,0 +1,115 @@
+"""Records of a TFDS data set that lies prepared on disk as array_record or parquet, without TensorFlow."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from jaxdiff.data.errors import DataError
+from jaxdiff.data.info import DataInfo
+from jaxdiff.data.patches import Record
+from jaxdiff.data.tfds_build import METADATA
+
+_PREPARE = 'prepare it once with the "tf" extra: tfds build NAME --file_format=array_record --data_dir=DIR'
+
+
+class TfdsSource:
+    """One split of a prepared data set as a source.
+
+    Data sets made by `jaxdiff.data.tfds_build` bring their DataInfo; of others (those of the TFDS catalog) the
+    feature `image` must be an image of TFDS: grey, RGB or RGBA, of unknown pixel size. `label` and `mask` name the
+    features for those, where the data set has them.
+
+    Raises DataError for a folder without the data set, another file format, and splits or features that do not exist.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        data_dir: str | Path,
+        split: str = "train",
+        image: str = "image",
+        label: str | None = "label",
+        mask: str | None = "mask",
+    ):
+        self.name, self.keys = name, {"image": image, "label": label, "mask": mask}
+        folder = prepared_folder(name, Path(data_dir))
+        try:
+            builder: Any = tfds.builder_from_directory(str(folder))
+            self._data = builder.as_data_source(split)
+        except NotImplementedError as error:  # TFDS's word for tfrecord files
+            raise DataError(
+                f"{folder} in another file format ({error})", "array_record or parquet", _PREPARE
+            ) from error
+        except ValueError as error:
+            splits = ", ".join(builder.info.splits)
+            raise DataError(f"split {split!r} of {folder}", f"one of {splits} or a part of it", str(error)) from error
+        self._features = builder.info.features
+        self._lock = threading.Lock()  # the files' reader is not ours: one thread at a time
+        self.info = _info(builder.info, image, label, folder)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __getitem__(self, index: int) -> Record:
+        with self._lock:
+            example: dict[str, Any] = self._data[index]
+        name = _text(example.get("name", f"{self.name} {index}"))
+        record: Record = {
+            "image": np.asarray(example[self.keys["image"]]),
+            "name": name,
+            "file": _text(example.get("file", name)),
+        }
+        if self.keys["label"] in example:
+            record["label"] = int(example[self.keys["label"]])
+        if self.keys["mask"] in example:
+            mask = np.asarray(example[self.keys["mask"]])
+            record["mask"] = (mask[..., 0] if mask.ndim == len(self.info.axes) else mask).astype(np.int32)
+        return record
+
+
+def prepared_folder(name: str, data_dir: Path) -> Path:
+    """data_dir/name[/config]/version of a prepared data set: the newest version of the only config."""
+    found = sorted(data_dir.glob(f"{name}/**/dataset_info.json"))
+    if not found:
+        raise DataError(
+            f"{data_dir} without a prepared data set {name!r}", f"{name}/VERSION/dataset_info.json", _PREPARE
+        )
+    parents = {file.parent.parent for file in found}
+    if len(parents) > 1:
+        configs = sorted(str(p.relative_to(data_dir)) for p in parents)
+        raise DataError(f"several configs, {configs}", "one data set", f"name one, such as name={configs[0]!r}")
+    return max((file.parent for file in found), key=_version)
+
+
+def _info(info: Any, image: str, label: str | None, folder: Path) -> DataInfo:
+    features: dict[str, Any] = dict(info.features.items())
+    if image not in features:
+        raise DataError(f"no feature {image!r} in {folder}", f"one of {', '.join(features)}", "name the image feature")
+    classes = features.get(label or "")
+    names = tuple(classes.names) if isinstance(classes, tfds.features.ClassLabel) else ()
+    stored = (info.metadata or {}).get(METADATA)
+    if stored is not None:
+        return DataInfo.from_json(stored)
+    feature = features[image]
+    if not isinstance(feature, tfds.features.Image):
+        raise DataError(f"feature {image!r} of {folder}, {feature}", "an image, whose axes are known", "name another")
+    kind: Any = feature  # untyped: TFDS declares its shape and dtype as trees
+    channels = int(kind.shape[-1])
+    colour = channels in (3, 4)
+    return DataInfo(
+        channel_names=("red", "green", "blue", "alpha")[:channels] if colour else tuple(map(str, range(channels))),
+        colour=colour,
+        dtype=np.dtype(kind.np_dtype).name,
+        class_names=names,
+    )
+
+
+def _version(folder: Path) -> tuple[int, ...]:
+    return tuple(int(n) for n in folder.name.split("."))
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

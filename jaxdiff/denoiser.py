@@ -1,0 +1,71 @@
+"""Denoisers: D(x, λ, cond) = E[x0 | x] for one example, and how a network becomes one."""
+
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from jaxdiff import predictions
+
+
+@runtime_checkable
+class Denoiser(Protocol):
+    """A pure function of one example; `jax.vmap` makes the batch.
+
+    x: (*spatial, channels) in variance-preserving coordinates; lam: scalar half log-SNR; cond: any pytree or None.
+    Returns E[x0 | x], of x's shape.
+    """
+
+    def __call__(self, x: Float[Array, " *shape"], lam, cond: PyTree = None, /) -> Float[Array, " *shape"]: ...
+
+
+class Bound(eqx.Module):
+    """A network with its parameters, read as a denoiser; made by `bind`."""
+
+    params: PyTree
+    network: Any = eqx.field(static=True)
+    predicts: str = eqx.field(static=True)
+    sigma_data: Array
+    input_scale: Callable | None
+    time: Callable | None
+
+    def __call__(self, x, lam, cond=None):
+        lam = jnp.asarray(lam, jnp.promote_types(x.dtype, jnp.float32))
+        label = lam if self.time is None else self.time(lam)
+        scaled = x if self.input_scale is None else self.input_scale(lam) * x
+        batched = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], cond)
+        output = self.network.apply(self.params, scaled[None].astype(x.dtype), jnp.asarray(label)[None], batched)[0]
+        if output.shape[:-1] != x.shape[:-1] or output.shape[-1] not in (x.shape[-1], 2 * x.shape[-1]):
+            raise ValueError(
+                f"got a network output of shape {output.shape} for an image of shape {x.shape}; expected the same "
+                "shape, or twice the channels (learned variance); to fix: bind a network built for these images"
+            )
+        output = output[..., : x.shape[-1]].astype(x.dtype)
+        return predictions.to_x0(self.predicts, output, x, lam, self.sigma_data.astype(lam.dtype))
+
+
+def bind(
+    network: Any,
+    params: PyTree,
+    predicts: str = "v",
+    *,
+    sigma_data: float = 1.0,
+    input_scale: Callable | None = None,
+    time: Callable | None = None,
+) -> Denoiser:
+    """A denoiser from a Flax network and its parameters.
+
+    network: anything with `apply(params, x, lam, cond)` on a batch (B, *spatial, channels), (B,), cond with leading B.
+    params: the whole variables of `network.init`. New parameters, no new trace.
+    predicts: one of `predictions.PREDICTIONS`; sigma_data: EDM's, for "F".
+    input_scale, time: for foreign networks, functions of λ that give the factor from x to their input (1/α for
+        variance-exploding) and their time label (`lambda lam: 1000 * schedule.to_time(lam) - 1` for discrete steps).
+    Doubled channels (learned variance) are dropped. Raises `ValueError` for an unknown kind of prediction.
+    """
+    predictions.check(predicts)
+    if not hasattr(network, "apply"):
+        raise ValueError(f"got a {type(network).__name__}; expected a network with apply(params, x, lam, cond)")
+    return Bound(params, network, predicts, jnp.asarray(sigma_data), input_scale, time)

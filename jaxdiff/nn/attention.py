@@ -1,0 +1,35 @@
+"""Self-attention over all pixels of a level (Vaswani et al. 2017, arXiv:1706.03762)."""
+
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxdiff.nn.norm import GroupNorm
+
+Implementation = Literal["xla", "cudnn"]
+
+
+class SelfAttention(nn.Module):
+    """Residual multi-head attention of as many heads of `head_size` as cover the channels; zero at initialisation.
+
+    `implementation` goes to `jax.nn.dot_product_attention`: None and "xla" are plain XLA (logits in float32), "cudnn"
+    is flash attention for bfloat16 on CUDA. Queries, keys and values have no bias: a key's has no effect at all.
+    """
+
+    head_size: int = 64
+    dtype: jnp.dtype = jnp.float32
+    implementation: Implementation | None = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch *spatial channels"]) -> Float[Array, "batch *spatial channels"]:
+        batch, *_, channels = x.shape
+        heads = -(-channels // self.head_size)
+        h = GroupNorm(name="norm")(x).reshape(batch, -1, channels)
+        qkv = nn.Dense(3 * heads * self.head_size, use_bias=False, dtype=self.dtype, name="qkv")(h)
+        q, k, v = jnp.moveaxis(qkv.reshape(batch, -1, 3, heads, self.head_size), 2, 0)
+        h = jax.nn.dot_product_attention(q, k, v, implementation=self.implementation).reshape(batch, h.shape[1], -1)
+        h = nn.Dense(channels, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="out")(h)
+        return x + h.reshape(x.shape)

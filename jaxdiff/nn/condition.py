@@ -1,0 +1,84 @@
+"""Conditions of a network: a dict of label, vector and image, each optional, each with a null for guidance.
+
+    label   int32 ()                  -1 = absent
+    vector  float32 (d + 1,)          the last entry is 1 where present, 0 where absent
+    image   float32 (*spatial, c + 1) the last channel is 1 where present, 0 where absent
+
+with any leading batch axes. The null has the same keys, shapes and dtypes, so that guidance calls one program.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+KEYS = ("label", "vector", "image")
+
+
+def condition(*, label: Any = None, vector: Any = None, image: Any = None) -> dict[str, Any]:
+    """Build a condition from plain arrays, adding the presence entries; leading batch axes are kept.
+
+    `label` is integers (...,), `vector` (..., d), `image` (..., *spatial, c). Raises ValueError for a label that is
+    not an integer, or a vector or image without its channel axis.
+    """
+    cond = {}
+    if label is not None:
+        label = jnp.asarray(label)
+        if not jnp.issubdtype(label.dtype, jnp.integer):
+            raise ValueError(f"got a label of dtype {label.dtype}; expected integers; to fix: label.astype('int32')")
+        cond["label"] = label.astype(jnp.int32)
+    if vector is not None:
+        cond["vector"] = _with_presence("vector", vector, least=1)
+    if image is not None:
+        cond["image"] = _with_presence("image", image, least=3)
+    return cond
+
+
+def _with_presence(name: str, values: Any, least: int):
+    values = jnp.asarray(values, jnp.float32)
+    if values.ndim < least:
+        raise ValueError(f"got a {name} of shape {values.shape}; expected channels last; to fix: add a channel axis")
+    return jnp.concatenate([values, jnp.ones_like(values[..., :1])], axis=-1)
+
+
+def null(cond: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The absent condition with the same keys, shapes and dtypes: label -1, all else zero; None for None."""
+    if cond is None:
+        return None
+    empty = {name: value for name, value in cond.items() if value is not None}
+    return {name: jnp.full_like(value, -1 if name == "label" else 0) for name, value in empty.items()}
+
+
+def expected_shapes(
+    batch: int, spatial: tuple[int, ...], num_classes: int, vector_size: int, image_channels: int
+) -> dict[str, tuple[int, ...]]:
+    """Shapes, batch axis included, of the conditions that a network with these sizes reads."""
+    shapes = {}
+    if num_classes:
+        shapes["label"] = (batch,)
+    if vector_size:
+        shapes["vector"] = (batch, vector_size + 1)
+    if image_channels:
+        shapes["image"] = (batch, *spatial, image_channels + 1)
+    return shapes
+
+
+def check(cond: Mapping[str, Any] | None, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """The conditions that are given, those that are None left out. Raises ValueError for an unknown key or shape."""
+    given = {name: value for name, value in (cond or {}).items() if value is not None}
+    for name, value in given.items():
+        if name not in KEYS:
+            raise ValueError(f"got condition {name!r}; expected one of {KEYS}; to fix: nn.condition(label=..., ...)")
+        if name not in shapes:
+            fields = {"label": "num_classes", "vector": "vector_size", "image": "image_channels"}
+            raise ValueError(
+                f"got condition {name!r}; expected {sorted(shapes) or 'none'}, which this network was built for; "
+                f"to fix: leave it out, or train a network with {fields[name]} > 0"
+            )
+        if np.shape(value) != shapes[name]:
+            raise ValueError(
+                f"got condition {name!r} of shape {np.shape(value)}; expected {shapes[name]}; "
+                "to fix: build it with nn.condition(...), which adds the presence entries"
+            )
+    return given

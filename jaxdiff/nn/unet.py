@@ -1,0 +1,156 @@
+"""The UNet that predicts from (x, lam, condition); it knows no process and no prediction type.
+
+Ronneberger et al. 2015 (arXiv:1505.04597), Ho et al. 2020 (arXiv:2006.11239), Dhariwal and Nichol 2021
+(arXiv:2105.05233); the space-to-depth stem follows Hoogeboom et al. 2023 (arXiv:2301.11093). Every change of
+resolution is a reshape and a matrix product, so that the work is wide 3x3 convolutions at low resolution.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxdiff.nn.attention import Implementation, SelfAttention
+from jaxdiff.nn.blocks import Down, ResidualBlock, Up, depth_to_space, pad_to_multiple, space_to_depth
+from jaxdiff.nn.condition import check, expected_shapes
+from jaxdiff.nn.embed import Embedding
+from jaxdiff.nn.norm import GroupNorm
+
+
+class UNet(nn.Module):
+    """UNet for 2-D and 3-D images of any size and channel count: (B, *spatial, C) -> the same shape, float32.
+
+    Images are mirrored out to a multiple of `patch_size * 2 ** (levels - 1)` inside and cropped at the end; all
+    spatial axes are halved alike, so a stack of few slices wants few levels (a slice costs what the multiple costs).
+    Parameters do not depend on the image size: a network runs on other sizes than it was trained on.
+
+    `network.apply(variables, x, lam, cond, train=False, rngs={"dropout": key})` with x (B, *spatial, C), lam (B,) and
+    cond a dict of conditions with leading B (`nn.condition`) or None. The output is zero at initialisation. Raises
+    ValueError for fields that contradict each other, for an input without batch axis, and for a condition that the
+    network was not built for; a condition that is left out is the null.
+    """
+
+    width: int = 64
+    """Channels of the first level; 64 and up fill a matrix unit."""
+    multipliers: tuple[int, ...] = (1, 2, 2)
+    """Channels of each level in units of width; the resolution halves from one to the next."""
+    blocks: int = 2
+    """Residual blocks a level, on the way down and again on the way up."""
+    attention: tuple[bool, ...] = (False, False, True)
+    """Self-attention after the blocks of each level; its cost grows with the square of the pixels there."""
+    head_size: int = 64
+    """Channels of one attention head; 64 and up are fast."""
+    patch_size: int = 1
+    """Pixels along each axis that the stem folds into channels; 2 or 4 make large images cheap."""
+    dropout: float = 0.0
+    """Fraction of activations dropped in training."""
+    num_classes: int = 0
+    """Classes of the label condition; 0 = none."""
+    vector_size: int = 0
+    """Entries of the vector condition, without its presence flag; 0 = none."""
+    image_channels: int = 0
+    """Channels of the image condition, without its presence channel; 0 = none."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type of the arithmetic; parameters, norms, embedding and output stay float32."""
+    remat: bool = False
+    """Recompute blocks in the backward pass: less memory, about a third more time."""
+    attention_implementation: Literal["xla", "cudnn"] | None = None
+    """Attention kernel: None and xla are plain XLA, cudnn is flash attention (bfloat16 on CUDA)."""
+
+    def __post_init__(self):
+        for name in ("multipliers", "attention"):  # a run's JSON gives lists
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        self._check_fields()
+        super().__post_init__()
+
+    def _check_fields(self):
+        for name in ("width", "blocks", "head_size", "patch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"got UNet {name}={getattr(self, name)}; expected 1 or more; to fix: raise it")
+        for name in ("num_classes", "vector_size", "image_channels"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"got UNet {name}={getattr(self, name)}; expected 0 or more; to fix: 0 = no condition")
+        if not self.multipliers or min(self.multipliers) < 1:
+            raise ValueError(f"got UNet multipliers={self.multipliers}; expected positive integers; to fix: (1, 2, 2)")
+        if len(self.attention) != len(self.multipliers):
+            raise ValueError(
+                f"got UNet attention={self.attention} for multipliers={self.multipliers}; "
+                "expected one entry a level; to fix: give both the same length"
+            )
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"got UNet dropout={self.dropout}; expected 0 <= dropout < 1; to fix: 0.1")
+        if self.dtype not in ("float32", "bfloat16"):
+            raise ValueError(f"got UNet dtype={self.dtype!r}; expected 'float32' or 'bfloat16'; to fix: choose one")
+        if self.attention_implementation == "cudnn" and self.dtype != "bfloat16":
+            raise ValueError(
+                "got UNet attention_implementation='cudnn' in float32; expected bfloat16; "
+                "to fix: dtype='bfloat16' or attention_implementation=None"
+            )
+
+    @property
+    def multiple(self) -> int:
+        """Spatial sizes that are multiples of this are not padded."""
+        return self.patch_size * 2 ** (len(self.multipliers) - 1)
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "batch *spatial channels"],
+        lam: Float[Array, " batch"],
+        cond: Mapping[str, Any] | None = None,
+        train: bool = False,
+    ) -> Float[Array, "batch *spatial channels"]:
+        if x.ndim not in (4, 5):
+            raise ValueError(f"got x of shape {x.shape}; expected (B, [D,] H, W, C); to fix: x[None] adds a batch axis")
+        if lam.shape != x.shape[:1]:
+            raise ValueError(f"got lam of shape {lam.shape}; expected {x.shape[:1]}; to fix: one lam an image")
+        batch, *spatial, channels = x.shape
+        sizes = (self.num_classes, self.vector_size, self.image_channels)
+        cond = check(cond, expected_shapes(batch, tuple(spatial), *sizes))
+
+        embedding = Embedding(4 * self.width, self.num_classes, self.vector_size, name="embedding")
+        emb = embedding(lam, cond.get("label"), cond.get("vector"))
+        x = x.astype(jnp.float32)
+        if self.image_channels:
+            absent = jnp.zeros((batch, *spatial, self.image_channels + 1), jnp.float32)
+            x = jnp.concatenate([x, cond.get("image", absent).astype(jnp.float32)], axis=-1)
+        x, crop = pad_to_multiple(x, self.multiple)
+
+        h = self._body(space_to_depth(x, self.patch_size), emb, train)
+
+        h = nn.silu(GroupNorm(name="norm_out")(h.astype(jnp.float32)))
+        out = self.patch_size ** len(spatial) * channels
+        h = nn.Conv(out, (3,) * len(spatial), dtype=jnp.float32, kernel_init=nn.initializers.zeros, name="conv_out")(h)
+        return depth_to_space(h, self.patch_size)[crop]
+
+    def _body(self, x, emb, train: bool):
+        """Stem, levels down, middle, levels up; each block on the way down hands its output to one on the way up."""
+        dtype = jnp.dtype(self.dtype)
+        block_class = nn.remat(ResidualBlock, static_argnums=(3,)) if self.remat else ResidualBlock
+        attention_class = nn.remat(SelfAttention) if self.remat else SelfAttention
+        implementation: Implementation | None = self.attention_implementation
+
+        def block(h, level, name):
+            h = block_class(self.width * self.multipliers[level], self.dropout, dtype, name=name)(h, emb, train)
+            if self.attention[level]:
+                h = attention_class(self.head_size, dtype, implementation, name=f"{name}_attention")(h)
+            return h
+
+        h = nn.Conv(self.width * self.multipliers[0], (3,) * (x.ndim - 2), dtype=dtype, name="conv_in")(x)
+        skips = []
+        last = len(self.multipliers) - 1
+        for level, multiplier in enumerate(self.multipliers):
+            if level:
+                h = Down(self.width * multiplier, dtype, name=f"down{level}")(h)
+            for i in range(self.blocks):
+                h = block(h, level, f"down{level}_block{i}")
+                skips.append(h)
+        h = block(h, last, "middle")
+        for level in range(last, -1, -1):
+            for i in range(self.blocks):
+                h = block(jnp.concatenate([h, skips.pop()], axis=-1), level, f"up{level}_block{i}")
+            if level:
+                h = Up(self.width * self.multipliers[level - 1], dtype, name=f"up{level}")(h)
+        return h

@@ -1,0 +1,183 @@
+"""`sample`: many images, in batches of one compiled program, over one device or a mesh."""
+
+import math
+from typing import Any, Literal
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
+
+from jaxdiff.denoiser import Denoiser
+from jaxdiff.process.gaussian import start_noise, step_noise
+from jaxdiff.sampling.solve import Adaptive, NoiseSource, OnRows
+from jaxdiff.solvers.base import RowSolver, tabulate
+from jaxdiff.solvers.stepped import Stepped, cost
+
+DEFAULT_BATCH = 64
+
+
+class Samples(eqx.Module):
+    """What `sample` returns."""
+
+    images: Float[Array, "num *shape"]
+    """Model units."""
+    nfe: int | np.ndarray
+    """Denoiser calls per image: a number, or (num,) for adaptive runs."""
+    finite: Bool[Array, " num"]
+    """Whether every value of the image is finite."""
+    batch_nfe: int | np.ndarray
+    """Denoiser calls that the image's batch took: all of a batch pay for its slowest."""
+    trajectory: Float[Array, "num k *shape"] | None = None
+    """States after every `trajectory`-th step, then the result if it is not among them; None unless asked for."""
+
+
+@eqx.filter_jit
+def _program(solve, denoise, key, indices, cond, start, mesh: Mesh | None, shape, dtype):
+    """One batch of images a device; everything but shapes and functions is an argument, so that nothing retraces."""
+
+    def one(index, cond, x, denoise, solve, key):
+        image_key = jax.random.fold_in(key, index)
+        x = start_noise(image_key, shape, dtype) if x is None else x
+        return solve(lambda x, lam: denoise(x, lam, cond), image_key, x)
+
+    def chunk(indices, cond, start, arrays):
+        denoise, solve, key = eqx.combine(arrays, static)
+        return jax.vmap(lambda i, c, x: one(i, c, x, denoise, solve, key))(indices, cond, start)
+
+    arrays, static = eqx.partition((denoise, solve, key), eqx.is_array)
+    if mesh is not None:
+        images = PartitionSpec(mesh.axis_names)
+        # check_vma=False: diffrax's loops do not type-check under varying manual axes (jax 0.10).
+        chunk = jax.shard_map(
+            chunk, mesh=mesh, in_specs=(images, images, images, PartitionSpec()), out_specs=images, check_vma=False
+        )
+    solved = chunk(indices, cond, start, arrays)
+    return solved, jnp.all(jnp.isfinite(solved.image.reshape(len(indices), -1)), axis=1)
+
+
+def sample(
+    key: PRNGKeyArray,
+    denoise: Denoiser,
+    *,
+    shape: tuple[int, ...],
+    num: int,
+    solver: RowSolver | diffrax.AbstractSolver,
+    grid: Float[np.ndarray, " n"],
+    cond: PyTree = None,
+    start: Float[Array, "num *shape"] | None = None,
+    batch: int | None = None,
+    first: int = 0,
+    mesh: Mesh | None = None,
+    final: Literal["denoise", "state"] = "denoise",
+    trajectory: int | None = None,
+    adjoint: diffrax.AbstractAdjoint | None = None,
+    controller: diffrax.AbstractStepSizeController | None = None,
+    eta: float = 0.0,
+    noise: NoiseSource = step_noise,
+) -> Samples:
+    """`num` images of `shape` (*spatial, channels) in model units.
+
+    key: image i depends on `fold_in(key, first + i)` and nothing else: at equal `batch` it is bitwise the same for any
+        num, number of devices and batch mates.
+    denoise: a `Denoiser`; an `eqx.Module` with array leaves is not traced again for new values.
+    solver: one of `jaxdiff.solvers`, or an explicit diffrax solver, which takes one step for each grid interval or,
+        with `controller` (such as `diffrax.PIDController(rtol=1e-3, atol=1e-3)`), steps of its own between the ends.
+    grid: n rising values of λ (`jaxdiff.process.grids`), one call each for a solver of one evaluation.
+    cond, start: condition pytree and states at grid[0], leading axis `num`, or None.
+    batch: images in a program on each device (default: at most 64); the last program is padded.
+    mesh: devices to spread over; images are sharded over all its axes, and nothing is exchanged.
+    final: "denoise" returns D at the end of the grid, "state" x itself.
+    trajectory: keep every `trajectory`-th state.
+    adjoint: diffrax's; default `RecursiveCheckpointAdjoint`, which costs nothing forward and can be differentiated.
+    eta: (★)'s η for diffrax's own solvers, 0 the ODE and 1 the SDE; jaxdiff's solvers carry their own.
+    noise: source of the steps' noise, for tests that share a Brownian path.
+
+    Raises `ValueError` on shapes, grids or options that do not fit, before anything is traced.
+    """
+    grid = _checked_grid(grid)
+    _check(shape, num, batch, final, trajectory, controller, solver, eta)
+    devices = 1 if mesh is None else mesh.size
+    batch = batch or min(DEFAULT_BATCH, math.ceil(num / devices))
+    dtype = jnp.promote_types(jnp.float32, jnp.result_type(float) if start is None else jnp.asarray(start).dtype)
+    _check_leading("start", start, num, shape)
+    _check_leading("cond", cond, num)
+
+    adjoint = diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint
+    if controller is not None:
+        ends, etas = np.stack([grid[0], grid[-1]]), np.asarray(eta, np.float64)
+        solve: Any = Adaptive(solver, controller, ends, etas, final, bool(eta), 4096, adjoint)
+    else:
+        once = 0 if isinstance(solver, RowSolver) else cost(solver).once
+        rowed = solver if isinstance(solver, RowSolver) else Stepped(solver, eta)
+        solve = OnRows(rowed, tabulate(rowed, grid, final), final, trajectory, adjoint, noise, once)
+
+    parts, size = [], batch * devices
+    for low in range(0, num, size):
+        # The last program is padded with further images of its own, never with repeats of others' conditions beyond num.
+        indices = np.arange(low, low + size)
+        rows = np.minimum(indices, num - 1)
+        take = lambda leaf: jnp.asarray(leaf)[rows]  # noqa: E731
+        part = (jnp.asarray(first + indices), jax.tree.map(take, cond), None if start is None else take(start).astype(dtype))
+        if mesh is not None:
+            part = jax.device_put(part, NamedSharding(mesh, PartitionSpec(mesh.axis_names)))
+        solved, finite = _program(solve, denoise, key, *part, mesh, tuple(shape), dtype)
+        kept = min(size, num - low)
+        parts.append(jax.tree.map(lambda leaf, kept=kept: leaf[:kept], (solved, finite)))
+    solved, finite = parts[0] if len(parts) == 1 else jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
+    if controller is None:
+        nfe = batch_nfe = int(solve.solver.evaluations * len(solve.rows.last) + solve.once) + (
+            final == "denoise" and solve.solver.evaluations > 1
+        )
+    else:
+        nfe = np.asarray(solved.calls)
+        groups = np.arange(num) // batch
+        batch_nfe = np.array([nfe[groups == group].max() for group in groups])
+    return Samples(solved.image, nfe, finite, batch_nfe, solved.trajectory)
+
+
+def _checked_grid(grid) -> np.ndarray:
+    grid = np.asarray(grid, np.float64)
+    if grid.ndim != 1 or len(grid) < 1 or not np.all(np.isfinite(grid)) or np.any(np.diff(grid) <= 0):
+        raise ValueError(
+            f"got a grid {np.array2string(grid, precision=4, threshold=8)}; expected finite values of λ, strictly rising "
+            "from noise to data; to fix: build it with jd.grids, or sort it"
+        )
+    return grid
+
+
+def _check(shape, num, batch, final, trajectory, controller, solver, eta) -> None:
+    if len(shape) < 1 or any(int(size) < 1 for size in shape):
+        raise ValueError(f"got shape={shape}; expected (*spatial, channels) with every size at least 1")
+    if num < 1 or (batch is not None and batch < 1):
+        raise ValueError(f"got num={num}, batch={batch}; expected at least 1 of each")
+    if final not in ("denoise", "state"):
+        raise ValueError(f"got final={final!r}; expected 'denoise' or 'state'")
+    if trajectory is not None and (trajectory < 1 or controller is not None):
+        raise ValueError(
+            f"got trajectory={trajectory}; expected a stride of at least 1, on a fixed grid; to fix: leave out controller"
+        )
+    if not isinstance(solver, diffrax.AbstractSolver):
+        raise ValueError(f"got solver={solver!r}; expected an object such as jd.DPMpp(order=2) or diffrax.Tsit5()")
+    if isinstance(solver, RowSolver):
+        if controller is not None or eta:
+            raise ValueError(
+                f"got {type(solver).__name__} with controller or eta; expected those with diffrax's own solvers only; "
+                "to fix: leave them out, or set the solver's own eta"
+            )
+    elif cost(solver) and controller is not None and not isinstance(solver, diffrax.AbstractAdaptiveSolver):
+        raise ValueError(
+            f"got {type(solver).__name__} with a controller, which estimates no error; expected an adaptive solver; to fix: "
+            "use diffrax.Tsit5(), or diffrax.HalfSolver around it"
+        )
+
+
+def _check_leading(name: str, tree, num: int, shape: tuple[int, ...] | None = None) -> None:
+    for leaf in jax.tree.leaves(tree):
+        got = np.shape(leaf)
+        if not got or got[0] != num or (shape is not None and got != (num, *shape)):
+            expected = f"({num}, …)" if shape is None else f"{(num, *shape)}"
+            raise ValueError(f"got {name} with a leaf of shape {got}; expected {expected}: one for each of num={num} images")

@@ -1,0 +1,110 @@
+"""One image from its start to its end, by one `diffrax.diffeqsolve`: along rows, or adaptively in λ."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from jaxdiff.process.gaussian import step_noise
+from jaxdiff.solvers.base import Rows, RowSolver, Run, drift
+from jaxdiff.solvers.stepped import cost, terms
+
+NoiseSource = Callable[[Array, Array, tuple[int, ...], Any], Array]
+"""(image key, row index, shape, dtype) -> N(0, I); `process.gaussian.step_noise` unless a test replaces it."""
+
+
+class Solved(NamedTuple):
+    """One image: the result, how many denoiser calls it took, and stored states (k, *shape) or None."""
+
+    image: Array
+    calls: Array | int
+    trajectory: Array | None
+
+
+class OnRows(eqx.Module):
+    """A fixed grid: the table's rows, one after the other."""
+
+    solver: RowSolver
+    rows: Rows
+    final: str = eqx.field(static=True)
+    trajectory: int | None = eqx.field(static=True)
+    adjoint: diffrax.AbstractAdjoint = eqx.field(static=True)
+    noise: NoiseSource = eqx.field(static=True, default=step_noise)
+    once: int = eqx.field(static=True, default=0)
+
+    def __call__(self, denoise: Callable, key: Array, x: Array) -> Solved:
+        rows = jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype if leaf.dtype == bool else x.dtype), self.rows)
+        steps = len(rows.last)
+        ys = None
+        if steps:
+            run = Run(denoise, rows, lambda k: self.noise(key, k, x.shape, x.dtype), key)
+            solution = diffrax.diffeqsolve(
+                diffrax.ODETerm(drift),
+                self.solver,
+                t0=0.0,
+                t1=float(steps),
+                dt0=1.0,
+                y0=x,
+                args=run,
+                saveat=diffrax.SaveAt(t1=True, steps=self.trajectory or 0),
+                stepsize_controller=diffrax.ConstantStepSize(),
+                adjoint=self.adjoint,
+                max_steps=steps,
+                throw=False,
+            )
+            ys = solution.ys
+            assert ys is not None
+            x = ys[-1]
+        calls = self.solver.evaluations * steps + self.once
+        if self.final == "denoise" and self.solver.evaluations > 1:
+            x, calls = denoise(x, rows.to.lam[-1]), calls + 1
+        return Solved(x, calls, ys if self.trajectory else None)
+
+
+class Adaptive(eqx.Module):
+    """diffrax drives λ itself, each image at its own pace."""
+
+    solver: diffrax.AbstractSolver
+    controller: diffrax.AbstractStepSizeController
+    ends: np.ndarray
+    eta: np.ndarray
+    final: str = eqx.field(static=True)
+    sde: bool = eqx.field(static=True)
+    max_steps: int = eqx.field(static=True)
+    adjoint: diffrax.AbstractAdjoint = eqx.field(static=True)
+
+    def __call__(self, denoise: Callable, key: Array, x: Array) -> Solved:
+        start, end = jnp.asarray(self.ends, x.dtype)
+        brownian = None
+        if self.sde:
+            like = jax.ShapeDtypeStruct(x.shape, x.dtype)
+            tolerance = 2.0**-14 * (end - start)
+            brownian = diffrax.VirtualBrownianTree(
+                start, end, tolerance, like, key, levy_area=diffrax.SpaceTimeLevyArea
+            )
+        solution = diffrax.diffeqsolve(
+            terms(denoise, jnp.asarray(self.eta, x.dtype), brownian),
+            self.solver,
+            t0=start,
+            t1=end,
+            # A first step is given, since choosing one costs two calls.
+            dt0=0.02 * (end - start),
+            y0=x,
+            stepsize_controller=self.controller,
+            adjoint=self.adjoint,
+            max_steps=self.max_steps,
+            throw=False,
+        )
+        assert solution.ys is not None
+        step, once = cost(self.solver)
+        calls = solution.stats["num_steps"] * step + once
+        # A run that did not reach the end is not an image.
+        x = jnp.where(solution.result == diffrax.RESULTS.successful, solution.ys[-1], jnp.nan)
+        if self.final == "denoise":
+            x, calls = denoise(x, end), calls + 1
+        return Solved(x, calls, None)

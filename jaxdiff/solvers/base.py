@@ -1,0 +1,167 @@
+"""The base of every solver: an update formula over rows of a host table, driven by `diffrax.diffeqsolve`.
+
+diffrax's time is the row index 0 … rows, with constant steps of 1. λ, α, σ and a solver's own weights are rows of a
+table made on the host in float64, so that nothing is computed from λ on the device, changing a grid or a weight
+recompiles nothing, and the clean end (λ = ∞) is one more row.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, PyTree
+
+from jaxdiff.process.gaussian import alpha, sigma
+
+
+class Point(NamedTuple):
+    """A place on the way: half log-SNR and the coefficients of x = α x0 + σ ε there."""
+
+    lam: ArrayLike
+    alpha: ArrayLike
+    sigma: ArrayLike
+    weights: PyTree = None
+    """What the solver tabulated for the step that leaves this point (`Solver.weights`), or None."""
+
+    @classmethod
+    def of(cls, lam) -> "Point":
+        """The point at λ, in float64; an array of λ gives rows."""
+        lam = np.asarray(lam, np.float64)
+        return cls(lam, alpha(lam), sigma(lam))
+
+
+class Rows(NamedTuple):
+    """The table of a run: row k leads from `at` to `to`; every leaf has the rows as leading axis."""
+
+    at: Point
+    to: Point
+    last: Array
+    """True in the row whose denoiser call is the result (`final="denoise"`)."""
+
+
+class Run(NamedTuple):
+    """What diffrax hands to the solver as `args`: one image's denoiser, the table, noise by row index, the image's key."""
+
+    denoise: Callable[[Array, Array], Array]
+    rows: Rows
+    noise: Callable[[Array], Array]
+    key: Array
+
+
+def row(run: Run, k) -> Rows:
+    """Row k of the table."""
+    return jax.tree.map(lambda leaf: leaf[k], run.rows)
+
+
+def drift(k, x, run: Run):
+    """(★) at η = 0 in λ, at row k: what diffrax may ask of the equation itself."""
+    at = row(run, jnp.asarray(k, jnp.int32)).at
+    return at.alpha * run.denoise(x, at.lam) - at.alpha**2 * x
+
+
+class RowSolver(diffrax.AbstractSolver):
+    """What the rows need to know of any solver that runs along them."""
+
+    order: Any
+    evaluations: Any = 1
+    term_structure: ClassVar = diffrax.AbstractTerm
+    interpolation_cls: ClassVar = diffrax.LocalLinearInterpolation
+
+    @property
+    def convergence_order(self) -> int:
+        """Order of the global error of the ODE in the step of a λ-uniform grid; the tests hold the solver to it."""
+        return self.order
+
+    def nodes(self, grid: Float[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
+        """λ where each row starts and where it leads; default: from each value of the grid to the next."""
+        return grid[:-1], grid[1:]
+
+    def weights(self, at: Point, to: Point) -> PyTree:
+        """The solver's own coefficients, float64 on the host, from points whose fields are arrays of all rows."""
+        return None
+
+    def error_order(self, terms):
+        return None
+
+    def func(self, terms, t0, y0, args):
+        return terms.vf(t0, y0, args)
+
+
+class Solver(RowSolver):
+    """A solver of (★), written as its update formula.
+
+    A subclass sets `order` and writes `update`; see `solvers/ddim.py`. It may also set
+
+    * `evaluations`: denoiser calls in one update; `convergence_order`, where it is not `order`;
+    * `stochastic`: whether `update` is given noise, N(0, I) of x's shape, else None;
+    * `memory(x)`: the first value of what `update` carries along, arrays of fixed shape;
+    * `nodes(grid)`: the rows, if not one for each pair of neighbours in the grid;
+    * `weights(at, to)`: arrays with one row a step, found as `at.weights` in `update`.
+    """
+
+    stochastic: Any = False
+
+    @abstractmethod
+    def update(
+        self,
+        denoise: Callable[[Array, ArrayLike], Array],
+        x: Float[Array, " *shape"],
+        at: Point,
+        to: Point,
+        noise: Float[Array, " *shape"] | None,
+        memory: PyTree,
+    ) -> tuple[Float[Array, " *shape"], PyTree]:
+        """x at `to` from x at `at`, and the memory; `denoise(x, lam)` gives D for this image's condition."""
+
+    def memory(self, x: Float[Array, " *shape"]) -> PyTree:
+        """Memory before the first step."""
+        return None
+
+    def init(self, terms, t0, t1, y0, args):
+        return self.memory(y0)
+
+    def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
+        k = jnp.round(t0).astype(jnp.int32)
+        at, to, last = row(args, k)
+        called = []
+
+        def denoise(x, lam):
+            called.append(args.denoise(x, jnp.asarray(lam, at.lam.dtype)))
+            return called[-1]
+
+        noise = args.noise(k) if self.stochastic else None
+        y1, memory = self.update(denoise, y0, at, to, noise, solver_state)
+        if self.evaluations == 1:
+            if len(called) != 1:
+                raise ValueError(
+                    f"got {len(called)} denoiser calls in one update of {type(self).__name__}; expected the declared "
+                    "evaluations = 1; to fix: set `evaluations` on the class to the number of calls"
+                )
+            y1 = jnp.where(last, called[0], y1)
+        y1 = y1.astype(y0.dtype)
+        return y1, None, dict(y0=y0, y1=y1), memory, diffrax.RESULTS.successful
+
+
+def tabulate(solver: RowSolver, grid: Float[np.ndarray, " n"], final: str = "denoise") -> Rows:
+    """The table of a run over `grid`, float64 on the host.
+
+    final: "denoise" adds the row whose denoiser call is the result, for solvers of one evaluation (others make their
+    last call after the loop); "state" ends at the grid's last value.
+    """
+    start, end = (np.asarray(lam, np.float64) for lam in solver.nodes(grid))
+    last = np.zeros(len(start), bool)
+    if final == "denoise" and solver.evaluations == 1:
+        # The update of this row is not used; it leads on by a little only so that no formula meets h = 0 or ∞.
+        start, end, last = np.append(start, grid[-1]), np.append(end, grid[-1] + 1e-3), np.append(last, True)
+    at, to = Point.of(start), Point.of(end)
+    return Rows(at._replace(weights=solver.weights(at, to)), to, last)
+
+
+def array_leaf(value):
+    """Converter of number fields: an array leaf, so that another value is no new trace."""
+    return value if eqx.is_array(value) else np.asarray(value, np.float64)

@@ -1,0 +1,45 @@
+"""From a loader's batch to what the loss takes: the image, and the conditions that the network was built for."""
+
+from typing import Any
+
+import numpy as np
+
+from jaxdiff.nn.condition import condition
+
+
+def to_batch(loaded: dict[str, np.ndarray], network: Any) -> dict[str, Any]:
+    """{"image"[, "cond"]} as NumPy arrays; labels and masks that the network does not read are left out.
+
+    A mask (instance labels) becomes a one-channel image condition, 1 inside objects and 0 outside. Raises ValueError
+    where the network reads a condition that the data do not have, or with another size.
+    """
+    values = {}
+    if getattr(network, "num_classes", 0):
+        labels = _need(loaded, "label", "num_classes")
+        if labels.min() < -1 or labels.max() >= network.num_classes:
+            raise ValueError(
+                f"got labels {labels.min()} to {labels.max()}; expected 0 to {network.num_classes - 1}, or -1 = none; "
+                f"to fix: --network.num-classes {labels.max() + 1} or more"
+            )
+        values["label"] = labels
+    if getattr(network, "vector_size", 0):
+        raise ValueError("got network.vector_size > 0; expected 0, as no data has vectors yet; to fix: set it to 0")
+    if getattr(network, "image_channels", 0):
+        if network.image_channels != 1:
+            raise ValueError(
+                f"got network.image_channels={network.image_channels}; expected 1, the mask; to fix: set 1"
+            )
+        values["image"] = (_need(loaded, "mask", "image_channels") > 0)[..., None].astype(np.float32)
+    batch: dict[str, Any] = {"image": loaded["image"]}
+    if values:
+        batch["cond"] = {name: np.asarray(value) for name, value in condition(**values).items()}
+    return batch
+
+
+def _need(loaded: dict[str, np.ndarray], name: str, field: str) -> np.ndarray:
+    if name not in loaded:
+        raise ValueError(
+            f"got data without {name}s for a network with {field} > 0; expected a {name} for every image; "
+            f"to fix: add them to the data, or set --network.{field.replace('_', '-')} 0"
+        )
+    return loaded[name]

@@ -1,0 +1,148 @@
+"""Checkpoints of a run: written in the background by Orbax, complete or absent, verified when read.
+
+A checkpoint `RUN/checkpoints/STEP/` holds four items: `params` and `ema` (so that sampling reads one of them only),
+`rest` (optimiser and counters) and `meta` (JSON: key, loader position, config, normaliser, environment, and a CRC-32 of
+every leaf: Orbax has checksums of its indices but not of all that it stores, and a flipped bit would train on). Leaves
+are saved as NumPy arrays, hence read back on any number of devices, and reading runs no code.
+"""
+
+import contextlib
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import flax.serialization
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from jaxdiff.training.leaves import checksums, mismatches
+from jaxdiff.training.quiet import quiet_orbax
+from jaxdiff.training.restore import ITEMS, CheckpointError, Damaged, one_line, read, seal, steps
+from jaxdiff.training.state import TrainState
+
+
+class Checkpoints:
+    """The checkpoints of one run, for the process that trains it. Close it, or use it as a context manager."""
+
+    def __init__(self, folder: str | Path, keep: int = 3, keep_every: int | None = None):
+        """`keep` newest ones stay, and for ever those whose step is a multiple of `keep_every`."""
+        quiet_orbax()
+        self.folder = Path(folder).absolute()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, keep_period=keep_every, cleanup_tmp_directories=True)
+        self._manager = ocp.CheckpointManager(self.folder, options=options)
+        self._newest = max(steps(self.folder), default=None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def save(self, state: TrainState, meta: dict[str, Any], *, wait: bool = False) -> None:
+        """Copy the state to the host and write it in the background (`wait`: before returning); once a step.
+
+        Raises CheckpointError where this or the previous write failed; earlier checkpoints are untouched then.
+        """
+        step = int(state.step)
+        if step != self._newest:
+            tree = _items(jax.device_get(flax.serialization.to_state_dict(state)))
+            self._check_space(sum(a.nbytes for a in jax.tree.leaves(tree)))
+            sealed = seal(meta, checksums(tree))
+            items = {name: ocp.args.StandardSave(tree[name]) for name in ITEMS}
+            with self._explained():
+                self._manager.save(step, args=ocp.args.Composite(**items, meta=ocp.args.JsonSave(sealed)), force=True)
+            self._newest = step
+        if wait:
+            self.wait()
+
+    def wait(self) -> None:
+        """Returns when everything is on disk. Raises CheckpointError where the write failed."""
+        with self._explained():
+            self._manager.wait_until_finished()
+            self._manager.check_for_errors()
+
+    def close(self) -> None:
+        """Finish writing and release the threads."""
+        with self._explained():
+            self._manager.close()
+
+    def restore(self, like: TrainState) -> tuple[TrainState, dict[str, Any]] | None:
+        """(state, meta) of the newest readable checkpoint; None where there is none at all.
+
+        `like`: a state of the same structure (arrays or shapes). A damaged checkpoint is reported, set aside as
+        `damaged-STEP` and the one before it is used. Raises CheckpointError where none is readable or the leaves are
+        not those of `like`.
+        """
+        found, damaged = steps(self.folder), []
+        for step in reversed(found):
+            try:
+                tree, meta = read(self.folder / str(step))
+                break
+            except Damaged as error:
+                damaged.append((step, error))
+        else:
+            if not found:
+                return None
+            raise CheckpointError(
+                f"got {len(found)} checkpoints in {self.folder}, all damaged (the newest: {damaged[0][1]}); expected "
+                "one that can be read; to fix: restore the folder from a backup, or train under another name"
+            )
+        for bad, error in damaged:  # only now: with nothing to go back to, all of them stay where they are
+            aside = _set_aside(self.folder / str(bad))
+            warnings.warn(f"checkpoint {bad} is damaged ({error}); kept as {aside}, going back to {step}", stacklevel=2)
+        if damaged:
+            self._manager.reload()
+        self._newest = step
+
+        expected = flax.serialization.to_state_dict(like)
+        tree = {**tree["rest"], "params": tree["params"], "ema": tree["ema"]}
+        if lines := mismatches(expected, tree):
+            raise CheckpointError(
+                f"got checkpoint {self.folder / str(step)} with other leaves:\n  "
+                + "\n  ".join(lines)
+                + "\nexpected those "
+                "of this network and optimiser; to fix: use the versions it was written with, or start a new run with "
+                "--init-from"
+            )
+        state: Any = flax.serialization.from_state_dict(like, tree)
+        return state, meta
+
+    def _check_space(self, need: int) -> None:
+        free = shutil.disk_usage(self.folder).free
+        if free < need:
+            raise CheckpointError(
+                f"got {free / 1e6:.1f} MB of free space for {self.folder}; expected {need / 1e6:.1f} MB for the next "
+                f"checkpoint; to fix: free some space and run the same command again, it continues from {self._last()}"
+            )
+
+    def _last(self) -> str:
+        found = steps(self.folder)
+        return f"step {max(found)}" if found else "the start"
+
+    @contextlib.contextmanager
+    def _explained(self):
+        """Turns what Orbax's threads raise into a CheckpointError that says where the run stands."""
+        try:
+            yield
+        except Exception as error:
+            raise CheckpointError(
+                f"got an error while writing a checkpoint to {self.folder} ({one_line(error)}); expected to write "
+                "there; to fix: check free space and permissions and run the same command again, it continues from "
+                f"{self._last()}"
+            ) from error
+
+
+def _items(state: dict[str, Any]) -> dict[str, Any]:
+    rest = {name: value for name, value in state.items() if name not in ("params", "ema")}
+    return jax.tree.map(np.asarray, {"params": state["params"], "ema": state["ema"], "rest": rest})
+
+
+def _set_aside(folder: Path) -> Path:
+    target, n = folder.with_name(f"damaged-{folder.name}"), 1
+    while target.exists():
+        target, n = folder.with_name(f"damaged-{folder.name}-{n}"), n + 1
+    folder.rename(target)
+    return target

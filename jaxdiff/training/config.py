@@ -1,0 +1,134 @@
+"""What a training run is made of, as one frozen dataclass; tyro reads it, a run folder stores it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from jaxdiff.data.config import BBBC039, Folder, Synthetic, Tfds
+from jaxdiff.nn.unet import UNet
+from jaxdiff.predictions import Prediction
+from jaxdiff.process.schedules import Cosine, DiscreteBetas, Karras, LinearBeta, Rectified, SubVP, VarianceExploding
+from jaxdiff.training.cadence import Every
+from jaxdiff.training.ema import EMA
+from jaxdiff.training.optimizer import AdamW
+from jaxdiff.training.plain import from_plain, to_plain
+from jaxdiff.training.weighting import MinSNR, Sigmoid, Uniform
+
+Data = Synthetic | Folder | Tfds | BBBC039
+AnySchedule = Cosine | LinearBeta | Rectified | VarianceExploding | Karras | SubVP | DiscreteBetas
+AnyWeighting = Sigmoid | Uniform | MinSNR
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One training run. Raises ValueError for fields that contradict each other."""
+
+    name: str
+    """Name of the run; its folder is OUT/NAME. The same command again resumes it."""
+    data: Data = field(default_factory=Synthetic)
+    """Where images come from."""
+    patch: tuple[int, ...] = (32, 32)
+    """Size in pixels of what the network sees: y x, or z y x."""
+    augment: bool = True
+    """Random flips and turns by 90 degrees, where the pixel sizes allow them."""
+    network: UNet = field(default_factory=UNet)
+    """The network."""
+    schedule: AnySchedule = field(default_factory=Cosine)
+    """Draws the noise levels of training; sampling is free to choose others."""
+    predicts: Prediction = "v"
+    """What the network's output means."""
+    sigma_data: float = 1.0
+    """Standard deviation of the data in model units; read by the prediction F only."""
+    weighting: AnyWeighting = field(default_factory=Sigmoid)
+    """Weight of the loss over noise levels."""
+    drop_condition: float = 0.1
+    """Fraction of examples trained with the null condition, for classifier-free guidance."""
+    optimizer: AdamW = field(default_factory=AdamW)
+    """AdamW, its warm-up and its decay."""
+    ema: EMA = field(default_factory=EMA)
+    """Moving average of the parameters, which is what is sampled from."""
+    steps: int | None = None
+    """Train for so many steps (exactly repeatable)."""
+    minutes: float | None = None
+    """Train for so many wall-clock minutes, compilation and previews included; with steps, whichever ends first."""
+    batch_size: int = 32
+    """Images a step, over all devices."""
+    seed: int = 0
+    """Seed of parameters, noise, patches and previews."""
+    parallel: Literal["jit", "pmap"] = "jit"
+    """How several devices share a batch."""
+    checkpoint: Every = field(default_factory=lambda: Every(minutes=5))
+    """When to save, besides the end."""
+    keep: int = 3
+    """Newest checkpoints that are kept."""
+    keep_every: int | None = None
+    """Checkpoints whose step is a multiple of this are kept for ever."""
+    preview: Every = field(default_factory=lambda: Every(minutes=5))
+    """When to write a sheet of samples, besides the end."""
+    previews: int = 16
+    """Images on a sheet; 0 = no sheets."""
+    validation: Every = field(default_factory=lambda: Every(minutes=2))
+    """When to measure the loss on held-out images, besides the end."""
+    validation_images: int = 64
+    """Held-out patches it is measured on; 0 = none."""
+    log_every: int = 50
+    """Steps from one row of metrics to the next."""
+    max_skipped: int = 20
+    """Steps in a row with a loss or gradient that is not finite after which the run stops."""
+    init_from: str | None = None
+    """Folder of a run whose averaged parameters this one starts from (fine-tuning)."""
+    init_partial: bool = False
+    """With init-from: start leaves that do not fit afresh, instead of refusing."""
+    out: str = "runs"
+    """Folder that holds the run folders."""
+
+    def __post_init__(self):
+        if not self.name or self.name in (".", "..") or set(self.name) & set('/\\:*?"<>|'):
+            raise ValueError(f"got name={self.name!r}; expected a folder name; to fix: letters, digits, - and _")
+        if self.steps is None and self.minutes is None:
+            raise ValueError("got neither steps nor minutes; expected a budget; to fix: --steps 10000 or --minutes 30")
+        if len(self.patch) not in (2, 3) or min(self.patch) < 1:
+            raise ValueError(f"got patch={self.patch}; expected y x or z y x in pixels; to fix: --patch 32 32")
+        positive = ("steps", "minutes", "batch_size", "keep", "keep_every", "log_every", "max_skipped", "sigma_data")
+        for name in positive:
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"got {name}={value}; expected more than 0; to fix: raise it")
+        for name in ("previews", "validation_images", "seed"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"got {name}={getattr(self, name)}; expected 0 or more; to fix: raise it")
+        if not 0 <= self.drop_condition <= 1:
+            raise ValueError(f"got drop_condition={self.drop_condition}; expected 0 to 1; to fix: the usual is 0.1")
+        if self.init_partial and self.init_from is None:
+            raise ValueError("got init_partial without init_from; expected both; to fix: --init-from runs/NAME")
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return Path(self.out) / self.name
+
+    def to_json(self) -> dict[str, Any]:
+        """The config as JSON values; no code, no paths resolved."""
+        return to_plain(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "TrainConfig":
+        """Inverse of `to_json`. Raises ValueError for a type or field that this version does not know."""
+        return from_plain(values, (cls, *CLASSES))
+
+
+CLASSES: tuple[type, ...] = (
+    *(BBBC039, Folder, Synthetic, Tfds),
+    *(Cosine, DiscreteBetas, Karras, LinearBeta, Rectified, SubVP, VarianceExploding),
+    *(MinSNR, Sigmoid, Uniform),
+    *(UNet, AdamW, EMA, Every),
+)
+"""Every class that a stored config may name."""
+
+MAY_CHANGE = frozenset(
+    {
+        *("steps", "minutes", "parallel", "checkpoint", "keep", "keep_every", "preview", "previews"),
+        *("validation", "validation_images", "log_every", "max_skipped", "init_from", "init_partial", "name", "out"),
+    }
+)
+"""Fields that a resumed run may be given anew: budget, cadences, and where things are."""

@@ -1,0 +1,52 @@
+"""Starting a run from the averaged parameters of another."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxdiff.training.leaves import mismatches, named
+from jaxdiff.training.restore import restore_params
+from jaxdiff.training.run_folder import read_run
+from jaxdiff.training.state import TrainState
+
+
+def start_from(state: TrainState, run: str | Path, predicts: str, *, partial: bool = False) -> TrainState:
+    """`state` with the averaged parameters of `run`.
+
+    Raises ValueError with every mismatched leaf (missing, left over, other shape), or, with `partial`, takes the
+    leaves that fit, leaves the others as they are and lists them in a warning. Raises ValueError where the run
+    predicts something else.
+    """
+    stored = read_run(run)
+    if stored["predicts"] != predicts:
+        raise ValueError(
+            f"got {run}, whose network predicts {stored['predicts']}; expected {predicts}; "
+            f"to fix: --predicts {stored['predicts']}"
+        )
+    params = restore_params(run)
+    lines = mismatches(state.params, params)
+    if not lines:
+        return state.with_params(params)
+    listing = f"got {run} with {len(lines)} leaves that do not fit this network:\n  " + "\n  ".join(lines)
+    if not partial:
+        raise ValueError(
+            f"{listing}\nexpected the same leaves; to fix: build the network as in that run, or --init-partial to "
+            "start these leaves afresh"
+        )
+    warnings.warn(f"{listing}\nthese start afresh (init_partial), the others are taken over", stacklevel=2)
+    return state.with_params(_fitting(state.params, params))
+
+
+def _fitting(own: Any, other: Any) -> Any:
+    """`own` with every leaf that `other` has under the same name and shape."""
+    other = named(other)
+    names = iter(named(own))
+
+    def choose(leaf):
+        found = other.get(next(names))
+        return jnp.asarray(found) if found is not None and found.shape == leaf.shape else leaf
+
+    return jax.tree.map(choose, own)

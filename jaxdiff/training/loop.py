@@ -1,0 +1,236 @@
+"""`train(config)`: from a config to a finished run folder, resuming what is there."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdiff.data.config import open_data
+from jaxdiff.data.loader import Loader
+from jaxdiff.data.normalise import Normaliser
+from jaxdiff.training.batch import to_batch
+from jaxdiff.training.cadence import Budget, Clock
+from jaxdiff.training.checkpoint import Checkpoints
+from jaxdiff.training.config import TrainConfig
+from jaxdiff.training.environment import differences, environment
+from jaxdiff.training.fine_tune import start_from
+from jaxdiff.training.interrupt import Interrupt
+from jaxdiff.training.lam_sampler import Stratified
+from jaxdiff.training.loss import DenoisingLoss
+from jaxdiff.training.metrics_log import Averager, MetricsLog
+from jaxdiff.training.preview import Preview, as_array
+from jaxdiff.training.progress import Progress
+from jaxdiff.training.run_folder import check_same, describe, read_run, write_json
+from jaxdiff.training.state import TrainState
+from jaxdiff.training.step import make_train_step
+from jaxdiff.training.validation import Validation
+
+
+class TrainingDiverged(RuntimeError):
+    """Too many steps in a row had a loss or gradient that was not finite."""
+
+
+def train(config: TrainConfig) -> Path:
+    """Train the run that `config` describes, from where its folder OUT/NAME stands; returns the folder.
+
+    Resuming is bitwise equal to an uninterrupted run (CPU; same cores, flags and versions; a budget of steps).
+    SIGTERM and Ctrl-C save and raise SystemExit (143, 130). Raises ValueError for a folder of another config or data
+    that do not fit, before anything is written; CheckpointError where checkpoints cannot be written or read;
+    TrainingDiverged.
+    """
+    return _Run(config).train()
+
+
+class _Run:
+    """The parts of one run, built in the order in which they can be refused."""
+
+    def __init__(self, config: TrainConfig):
+        self.config, self.folder = config, config.folder
+        stored = read_run(self.folder) if (self.folder / "run.json").exists() else None
+        if stored:
+            check_same(config, stored, self.folder)
+        elif self.folder.exists() and any(self.folder.iterdir()):
+            raise ValueError(
+                f"got the folder {self.folder}, which is not empty and holds no run.json; expected a run folder or "
+                "none; to fix: choose another --name or --out"
+            )
+
+        normaliser = Normaliser.from_json(stored["normaliser"]) if stored else None
+        self.data = open_data(config.data, config.patch, config.seed, normaliser)
+        self.normaliser = self.data.normaliser
+        self.loss = DenoisingLoss(
+            lam_sampler=Stratified(config.schedule),
+            predicts=config.predicts,
+            weighting=config.weighting,
+            sigma_data=config.sigma_data,
+            drop_condition=config.drop_condition,
+        )
+        self.optimizer = config.optimizer.build()
+        self.step_fn = make_train_step(self.loss, self.optimizer, config.parallel, ema=config.ema)
+        if config.batch_size % jax.device_count():
+            raise ValueError(
+                f"got batch_size={config.batch_size} for {jax.device_count()} devices; expected a multiple; "
+                f"to fix: --batch-size {-(-config.batch_size // jax.device_count()) * jax.device_count()}"
+            )
+        self.key_init, self.key, self.key_validation, self.key_preview = jax.random.split(
+            jax.random.key(config.seed), 4
+        )
+        self.batches = self._loader(self.data.train, config.batch_size, config.augment)
+        example = to_batch(next(self._loader(self.data.train, config.batch_size, config.augment)), config.network)
+        create = lambda: TrainState.create(self.key_init, config.network, self.optimizer, example)  # noqa: E731
+        like = jax.eval_shape(create)
+
+        fresh = None
+        if not stored:
+            if config.init_from is not None:
+                fresh = start_from(create(), config.init_from, config.predicts, partial=config.init_partial)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_json(self.folder / "run.json", describe(config, self.data.info, self.normaliser))
+        self.checkpoints = Checkpoints(self.folder / "checkpoints", config.keep, config.keep_every)
+        restored = self.checkpoints.restore(like)
+        spent = 0.0
+        if restored:
+            self.state, meta = restored
+            spent = self._resume(meta)
+        elif fresh is not None:
+            self.state = fresh
+        elif config.init_from is not None:  # the first session ended before its first checkpoint
+            self.state = start_from(create(), config.init_from, config.predicts, partial=config.init_partial)
+        else:
+            self.state = create()
+        self.step = int(self.state.step)
+        self.budget = Budget(config.steps, config.minutes, spent)
+
+    def _loader(self, source: Any, size: int, augment: bool) -> Loader:
+        return Loader(
+            source, self.normaliser, patch=self.config.patch, batch_size=size, seed=self.config.seed, augment=augment
+        )
+
+    def _resume(self, meta: dict[str, Any]) -> float:
+        """Puts loader and key where the checkpoint left them; returns the seconds spent so far."""
+        self.batches.set_state(meta["loader"])
+        self.key = jax.random.wrap_key_data(jnp.asarray(meta["key"], np.uint32))
+        if changed := differences(meta["environment"], environment()):
+            warnings.warn(
+                "this run resumes in another environment and may differ in the last digits from an undisturbed one: "
+                + "; ".join(changed),
+                stacklevel=4,
+            )
+        return float(meta["seconds"])
+
+    def _meta(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "key": np.asarray(jax.random.key_data(self.key)).tolist(),
+            "loader": self.batches.get_state(),
+            "seconds": self.budget.seconds(),
+            "config": self.config.to_json(),
+            "normaliser": self.normaliser.to_json(),
+            "environment": environment(),
+        }
+
+    def _held_out(self, num: int) -> list[dict[str, Any]]:
+        """`num` held-out examples, the same ones every time; none where nothing is held out."""
+        config = self.config
+        batches = self.data.validation_batches(config.patch, min(num, config.batch_size), num)
+        return [to_batch(batch, config.network) for batch in batches]
+
+    def train(self) -> Path:
+        config = self.config
+        self.progress = Progress(self.budget, self.step, config.batch_size)
+        try:
+            with self.checkpoints, Interrupt() as interrupt:
+                if self.budget.done(self.step):
+                    self.progress.say(
+                        f"{self.folder} is complete at step {self.step}; for more, raise steps or minutes"
+                    )
+                    return self.folder
+                self.log = MetricsLog(self.folder, self.step)
+                try:
+                    self._steps(interrupt)
+                finally:
+                    self.log.close()
+        finally:
+            self.progress.close()
+        if interrupt.signum is not None:
+            self.progress.say(f"stopped at step {self.step}, saved in {self.folder}; the same command continues")
+            raise interrupt.exit()
+        return self.folder
+
+    def _steps(self, interrupt: Interrupt) -> None:
+        config, where = self.config, "from the start" if self.step == 0 else f"from step {self.step}"
+        self.progress.say(f"training {self.folder} {where} on {jax.device_count()} {jax.devices()[0].device_kind}")
+        self._prepare_pictures()
+        save, preview, validate = (Clock(every) for every in (config.checkpoint, config.preview, config.validation))
+        average, start, done = Averager(), self.step, False
+        while not done and interrupt.signum is None:
+            batch = to_batch(next(self.batches), config.network)
+            self.state, metrics = self.step_fn(self.state, batch, self.key, self.budget.fraction(self.step))
+            self.step += 1
+            self._watch(average.push(metrics))
+            if self.step == start + 1:
+                jax.block_until_ready(self.state.step)
+                self.progress.restart(self.step)
+            if self.step % config.log_every == 0:
+                self._report(average.take())
+            done = self.budget.done(self.step)
+            if not done:
+                self._measure(validate.due(self.step), preview.due(self.step))
+                if save.due(self.step):
+                    self.checkpoints.save(self.state, self._meta())
+                    self.progress.restart(self.step)
+            self.progress.show(self.step)
+        if self.step % config.log_every:
+            self._report(average.take())
+        self.checkpoints.save(self.state, self._meta(), wait=True)
+        if interrupt.signum is None:
+            self._measure(True, True)
+
+    def _prepare_pictures(self) -> None:
+        config, network = self.config, self.config.network
+        self.validation = self.preview = None
+        if not len(self.data.validation):
+            self.progress.say("no images are held out: no validation loss, and samples/real.png shows training images")
+        if config.validation_images and (batches := self._held_out(config.validation_images)):
+            self.validation = Validation(self.loss, network, self.key_validation, batches)
+        if config.previews:
+            parts = self._held_out(config.previews)
+            parts = parts or [to_batch(next(self._loader(self.data.train, config.previews, False)), network)]
+            self.preview = Preview(
+                self.folder,
+                self.key_preview,
+                network,
+                config.predicts,
+                config.sigma_data,
+                config.schedule,
+                self.normaliser,
+                jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts),
+            )
+
+    def _watch(self, metrics: dict[str, Any] | None) -> None:
+        if metrics is not None and metrics["skipped_in_row"] >= self.config.max_skipped:
+            raise TrainingDiverged(
+                f"got {self.config.max_skipped} steps in a row, up to step {self.step}, with a loss or gradient that "
+                "is not finite; expected finite ones (none of these steps was applied); to fix: a lower "
+                "--optimizer.learning-rate or a longer warm-up, under another --name"
+            )
+
+    def _report(self, row: dict[str, float]) -> None:
+        applied = self.step - int(row.get("skipped", 0))
+        row["learning_rate"] = float(self.config.optimizer.rate(applied - 1, self.budget.fraction(self.step - 1)))
+        self._watch({"skipped_in_row": row["skipped_in_row"]})
+        self.progress.update(self.step, row)
+        self.log.write(self.step, row)
+
+    def _measure(self, validate: bool, preview: bool) -> None:
+        if validate and self.validation is not None:
+            self.log.write(self.step, self.validation(self.state.ema))
+        if preview and self.preview is not None:
+            path = self.preview(self.state.ema, self.step)
+            self.log.picture(self.step, "samples", as_array(path))
+            self.progress.say(f"samples of step {self.step}: {path}")
+        if validate or preview:
+            self.progress.restart(self.step)

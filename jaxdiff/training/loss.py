@@ -1,0 +1,105 @@
+"""The denoising loss: noise an image, ask the network, weigh the error."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from jaxdiff.nn.condition import null
+from jaxdiff.predictions import check
+from jaxdiff.process.gaussian import alpha, sigma
+from jaxdiff.training.lam_sampler import LamSampler
+from jaxdiff.training.target import eps_per_output, target
+from jaxdiff.training.weighting import Sigmoid, Weighting
+
+Metrics = dict[str, Array]
+BINS = (-4.0, -2.0, 0.0, 2.0, 4.0)
+"""Edges in lam between which errors are reported."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenoisingLoss:
+    """E[ w(lam) mean((eps - eps_hat)²) ], whatever the network predicts; float32.
+
+    `loss(network, params, key, batch) -> (scalar, metrics)` with batch {"image": (B, *spatial, C) in model units,
+    "cond": a condition with leading B, or absent}. Weighting: see `weighting`; it is stated for the error of eps and is
+    converted exactly, so that all kinds of prediction have the same gradient with respect to the x0 they stand for.
+
+    Example i of the global batch takes its noise from `fold_in(key, i)` and its lam from (key, i, total): a device that
+    holds examples `first` to `first + B` of `total` computes exactly its share. (Dropout masks are drawn for what one
+    device holds.) Metrics are means over the examples and so average over devices too; `binned` turns them into errors.
+    """
+
+    lam_sampler: LamSampler
+    predicts: str = "v"
+    weighting: Weighting = field(default_factory=Sigmoid)
+    sigma_data: float = 1.0
+    """EDM's, read by the prediction "F" only."""
+    drop_condition: float = 0.1
+    """Probability that an example is trained with the null condition (classifier-free guidance, arXiv 2207.12598)."""
+
+    def __post_init__(self):
+        check(self.predicts)
+        if not 0 <= self.drop_condition <= 1:
+            raise ValueError(
+                f"got drop_condition={self.drop_condition}; expected 0 to 1; to fix: the usual value is 0.1"
+            )
+
+    def __call__(
+        self,
+        network: nn.Module,
+        params: Any,
+        key: PRNGKeyArray,
+        batch: dict[str, Any],
+        *,
+        train: bool = True,
+        first: Any = 0,
+        total: int | None = None,
+    ) -> tuple[Float[Array, ""], Metrics]:
+        x0 = jnp.asarray(batch["image"], jnp.float32)
+        size = x0.shape[0]
+        index = first + jnp.arange(size)
+        key_lam, key_example, key_dropout = jax.random.split(key, 3)
+
+        draw = lambda i: self.lam_sampler(key_lam, i, total or size)  # noqa: E731
+        lam, inverse_density = jax.vmap(draw)(index)
+        keys = jax.vmap(lambda i: jax.random.split(jax.random.fold_in(key_example, i)))(index)
+        eps = jax.vmap(lambda k: jax.random.normal(k, x0.shape[1:]))(keys[:, 0])
+        x = jax.vmap(lambda x0, eps, lam: alpha(lam) * x0 + sigma(lam) * eps)(x0, eps, lam)
+
+        cond = batch.get("cond")
+        if train and cond is not None and self.drop_condition > 0:
+            drop = jax.vmap(lambda k: jax.random.bernoulli(k, self.drop_condition))(keys[:, 1])
+            cond = jax.tree.map(lambda c, n: jnp.where(drop.reshape(-1, *[1] * (c.ndim - 1)), n, c), cond, null(cond))
+
+        rngs = {"dropout": jax.random.fold_in(key_dropout, jnp.asarray(first))} if train else None
+        output: Any = network.apply(params, x, lam, cond, train=train, rngs=rngs)
+        if output.shape != x0.shape:
+            raise ValueError(f"got a network output of shape {output.shape}; expected that of the image, {x0.shape}")
+
+        aim = jax.vmap(lambda x0, eps, lam: target(self.predicts, x0, eps, lam, self.sigma_data))(x0, eps, lam)
+        error = jnp.mean((output.astype(jnp.float32) - aim) ** 2, axis=tuple(range(1, x0.ndim)))
+        eps_scale = eps_per_output(self.predicts, lam, self.sigma_data)
+        weight = self.weighting(lam)
+        if self.weighting.per == "lam":
+            weight = weight * inverse_density
+        loss = jnp.mean(weight * eps_scale**2 * error)
+
+        v_error = (eps_scale / alpha(lam)) ** 2 * error
+        chosen = jnp.searchsorted(jnp.asarray(BINS), lam)[:, None] == jnp.arange(len(BINS) + 1)
+        bins = {"bin_error": jnp.mean(chosen * v_error[:, None], 0), "bin_share": jnp.mean(chosen, 0)}
+        return loss, {"loss": loss, "v_error": jnp.mean(v_error), **bins}
+
+
+def binned(metrics: dict[str, Any]) -> dict[str, float]:
+    """{"v_error/lam<-4": ..., ...}: mean squared error of v in each interval of lam that was drawn, from averaged
+    metrics.
+
+    The error of v is near 1 for a network that returns 0, at every lam; so intervals compare.
+    """
+    names = [f"lam<{b:g}" for b in BINS] + [f"lam>{BINS[-1]:g}"]
+    pairs = zip(names, metrics["bin_error"], metrics["bin_share"])
+    return {f"v_error/{name}": float(error / share) for name, error, share in pairs if share > 0}

@@ -1,0 +1,68 @@
+"""Configs as plain JSON values and back, so that a run folder holds data and never code.
+
+A dataclass becomes {"type": class name, field: value, ...}; reading looks the name up in a fixed list and nothing else.
+"""
+
+import dataclasses
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import numpy as np
+
+LINEN_FIELDS = ("parent", "name")
+
+
+def fields_of(value: Any) -> dict[str, Any]:
+    """{field: plain value} of a dataclass instance; what Linen adds to a module is left out."""
+    linen = LINEN_FIELDS if isinstance(value, nn.Module) else ()
+    return {
+        f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init and f.name not in linen
+    }
+
+
+def to_plain(value: Any) -> Any:
+    """JSON values of a config. Raises ValueError for what has no such form."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {"type": type(value).__name__, **fields_of(value)}
+    if isinstance(value, Mapping):
+        return {str(k): to_plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(v) for v in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "tolist"):
+        return np.asarray(value).tolist()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ValueError(f"got a {type(value).__name__} in a config; expected numbers, text, tuples, dicts or dataclasses")
+
+
+def from_plain(value: Any, classes: Iterable[type]) -> Any:
+    """Inverse of `to_plain`; lists come back as tuples. Raises ValueError for a type that is not in `classes`."""
+    if isinstance(value, Mapping):
+        known = {c.__name__: c for c in classes}
+        fields = {k: from_plain(v, known.values()) for k, v in value.items() if k != "type"}
+        if "type" not in value:
+            return fields
+        if value["type"] not in known:
+            raise ValueError(f"got a stored {value['type']!r}; expected one of {sorted(known)}; to fix: update jaxdiff")
+        try:
+            return known[value["type"]](**fields)
+        except TypeError as error:
+            raise ValueError(
+                f"got stored fields {sorted(fields)} for {value['type']} ({error}); expected those of this version; "
+                "to fix: use the version of jaxdiff that wrote them"
+            ) from error
+    if isinstance(value, list | tuple):
+        return tuple(from_plain(v, classes) for v in value)
+    return value
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """{"network.width": 64, ...} of nested plain values."""
+    if not isinstance(value, Mapping):
+        return {prefix: value}
+    parts = [flat(v, f"{prefix}.{k}" if prefix else k) for k, v in value.items()]
+    return {k: v for part in parts for k, v in part.items()}

@@ -1,0 +1,92 @@
+"""Reading checkpoints: which are complete, whether they hold what was written, and the parameters alone."""
+
+import json
+import warnings
+import zlib
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from jaxdiff.training.leaves import checksums
+from jaxdiff.training.quiet import quiet_orbax
+
+ITEMS = ("params", "ema", "rest")
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint could not be written, or none could be read."""
+
+
+class Damaged(Exception):
+    """One checkpoint cannot be read, or is not what was written."""
+
+
+def steps(folder: str | Path) -> list[int]:
+    """Steps of the completely written checkpoints in a run's `checkpoints` folder, rising."""
+    return sorted(ocp.utils.checkpoint_steps(folder)) if Path(folder).is_dir() else []
+
+
+def seal(meta: Any, leaves: dict[str, int]) -> dict[str, Any]:
+    """What is written as `meta`: the JSON values themselves, with checksums of them and of the leaves."""
+    return {"meta": meta, "leaves": leaves, "crc": zlib.crc32(json.dumps([meta, leaves], sort_keys=True).encode())}
+
+
+def read(folder: Path, items: tuple[str, ...] = ITEMS) -> tuple[dict[str, Any], dict[str, Any]]:
+    """({item: tree of NumPy arrays}, meta) of one checkpoint folder, every leaf verified. Raises Damaged."""
+    quiet_orbax()
+    try:
+        with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
+            sealed = reader.restore(folder / "meta")
+        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
+            tree = {name: jax.tree.map(np.asarray, reader.restore(folder / name)) for name in items}
+        meta, leaves = sealed["meta"], sealed["leaves"]
+        intact = sealed == seal(meta, leaves)
+    except Exception as error:  # whatever a broken file makes the readers raise
+        raise Damaged(one_line(error)) from error
+    expected = {name: crc for name, crc in leaves.items() if name.split("/")[0] in items}
+    found = checksums(tree)
+    wrong = [name for name in sorted({*expected, *found}) if expected.get(name) != found.get(name)]
+    if wrong or not intact:
+        raise Damaged(
+            f"wrong checksum of {wrong[0] if wrong else 'meta'}" + f" and {len(wrong) - 1} more" * (len(wrong) > 1)
+        )
+    return tree, meta
+
+
+def one_line(error: BaseException) -> str:
+    """Both ends of an error's text; TensorStore's run to kilobytes, with the reason behind the paths."""
+    text = " ".join(str(error).split()).split(" [")[0] or repr(error)
+    return text if len(text) <= 200 else f"{text[:80]} ... {text[-110:]}"
+
+
+def restore_params(run_dir: str | Path, step: int | None = None, *, ema: bool = True) -> dict[str, Any]:
+    """The network's variables of a run, NumPy arrays: the moving average, or with `ema=False` the raw parameters.
+
+    step: which checkpoint; None is the newest readable one (a damaged newer one is reported by a warning). Needs one
+    device, whatever wrote it. Raises FileNotFoundError where there is none, CheckpointError where it is damaged.
+    """
+    folder = Path(run_dir).absolute() / "checkpoints"
+    found = steps(folder)
+    if not found or (step is not None and step not in found):
+        raise FileNotFoundError(
+            f"got no checkpoint{'' if step is None else f' of step {step}'} in {folder}; expected one of "
+            f"{found or 'at least one'}; to fix: "
+            + ("choose a step from this list" if found else "train the run first")
+        )
+    item = "ema" if ema else "params"
+    for candidate in [step] if step is not None else found[::-1]:
+        try:
+            return read(folder / str(candidate), (item,))[0][item]
+        except Damaged as error:
+            if step is not None:
+                raise CheckpointError(
+                    f"got a damaged checkpoint {folder / str(step)} ({error}); expected a whole one; "
+                    f"to fix: use another step of {found}"
+                ) from error
+            warnings.warn(f"checkpoint {candidate} of {run_dir} is damaged ({error}); using an older one", stacklevel=2)
+    raise CheckpointError(
+        f"got only damaged checkpoints in {folder}; expected a whole one; to fix: train the run again"
+    )

@@ -1,0 +1,78 @@
+"""A run folder: run.json says what the run is, and whether a config is that of the run."""
+
+import importlib.metadata
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxdiff.training.config import MAY_CHANGE, TrainConfig
+from jaxdiff.training.plain import fields_of, flat
+
+FORMAT = 1
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Writes JSON so that the file is the old one or the whole new one, whenever the process dies."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", encoding="utf-8") as file:
+        json.dump(values, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def describe(config: TrainConfig, info: Any, normaliser: Any) -> dict[str, Any]:
+    """The contents of run.json: all that sampling needs besides parameters; plain data."""
+    return {
+        "format": FORMAT,
+        "jaxdiff": importlib.metadata.version("jaxdiff"),
+        "config": config.to_json(),
+        "network": fields_of(config.network),
+        "predicts": config.predicts,
+        "sigma_data": config.sigma_data,
+        "schedule": {"name": type(config.schedule).__name__, **fields_of(config.schedule)},
+        "shape": [*config.patch, info.channels],
+        "normaliser": normaliser.to_json(),
+        "data": info.to_json(),
+    }
+
+
+def read_run(folder: str | Path) -> dict[str, Any]:
+    """run.json of a run folder. Raises FileNotFoundError where there is none, ValueError where it cannot be read."""
+    path = Path(folder) / "run.json"
+    if not path.is_file():
+        near = (
+            sorted(p.parent.name for p in Path(folder).parent.glob("*/run.json"))
+            if Path(folder).parent.is_dir()
+            else []
+        )
+        raise FileNotFoundError(
+            f"got {folder}, which holds no run.json; expected a run folder"
+            + (f", such as {', '.join(near[:8])} beside it" if near else "")
+            + "; to fix: train a run first (jaxdiff train CONFIG), or name another folder"
+        )
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"got an unreadable {path} ({error}); expected JSON; to fix: restore it from a backup"
+        ) from error
+    if not isinstance(values, Mapping) or values.get("format") != FORMAT:
+        raise ValueError(
+            f"got {path} of another format; expected format {FORMAT}; to fix: use the jaxdiff that wrote it"
+        )
+    return dict(values)
+
+
+def check_same(config: TrainConfig, stored: Mapping[str, Any], folder: Path) -> None:
+    """Raises ValueError where the run in `folder` was made by another config, with every field that differs."""
+    old, new = (flat(json.loads(json.dumps(c))) for c in (stored["config"], config.to_json()))
+    names = [n for n in sorted({*old, *new}) if n.split(".")[0] not in MAY_CHANGE and old.get(n) != new.get(n)]
+    if names:
+        lines = "\n".join(f"  {n}: {old.get(n)} in the run, {new.get(n)} now" for n in names)
+        raise ValueError(
+            f"got a config that is not that of the run in {folder}:\n{lines}\nexpected the same fields (only "
+            "budget and cadences may change); to fix: choose another --name, or set these fields back"
+        )

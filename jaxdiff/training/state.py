@@ -1,0 +1,50 @@
+"""Everything a training step reads and writes, as one pytree."""
+
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int, PRNGKeyArray
+
+
+@flax.struct.dataclass
+class TrainState:
+    """Parameters, their average, optimiser state and counters; the network itself is static."""
+
+    step: Int[Array, ""]
+    """Steps taken, applied or skipped."""
+    params: Any
+    """The network's variables, {"params": ...}, float32."""
+    ema: Any
+    """Moving average of `params`."""
+    opt_state: Any
+    skipped: Int[Array, ""]
+    """Steps that were not applied because the loss or a gradient was not finite."""
+    skipped_in_row: Int[Array, ""]
+    """The same, since the last applied step."""
+    network: nn.Module = flax.struct.field(pytree_node=False)
+
+    @classmethod
+    def create(
+        cls, key: PRNGKeyArray, network: nn.Module, optimizer: optax.GradientTransformation, example: dict
+    ) -> "TrainState":
+        """A fresh state. `example`: a batch as the loss takes it, {"image": (B, *spatial, C), "cond": optional}."""
+        image = jnp.asarray(example["image"][:1], jnp.float32)
+        cond = jax.tree.map(lambda a: jnp.asarray(a[:1]), example.get("cond"))
+
+        def init(key):
+            params = network.init(key, image, jnp.zeros(1), cond)
+            # Copies: a donated state must not hold one buffer twice.
+            zero = lambda: jnp.zeros((), jnp.int32)  # noqa: E731
+            ema = jax.tree.map(jnp.copy, params)
+            return cls(zero(), params, ema, optimizer.init(params), zero(), zero(), network)
+
+        return jax.jit(init)(key)
+
+    def with_params(self, params: Any) -> "TrainState":
+        """This state starting from other parameters (parameters and average replaced, optimiser untouched)."""
+        copy = lambda: jax.tree.map(lambda a: jnp.array(a, copy=True), params)  # noqa: E731
+        return self.replace(params=copy(), ema=copy())  # type: ignore[attr-defined]

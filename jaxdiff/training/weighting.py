@@ -1,0 +1,73 @@
+"""Weightings of the denoising loss, all stated for the error of eps.
+
+A weighting gives w(lam) in  `w(lam) * mean((eps - eps_hat)**2)`; the loss converts it exactly to what the network
+predicts. What a weighting acts on is part of its definition:
+
+* `per = "lam"`: w is a weight per unit of lam. The loss divides by the density of the drawn lams, so that its
+  expectation is the integral of w(lam) E|eps - eps_hat|² over lam, whatever schedule draws them: the draws change
+  only the variance (Kingma and Gao 2023, arXiv 2303.00848).
+* `per = "draw"`: w multiplies the error of every drawn lam, as the DDPM and min-SNR papers write it; there the
+  schedule that draws the lams is part of the weighting (with density p the weight per unit of lam is w p).
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+class Weighting(Protocol):
+    """A function of lam; `per` says whether it weights a unit of lam or a draw. Works element by element."""
+
+    per: ClassVar[Literal["lam", "draw"]]
+
+    def __call__(self, lam: Float[Array, "*b"]) -> Float[Array, "*b"]: ...
+
+
+@dataclass(frozen=True)
+class Sigmoid:
+    """w = sigmoid(bias - 2 lam) per unit of lam: monotone, so a likelihood of noise-augmented data.
+
+    Kingma and Gao 2023, arXiv 2303.00848 (their lambda is 2 lam); as used by Hoogeboom et al. 2024, arXiv 2410.19324.
+    """
+
+    bias: float = 2.0
+    """Half weight falls at lam = bias / 2. Lower: more weight on coarse structure; higher: more on fine texture."""
+
+    per: ClassVar[Literal["lam", "draw"]] = "lam"
+
+    def __call__(self, lam: Float[Array, "*b"]) -> Float[Array, "*b"]:
+        return jax.nn.sigmoid(self.bias - 2 * lam)
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """w = 1 for every draw: the plain eps loss of DDPM ("L_simple", Ho et al. 2020, arXiv 2006.11239)."""
+
+    per: ClassVar[Literal["lam", "draw"]] = "draw"
+
+    def __call__(self, lam: Float[Array, "*b"]) -> Float[Array, "*b"]:
+        return jnp.ones_like(lam)
+
+
+@dataclass(frozen=True)
+class MinSNR:
+    """min(SNR, gamma) on the error of x0, that is min(1, gamma / SNR) on eps, for every draw; SNR = exp(2 lam).
+
+    Hang et al. 2023, arXiv 2303.09556. The same loss whatever the network predicts (for v it is min(SNR, gamma) /
+    (SNR + 1)).
+    """
+
+    gamma: float = 5.0
+    """Signal-to-noise ratio above which the weight on the error of x0 stops growing."""
+
+    per: ClassVar[Literal["lam", "draw"]] = "draw"
+
+    def __post_init__(self):
+        if not self.gamma > 0:
+            raise ValueError(f"got gamma={self.gamma}; expected a number above 0; to fix: the paper uses 5")
+
+    def __call__(self, lam: Float[Array, "*b"]) -> Float[Array, "*b"]:
+        return jnp.minimum(1.0, self.gamma * jnp.exp(-2 * lam))
