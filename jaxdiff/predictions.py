@@ -17,7 +17,7 @@ Every kind is linear in x0: output = p x + q x0, which `coefficients` tells; bot
 
 from typing import Literal, get_args
 
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from jaxdiff.process.gaussian import alpha, namespace, sigma
 
@@ -31,7 +31,7 @@ def check(predicts: str) -> None:
         raise ValueError(f"got predicts={predicts!r}; expected one of {', '.join(PREDICTIONS)}")
 
 
-def coefficients(predicts: str, lam, sigma_data: float = 1.0):
+def coefficients(predicts: str, lam, sigma_data: ArrayLike = 1.0):
     """(p, q) with output = p x + q x0 at half log-SNR `lam`."""
     check(predicts)
     xp = namespace(lam)
@@ -51,7 +51,7 @@ def coefficients(predicts: str, lam, sigma_data: float = 1.0):
 
 
 def to_x0(
-    predicts: str, output: Float[Array, " *shape"], x: Float[Array, " *shape"], lam, sigma_data: float = 1.0
+    predicts: str, output: Float[Array, " *shape"], x: Float[Array, " *shape"], lam, sigma_data: ArrayLike = 1.0
 ) -> Float[Array, " *shape"]:
     """x0 from what the network returned, for one example: x and output (*spatial, channels), `lam` a scalar.
 
@@ -75,7 +75,7 @@ def to_x0(
 
 
 def from_x0(
-    predicts: str, x0: Float[Array, " *shape"], x: Float[Array, " *shape"], lam, sigma_data: float = 1.0
+    predicts: str, x0: Float[Array, " *shape"], x: Float[Array, " *shape"], lam, sigma_data: ArrayLike = 1.0
 ) -> Float[Array, " *shape"]:
     """What a network of this kind returns where it knows x0: inverse of `to_x0`, and its training target."""
     p, q = coefficients(predicts, lam, sigma_data)

@@ -151,7 +151,7 @@ class BBBC039:
             raise DataError(
                 f"{path} without BBBC039",
                 "train/images and dev/images, or images and masks",
-                "correct the path, or set download to fetch it (80 MB)",
+                "correct the path, or set download to fetch it",
             )
         if not parts:
             source, files, skipped = self._part(path, patch)

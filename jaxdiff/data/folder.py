@@ -75,24 +75,25 @@ def list_folder(
 
 def _find(root: Path, classes: bool) -> tuple[list[Path], Counter[str]]:
     """Image files, sorted, and the count of other files by suffix."""
-    if root.is_file():
-        return [root], Counter()
-    if not root.is_dir():
-        raise DataError(f"{root}, which does not exist", "a folder of images", "correct the path")
     try:
-        folders = sorted(p for p in root.iterdir() if p.is_dir()) if classes else [root]
-        files = [p for folder in folders for p in sorted(folder.iterdir()) if p.is_file() and p.name[0] != "."]
+        if root.is_file():
+            return [root], Counter()
+        if not root.is_dir():
+            raise DataError(f"{root}, which does not exist", "a folder of images", "correct the path")
+        below = sorted(p for p in root.iterdir() if p.is_dir())
+        files = [p for folder in (below if classes else [root]) for p in sorted(folder.iterdir()) if p.is_file()]
     except OSError as error:
         raise DataError(f"{root}, which cannot be listed ({error})", "a readable folder", "check its rights") from error
+    files = [p for p in files if not p.name.startswith(".")]
     images = [p for p in files if p.suffix.lower() in SUFFIXES]
     ignored = Counter(p.suffix.lower() or p.name for p in files if p.suffix.lower() not in SUFFIXES)
     if not images:
         kinds = ", ".join(f"{n} {suffix}" for suffix, n in ignored.most_common(3)) or "nothing"
-        below = not classes and any(p.is_dir() for p in root.iterdir())
+        within = bool(below) and not classes
         raise DataError(
-            f"{root} without images (it holds {kinds}{' and sub-folders' if below else ''})",
+            f"{root} without images (it holds {kinds}{' and sub-folders' if within else ''})",
             f"files ending in {', '.join(SUFFIXES)}" + (", in sub-folders named after classes" if classes else ""),
-            "name the folder that holds them" + (", or say classes=True for one sub-folder a class" if below else ""),
+            "name the folder that holds them" + (", or say classes=True for one sub-folder a class" if within else ""),
         )
     return images, ignored
 

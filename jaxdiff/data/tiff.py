@@ -83,7 +83,11 @@ def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
     try:
         with tifffile.TiffFile(path) as file:
             yield file
-    except (DataError, MemoryError):
+    except MemoryError:
+        raise
+    except DataError as error:
+        if complaints:  # what is left of a truncated file may look like another kind of file
+            raise _unreadable(path, complaints[0]) from error
         raise
     except Exception as error:  # damaged files raise anything from struct.error to a codec's own class
         raise _unreadable(path, f"{type(error).__name__}: {error}") from error

@@ -22,13 +22,15 @@ al. 2021, arXiv 2010.02502), η = 1 is DDPM's ancestral step (Ho et al. 2020, ar
 Any isotropic Gaussian process with scalar (a, s), y = a x0 + s ε, is (1) after division by √(a² + s²).
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 
-def namespace(*values):
+def namespace(*values) -> Any:
     """`jax.numpy` when any value is a JAX array, else `numpy`: numbers and NumPy arrays are computed in float64."""
     return jnp if any(isinstance(value, jax.Array) for value in values) else np
 
@@ -69,7 +71,7 @@ def noise(
     images = jnp.asarray(images)
     indices = first + jnp.arange(images.shape[0])
     eps = jax.vmap(lambda i: start_noise(jax.random.fold_in(key, i), images.shape[1:], images.dtype))(indices)
-    a, s = (jnp.asarray(f(np.float64(lam)), images.dtype) for f in (alpha, sigma))
+    a, s = (jnp.asarray(f(np.asarray(lam, np.float64)), images.dtype) for f in (alpha, sigma))
     return a * images + s * eps
 
 

@@ -86,6 +86,7 @@ def discrete(
         steps = np.round(total - np.arange(n) * (total / n)).astype(int) - 1
     else:
         raise ValueError(f"got spacing={spacing!r}; expected 'leading', 'linspace' or 'trailing'")
-    if steps[0] >= total:
-        raise ValueError(f"got offset={offset}, which reaches step {steps[0]}; expected steps below {total}")
+    if steps[0] >= total or steps[-1] < 0:
+        reached = steps[0] if steps[0] >= total else steps[-1]
+        raise ValueError(f"got offset={offset}, which reaches step {reached}; expected steps from 0 to {total - 1}")
     return schedule.lams[steps]

@@ -36,27 +36,28 @@ class Samples(eqx.Module):
 
 
 @eqx.filter_jit
-def _program(solve, denoise, key, indices, cond, start, mesh: Mesh | None, shape, dtype):
-    """One batch of images a device; everything but shapes and functions is an argument, so that nothing retraces."""
+def _program(solve, denoise, key, images, mesh: Mesh | None, shape, dtype):
+    """One batch of images a device; everything but shapes and functions is an argument, so that nothing retraces.
+
+    images: (indices, cond, start), leading axis the batch of all devices.
+    """
 
     def one(index, cond, x, denoise, solve, key):
         image_key = jax.random.fold_in(key, index)
         x = start_noise(image_key, shape, dtype) if x is None else x
         return solve(lambda x, lam: denoise(x, lam, cond), image_key, x)
 
-    def chunk(indices, cond, start, arrays):
+    def chunk(images, arrays):
         denoise, solve, key = eqx.combine(arrays, static)
-        return jax.vmap(lambda i, c, x: one(i, c, x, denoise, solve, key))(indices, cond, start)
+        return jax.vmap(lambda i, c, x: one(i, c, x, denoise, solve, key))(*images)
 
     arrays, static = eqx.partition((denoise, solve, key), eqx.is_array)
     if mesh is not None:
-        images = PartitionSpec(mesh.axis_names)
+        spread = PartitionSpec(mesh.axis_names)
         # check_vma=False: diffrax's loops do not type-check under varying manual axes (jax 0.10).
-        chunk = jax.shard_map(
-            chunk, mesh=mesh, in_specs=(images, images, images, PartitionSpec()), out_specs=images, check_vma=False
-        )
-    solved = chunk(indices, cond, start, arrays)
-    return solved, jnp.all(jnp.isfinite(solved.image.reshape(len(indices), -1)), axis=1)
+        chunk = jax.shard_map(chunk, mesh=mesh, in_specs=(spread, PartitionSpec()), out_specs=spread, check_vma=False)
+    solved = chunk(images, arrays)
+    return solved, jnp.all(jnp.isfinite(solved.image.reshape(solved.image.shape[0], -1)), axis=1)
 
 
 def sample(
@@ -104,6 +105,7 @@ def sample(
     batch = batch or min(DEFAULT_BATCH, math.ceil(num / devices))
     dtype = jnp.promote_types(jnp.float32, jnp.result_type(float) if start is None else jnp.asarray(start).dtype)
     _check_leading("start", start, num, shape)
+    start = None if start is None else jnp.asarray(start, dtype)
     _check_leading("cond", cond, num)
 
     adjoint = diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint
@@ -113,25 +115,23 @@ def sample(
     else:
         once = 0 if isinstance(solver, RowSolver) else cost(solver).once
         rowed = solver if isinstance(solver, RowSolver) else Stepped(solver, eta)
-        solve = OnRows(rowed, tabulate(rowed, grid, final), final, trajectory, adjoint, noise, once)
+        solve = OnRows(rowed, tabulate(rowed, grid, final), grid[-1], final, trajectory, adjoint, noise, once)
 
     parts, size = [], batch * devices
     for low in range(0, num, size):
-        # The last program is padded with further images of its own, never with repeats of others' conditions beyond num.
+        # The last program is padded: its surplus images have keys of their own and the last image's condition.
         indices = np.arange(low, low + size)
         rows = np.minimum(indices, num - 1)
-        take = lambda leaf: jnp.asarray(leaf)[rows]  # noqa: E731
-        part = (jnp.asarray(first + indices), jax.tree.map(take, cond), None if start is None else take(start).astype(dtype))
+        start_and_cond = jax.tree.map(lambda leaf, rows=rows: jnp.asarray(leaf)[rows], (cond, start))
+        part = (jnp.asarray(first + indices), *start_and_cond)
         if mesh is not None:
             part = jax.device_put(part, NamedSharding(mesh, PartitionSpec(mesh.axis_names)))
-        solved, finite = _program(solve, denoise, key, *part, mesh, tuple(shape), dtype)
+        solved, finite = _program(solve, denoise, key, part, mesh, tuple(shape), dtype)
         kept = min(size, num - low)
         parts.append(jax.tree.map(lambda leaf, kept=kept: leaf[:kept], (solved, finite)))
     solved, finite = parts[0] if len(parts) == 1 else jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
     if controller is None:
-        nfe = batch_nfe = int(solve.solver.evaluations * len(solve.rows.last) + solve.once) + (
-            final == "denoise" and solve.solver.evaluations > 1
-        )
+        nfe = batch_nfe = solve.calls
     else:
         nfe = np.asarray(solved.calls)
         groups = np.arange(num) // batch
@@ -180,4 +180,6 @@ def _check_leading(name: str, tree, num: int, shape: tuple[int, ...] | None = No
         got = np.shape(leaf)
         if not got or got[0] != num or (shape is not None and got != (num, *shape)):
             expected = f"({num}, …)" if shape is None else f"{(num, *shape)}"
-            raise ValueError(f"got {name} with a leaf of shape {got}; expected {expected}: one for each of num={num} images")
+            raise ValueError(
+                f"got {name} with a leaf of shape {got}; expected {expected}: one for each of num={num} images"
+            )

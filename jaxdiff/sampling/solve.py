@@ -31,16 +31,24 @@ class OnRows(eqx.Module):
 
     solver: RowSolver
     rows: Rows
+    end: np.ndarray
     final: str = eqx.field(static=True)
     trajectory: int | None = eqx.field(static=True)
     adjoint: diffrax.AbstractAdjoint = eqx.field(static=True)
     noise: NoiseSource = eqx.field(static=True, default=step_noise)
     once: int = eqx.field(static=True, default=0)
 
+    @property
+    def calls(self) -> int:
+        """Denoiser calls of one image."""
+        steps = len(self.rows.last)
+        after = self.final == "denoise" and self.solver.evaluations > 1
+        return steps * self.solver.evaluations + (self.once if steps else 0) + after
+
     def __call__(self, denoise: Callable, key: Array, x: Array) -> Solved:
         rows = jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype if leaf.dtype == bool else x.dtype), self.rows)
         steps = len(rows.last)
-        ys = None
+        states = x[None]
         if steps:
             run = Run(denoise, rows, lambda k: self.noise(key, k, x.shape, x.dtype), key)
             solution = diffrax.diffeqsolve(
@@ -57,13 +65,13 @@ class OnRows(eqx.Module):
                 max_steps=steps,
                 throw=False,
             )
-            ys = solution.ys
-            assert ys is not None
-            x = ys[-1]
-        calls = self.solver.evaluations * steps + self.once
+            assert solution.ys is not None
+            states = solution.ys
         if self.final == "denoise" and self.solver.evaluations > 1:
-            x, calls = denoise(x, rows.to.lam[-1]), calls + 1
-        return Solved(x, calls, ys if self.trajectory else None)
+            result = denoise(states[-1], jnp.asarray(self.end, x.dtype))
+            kept = steps // self.trajectory if self.trajectory else 0
+            states = jnp.concatenate([states[:kept], result[None]])
+        return Solved(states[-1], self.calls, states if self.trajectory else None)
 
 
 class Adaptive(eqx.Module):

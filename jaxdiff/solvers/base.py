@@ -7,7 +7,7 @@ recompiles nothing, and the clean end (λ = ∞) is one more row.
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import diffrax
 import equinox as eqx
@@ -22,9 +22,9 @@ from jaxdiff.process.gaussian import alpha, sigma
 class Point(NamedTuple):
     """A place on the way: half log-SNR and the coefficients of x = α x0 + σ ε there."""
 
-    lam: ArrayLike
-    alpha: ArrayLike
-    sigma: ArrayLike
+    lam: Any
+    alpha: Any
+    sigma: Any
     weights: PyTree = None
     """What the solver tabulated for the step that leaves this point (`Solver.weights`), or None."""
 
@@ -40,7 +40,7 @@ class Rows(NamedTuple):
 
     at: Point
     to: Point
-    last: Array
+    last: Any
     """True in the row whose denoiser call is the result (`final="denoise"`)."""
 
 
@@ -67,10 +67,18 @@ def drift(k, x, run: Run):
 class RowSolver(diffrax.AbstractSolver):
     """What the rows need to know of any solver that runs along them."""
 
-    order: Any
-    evaluations: Any = 1
+    # Without annotations, which would make them dataclass fields, whose defaults hide what a subclass's body says.
+    evaluations = 1
+    if TYPE_CHECKING:
+        order: Any
     term_structure: ClassVar = diffrax.AbstractTerm
     interpolation_cls: ClassVar = diffrax.LocalLinearInterpolation
+
+    def __check_init__(self):
+        if callable(self.order):  # diffrax's method, which the number replaces
+            raise ValueError(
+                f"got {type(self).__name__} without an order; expected a number; to fix: write `order = 1` in the class"
+            )
 
     @property
     def convergence_order(self) -> int:
@@ -104,7 +112,7 @@ class Solver(RowSolver):
     * `weights(at, to)`: arrays with one row a step, found as `at.weights` in `update`.
     """
 
-    stochastic: Any = False
+    stochastic = False
 
     @abstractmethod
     def update(
@@ -128,12 +136,7 @@ class Solver(RowSolver):
     def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
         k = jnp.round(t0).astype(jnp.int32)
         at, to, last = row(args, k)
-        called = []
-
-        def denoise(x, lam):
-            called.append(args.denoise(x, jnp.asarray(lam, at.lam.dtype)))
-            return called[-1]
-
+        denoise, called = recorded(lambda x, lam: args.denoise(x, jnp.asarray(lam, at.lam.dtype)))
         noise = args.noise(k) if self.stochastic else None
         y1, memory = self.update(denoise, y0, at, to, noise, solver_state)
         if self.evaluations == 1:
@@ -145,6 +148,17 @@ class Solver(RowSolver):
             y1 = jnp.where(last, called[0], y1)
         y1 = y1.astype(y0.dtype)
         return y1, None, dict(y0=y0, y1=y1), memory, diffrax.RESULTS.successful
+
+
+def recorded(denoise: Callable) -> tuple[Callable, list[Array]]:
+    """`denoise`, and the list in which it leaves all it returns."""
+    called = []
+
+    def recording(x, lam):
+        called.append(denoise(x, lam))
+        return called[-1]
+
+    return recording, called
 
 
 def tabulate(solver: RowSolver, grid: Float[np.ndarray, " n"], final: str = "denoise") -> Rows:

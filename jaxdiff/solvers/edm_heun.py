@@ -1,6 +1,6 @@
 """EDM's Heun sampler."""
 
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -10,12 +10,12 @@ from jaxdiff.solvers.base import Point, Solver, array_leaf
 
 
 class _Weights(NamedTuple):
-    keep: np.ndarray
-    fresh: np.ndarray
-    x: np.ndarray
-    d: np.ndarray
-    x_before: np.ndarray
-    d_before: np.ndarray
+    keep: Any
+    fresh: Any
+    x: Any
+    d: Any
+    x_before: Any
+    d_before: Any
 
 
 class EDMHeun(Solver):

@@ -37,10 +37,7 @@ class Weights(NamedTuple):
     def of(cls, at: Point, keeps: Literal["x0", "eps"]) -> "Weights":
         """A table for the rows `at` with no corrector (y = x) and an empty predictor, to be filled."""
         rows = len(at.lam)
-        if keeps == "x0":
-            value = np.zeros(rows), np.ones(rows)
-        else:
-            value = 1.0 / at.sigma, -at.alpha / at.sigma
+        value = (np.zeros(rows), np.ones(rows)) if keeps == "x0" else (1.0 / at.sigma, -at.alpha / at.sigma)
         empty = lambda *shape: np.zeros((rows, *shape))  # noqa: E731
         return cls(*value, np.ones(rows), empty(), empty(DEPTH), empty(), empty(DEPTH), empty())
 
@@ -64,7 +61,7 @@ class LinearMultistep(Solver):
         return x, (y, values[:-1])
 
 
-def combine(weights: Float[Array, " DEPTH"], values) -> Array:
+def combine(weights, values) -> Array:
     """Σ_j weights[j] values[j]."""
     total = weights[0] * values[0]
     for j in range(1, len(values)):

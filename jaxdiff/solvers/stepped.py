@@ -11,7 +11,7 @@ import lineax
 import numpy as np
 
 from jaxdiff.process.gaussian import alpha
-from jaxdiff.solvers.base import RowSolver, row
+from jaxdiff.solvers.base import RowSolver, recorded, row
 
 
 class Cost(NamedTuple):
@@ -38,7 +38,7 @@ def cost(solver: diffrax.AbstractSolver) -> Cost:
     if isinstance(tableau, diffrax.ButcherTableau):
         return Cost(tableau.num_stages - 1, 1) if tableau.fsal else Cost(tableau.num_stages, 0)
     if isinstance(solver, diffrax.AbstractSRK):
-        return Cost(len(tableau.c) + 1, 0)
+        return Cost(len(solver.tableau.c) + 1, 0)
     if isinstance(solver, diffrax.Euler | diffrax.EulerHeun | diffrax.ItoMilstein | diffrax.StratonovichMilstein):
         return Cost(1, 0)
     raise ValueError(
@@ -95,7 +95,10 @@ class Stepped(RowSolver):
         return self.solver.init(self._terms(args.denoise, y0, args.key), at.lam, to.lam, y0, None)
 
     def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
-        at, to, _ = row(args, jnp.round(t0).astype(jnp.int32))
-        t = self._terms(args.denoise, y0, args.key)
+        at, to, last = row(args, jnp.round(t0).astype(jnp.int32))
+        denoise, called = recorded(args.denoise)
+        t = self._terms(denoise, y0, args.key)
         y1, _, _, state, result = self.solver.step(t, at.lam, to.lam, y0, None, solver_state, False)
+        if self.evaluations == 1:
+            y1 = jnp.where(last, called[0], y1)
         return y1, None, dict(y0=y0, y1=y1), state, result

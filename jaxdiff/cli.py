@@ -1,0 +1,104 @@
+"""The command line: `jaxdiff train|sample|demo`; `train.py` and `sample.py` call the same functions."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+
+USAGE = """usage: jaxdiff COMMAND …
+
+  train CONFIG [--check] [--option value …]   train the run that a config file describes; the same command resumes it
+  sample generate --run DIR [--option …]      new images from a trained run
+  demo [--option value …]                     train a small model on synthetic microscope images and sample from it
+
+`jaxdiff train CONFIG --help` and `jaxdiff sample generate --help` list the options.
+"""
+
+
+def use_compilation_cache() -> None:
+    """Keeps compiled programs between runs, unless JAX_COMPILATION_CACHE_DIR says where (empty: nowhere)."""
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        jax.config.update("jax_compilation_cache_dir", str(Path(base) / "jaxdiff" / "xla"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def train(args: Sequence[str], prog: str = "train.py") -> int:
+    """`train.py CONFIG [--check] [--overrides]`."""
+    from jaxdiff.config import load_config, override
+
+    args = list(args)
+    if not args or args[0] in ("-h", "--help"):
+        print(f"usage: {prog} CONFIG [--check] [--option value …]; `{prog} CONFIG --help` lists the options")
+        if args:
+            return 0
+        configs = sorted(str(path) for path in Path("configs").glob("*.py"))
+        raise ValueError("got no CONFIG; expected a Python file" + (f", such as {', '.join(configs)}" if configs else ""))
+    check = "--check" in args
+    config = override(load_config(args[0]), [arg for arg in args[1:] if arg != "--check"], f"{prog} {args[0]}")
+    if check:
+        from jaxdiff.data.config import open_data
+        from jaxdiff.data.report import patches_sheet, report
+
+        data = open_data(config.data, config.patch, config.seed)
+        print(report(data, config.patch))
+        picture = Path(config.out) / f"{config.name}_check.png"
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        print(f"16 patches as the network sees them: {patches_sheet(data, config.patch, picture, seed=config.seed)}")
+        return 0
+    from jaxdiff.training.loop import train as train_run
+
+    folder = train_run(config)
+    print(f"trained: {folder}; next: python sample.py generate --run {folder} --out samples/{config.name}")
+    return 0
+
+
+def sample(args: Sequence[str], prog: str = "sample.py") -> int:
+    """`sample.py TASK …`."""
+    from jaxdiff.tasks import generate
+
+    tasks: dict[str, Callable[[list[str], str], int]] = {"generate": generate.main}
+    if not args or args[0] in ("-h", "--help"):
+        print(f"usage: {prog} TASK …; tasks: {', '.join(tasks)}; `{prog} generate --help` lists the options")
+        return 0 if args else 2
+    if args[0] not in tasks:
+        raise ValueError(f"got task {args[0]!r}; expected one of {', '.join(tasks)}; to fix: {prog} generate --run DIR")
+    return tasks[args[0]](list(args[1:]), f"{prog} {args[0]}")
+
+
+def demo(args: Sequence[str], prog: str = "jaxdiff demo") -> int:
+    """`jaxdiff demo`: the whole way, on synthetic images."""
+    from jaxdiff.demo import demo as run_demo
+
+    return run_demo(list(args), prog)
+
+
+def run(command: Callable[[Sequence[str], str], int], args: Sequence[str], prog: str) -> int:
+    """A command with its errors said in one message: exit status 2 for what the person can mend.
+
+    JAXDIFF_DEBUG=1 shows the traceback instead.
+    """
+    use_compilation_cache()
+    try:
+        return command(args, prog)
+    except (ValueError, OSError, RuntimeError) as error:
+        if os.environ.get("JAXDIFF_DEBUG"):
+            raise
+        # RuntimeErrors of jaxdiff are about checkpoints and diverged training; others are not the person's to mend.
+        if isinstance(error, RuntimeError) and not type(error).__module__.startswith("jaxdiff"):
+            raise
+        print(f"{prog}: error: {error}", file=sys.stderr)
+        return 2
+
+
+def main() -> None:
+    """The `jaxdiff` command."""
+    commands: dict[str, Callable[[Sequence[str], str], int]] = {"train": train, "sample": sample, "demo": demo}
+    name, args = (sys.argv[1] if len(sys.argv) > 1 else ""), sys.argv[2:]
+    if name not in commands:
+        known = name in ("-h", "--help", "")
+        print(USAGE if known else f"jaxdiff: error: got command {name!r}; expected one of {', '.join(commands)}\n\n{USAGE}")
+        sys.exit(0 if name in ("-h", "--help") else 2)
+    sys.exit(run(commands[name], args, f"jaxdiff {name}"))

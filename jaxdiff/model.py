@@ -1,0 +1,115 @@
+"""A trained run as something to sample from: `jd.load("runs/nuclei")`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import PRNGKeyArray, PyTree
+
+from jaxdiff.data.info import DataInfo
+from jaxdiff.data.normalise import Normaliser
+from jaxdiff.denoiser import Denoiser, bind
+from jaxdiff.guidance import classifier_free
+from jaxdiff.nn import UNet, condition
+from jaxdiff.process import grids
+from jaxdiff.process.schedules import Schedule
+from jaxdiff.sampling import Samples, sample
+from jaxdiff.solvers import DPMpp
+from jaxdiff.training.config import TrainConfig
+from jaxdiff.training.restore import restore_params
+from jaxdiff.training.run_folder import read_run
+
+
+@dataclass(frozen=True)
+class Model:
+    """A denoiser with what its images are: shape, units, axes, pixel size, dtype."""
+
+    denoise: Denoiser
+    """D(x, λ, cond), model units."""
+    network: UNet
+    schedule: Schedule
+    """Of training; the default grids lie inside its ends."""
+    shape: tuple[int, ...]
+    """(*spatial, channels) of one image."""
+    normaliser: Normaliser
+    """Data units to model units and back."""
+    info: DataInfo
+    """Axes, channel names, pixel size, unit, dtype, class names."""
+
+    def grid(self, calls: int) -> np.ndarray:
+        """The default grid of `calls` network calls: uniform in λ (`jd.grids.uniform_lam`)."""
+        return grids.uniform_lam(self.schedule, calls)
+
+    def condition(self, num: int, label: Any = None) -> dict[str, Any] | None:
+        """The condition of `num` images: `label` (a number, or one for each image), or nothing asked of the network.
+
+        Raises `ValueError` for labels that the network does not have.
+        """
+        if label is None:
+            return None
+        labels = np.broadcast_to(np.asarray(label), (num,))
+        if labels.min() < -1 or labels.max() >= self.network.num_classes:
+            names = ", ".join(f"{i} {name}" for i, name in enumerate(self.info.class_names))
+            raise ValueError(
+                f"got label {labels.min()}..{labels.max()}; expected 0 to {self.network.num_classes - 1}"
+                f"{' (' + names + ')' if names else ''}; to fix: "
+                + ("choose one of these" if self.network.num_classes else "leave it out: the model knows no classes")
+            )
+        return condition(label=labels)
+
+    def sample(
+        self,
+        key: PRNGKeyArray,
+        num: int,
+        *,
+        calls: int = 20,
+        solver: Any = None,
+        grid: np.ndarray | None = None,
+        cond: PyTree = None,
+        guidance: float = 1.0,
+        batch: int | None = None,
+        first: int = 0,
+        mesh: Mesh | None = None,
+    ) -> Samples:
+        """`num` new images in the data's units, float32 (`info.dtype` tells the files' dtype).
+
+        solver: default `DPMpp(2)` on `grid`, default `self.grid(calls)`. cond: from `condition`, leading axis num.
+        guidance: scale of classifier-free guidance, 1 for none. The rest is `jd.sample`'s.
+        """
+        denoise = self.denoise if guidance == 1.0 or cond is None else classifier_free(self.denoise, guidance)
+        out = sample(
+            key,
+            denoise,
+            shape=self.shape,
+            num=num,
+            solver=DPMpp(2) if solver is None else solver,
+            grid=self.grid(calls) if grid is None else grid,
+            cond=cond,
+            batch=batch,
+            first=first,
+            mesh=mesh,
+        )
+        images = self.normaliser.inverse(np.asarray(out.images)).astype(np.float32)
+        return Samples(images, out.nfe, out.finite, out.batch_nfe)
+
+
+def load(run: str | Path, step: int | None = None, *, ema: bool = True) -> Model:
+    """The model of a run folder: its newest checkpoint or that of `step`, averaged parameters unless `ema=False`.
+
+    Nothing in the folder is executed. Raises FileNotFoundError where there is no run or checkpoint, ValueError for a
+    format that this version does not know.
+    """
+    stored = read_run(run)
+    config = TrainConfig.from_json(stored["config"])
+    params = jax.tree.map(jax.numpy.asarray, restore_params(run, step, ema=ema))
+    return Model(
+        denoise=bind(config.network, params, config.predicts, sigma_data=config.sigma_data),
+        network=config.network,
+        schedule=config.schedule,
+        shape=tuple(stored["shape"]),
+        normaliser=Normaliser.from_json(stored["normaliser"]),
+        info=DataInfo.from_json(stored["data"]),
+    )

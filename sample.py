@@ -1,0 +1,8 @@
+"""Sample from a trained run: `python sample.py generate --run runs/demo --num 64 --out samples/demo`."""
+
+import sys
+
+from jaxdiff import cli
+
+if __name__ == "__main__":
+    sys.exit(cli.run(cli.sample, sys.argv[1:], "sample.py"))

@@ -1,0 +1,246 @@
+"""Whole runs: resuming, refusing, fine-tuning, what is written."""
+
+import json
+import shutil
+import warnings
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from jaxdiff.data.config import Folder
+from jaxdiff.nn.unet import UNet
+from jaxdiff.training import loop
+from jaxdiff.training.cadence import Every
+from jaxdiff.training.loop import TrainingDiverged, train
+from jaxdiff.training.optimizer import AdamW
+from jaxdiff.training.restore import read, restore_params, steps
+from jaxdiff.training.run_folder import read_run
+
+pytestmark = [pytest.mark.usefixtures("compiled_once")]
+
+
+def final(folder: Path):
+    """Everything but the clock in the newest checkpoint."""
+    step = steps(folder / "checkpoints")[-1]
+    tree, meta = read(folder / "checkpoints" / str(step))
+    changing = ("seconds", "config")
+    return tree, {name: value for name, value in meta.items() if name not in changing}
+
+
+def assert_same(a, b):
+    assert jax.tree.structure(a[0]) == jax.tree.structure(b[0])
+    jax.tree.map(np.testing.assert_array_equal, a[0], b[0])
+    assert a[1] == b[1]
+
+
+def rows(folder: Path):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in row.items() if k != "images_per_second"} for row in lines]
+
+
+def test_three_steps_and_three_more_are_bitwise_six(config):
+    unet = UNet(width=8, multipliers=(1,), blocks=1, attention=(False,), dropout=0.1)
+    whole = train(config(name="whole", network=unet))
+    # The same budget, so that the cosine is the same: the first session is stopped after three steps.
+    parts = config(name="parts", network=unet, checkpoint=Every(steps=3))
+    stopped(parts, after=3)
+    assert steps(parts.folder / "checkpoints") == [3]
+    train(parts)
+    assert_same(final(whole), final(parts.folder))
+    assert [row["step"] for row in rows(parts.folder)] == [2, 4, 6]
+    assert rows(parts.folder)[2] == rows(whole)[2]
+
+
+def stopped(config, after: int):
+    """Runs a session that dies when it asks for the batch behind step `after`."""
+    made, died = loop.Loader, RuntimeError("the power is gone")
+
+    class Dying(made):
+        taken = 0
+
+        def __next__(self):
+            Dying.taken += 1
+            if Dying.taken > after + 1:  # one batch is looked at before the run begins
+                raise died
+            return super().__next__()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "Loader", Dying)
+        with pytest.raises(RuntimeError) as error:
+            train(config)
+    assert error.value is died
+
+
+def test_rows_behind_the_checkpoint_are_taken_again_and_not_doubled(config):
+    run = config(checkpoint=Every(steps=2), log_every=1)
+    stopped(run, after=3)
+    with (run.folder / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "loss"')  # half a row
+    train(run)
+    assert [row["step"] for row in rows(run.folder)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_damaged_newest_checkpoint_is_said_and_the_one_before_gives_the_same_run(config):
+    whole = train(config(name="whole"))
+    run = config(checkpoint=Every(steps=2))
+    stopped(run, after=5)
+    assert steps(run.folder / "checkpoints") == [2, 4]
+    for path in (run.folder / "checkpoints/4/params").rglob("d/*"):
+        path.write_bytes(path.read_bytes()[:-20])
+    with pytest.warns(UserWarning, match="checkpoint 4 is damaged .* going back to 2"):
+        train(run)
+    assert_same(final(whole), final(run.folder))
+    assert (run.folder / "checkpoints/damaged-4").is_dir()
+
+
+def test_a_folder_of_another_config_is_refused_with_every_difference(config):
+    folder = train(config())
+    before = sorted((p, p.stat().st_mtime_ns) for p in folder.rglob("*"))
+    with pytest.raises(
+        ValueError, match=r"batch_size: 4 in the run, 8 now\n.*optimizer.learning_rate: 0.0003 in the run"
+    ):
+        train(config(batch_size=8, optimizer=AdamW(learning_rate=1e-3), steps=8))
+    assert before == sorted((p, p.stat().st_mtime_ns) for p in folder.rglob("*"))
+
+
+def test_a_foreign_folder_is_refused(config):
+    run = config()
+    run.folder.mkdir(parents=True)
+    (run.folder / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match=r"holds no run\.json"):
+        train(run)
+    assert [p.name for p in run.folder.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"patch": (8, 8, 8)}, "expected"),
+        ({"patch": (32, 32)}, "expected"),
+        ({"data": Folder(path=Path("nowhere"))}, "nowhere"),
+        ({"init_from": "nowhere"}, r"holds no run\.json"),
+    ],
+)
+def test_bad_input_leaves_no_folder(config, fields, message):
+    run = config(**fields)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        train(run)
+    assert not run.folder.exists()
+
+
+def test_a_label_that_the_data_lack_is_refused(config):
+    run = config(network=config().network.clone(num_classes=2))
+    with pytest.raises(ValueError, match="got data without labels"):
+        train(run)
+    assert not run.folder.exists()
+
+
+def test_a_finished_run_goes_on_with_more_steps_only(config, capsys):
+    folder = train(config())
+    before = final(folder)
+    assert train(config()) == folder
+    assert "complete at step 6" in capsys.readouterr().err
+    assert_same(final(folder), before)
+    train(config(steps=8))
+    assert steps(folder / "checkpoints") == [6, 8]
+
+
+def test_many_steps_in_a_row_that_are_not_finite_stop_the_run(config):
+    run = config(optimizer=AdamW(learning_rate=1e30, clip=1e30, warmup=0), steps=100, max_skipped=5)
+    with pytest.raises(TrainingDiverged, match=r"got 5 steps in a row.*none of these steps was applied.*learning-rate"):
+        train(run)
+
+
+def test_fine_tuning_starts_from_the_average(config):
+    first = train(config(name="first"))
+    still = AdamW(learning_rate=1e-30, weight_decay=0)
+    second = train(config(name="second", init_from=str(first), optimizer=still, steps=1))
+    jax.tree.map(np.testing.assert_allclose, restore_params(second, ema=False), restore_params(first))
+
+
+def test_fine_tuning_lists_every_leaf_that_does_not_fit_or_takes_over_the_rest(config):
+    first = train(config(name="first"))
+    changed = {
+        "name": "second",
+        "init_from": str(first),
+        "network": config().network.clone(width=8, depth=2),
+        "steps": 1,
+    }
+    with pytest.raises(ValueError, match="do not fit this network") as error:
+        train(config(**changed))
+    for line in (
+        "params/Dense_1/bias: missing, expected float32[8]",
+        "params/Dense_1/kernel: missing, expected float32[8, 8]",
+    ):
+        assert line in str(error.value)
+    assert not config(**changed).folder.exists()
+
+    with pytest.warns(UserWarning, match=r"got .* 2 leaves that do not fit"):
+        train(config(**changed, init_partial=True, optimizer=AdamW(learning_rate=1e-30, weight_decay=0)))
+    old, new = flat(restore_params(first)), flat(restore_params(config(**changed).folder, ema=False))
+    assert len(new) == len(old) + 2
+    for name in old:
+        np.testing.assert_allclose(new[name], old[name])
+
+
+def test_fine_tuning_refuses_another_prediction_and_shape(config):
+    first = train(config(name="first"))
+    with pytest.raises(ValueError, match="predicts v; expected eps"):
+        train(config(name="second", init_from=str(first), predicts="eps"))
+    with pytest.raises(ValueError, match=r"params/last/kernel: float32\[8, 1\], expected float32\[4, 1\]"):
+        train(config(name="second", init_from=str(first), network=config().network.clone(width=4)))
+
+
+def flat(tree):
+    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
+
+
+def test_pictures_validation_and_run_json(config):
+    folder = train(config(steps=4, previews=4, validation_images=3, validation=Every(steps=2), preview=Every(steps=3)))
+    names = sorted(p.name for p in (folder / "samples").iterdir())
+    assert names == ["real.png", "step_00000003.png", "step_00000004.png"]
+    losses = [row for row in rows(folder) if "validation/loss" in row]
+    assert [row["step"] for row in losses] == [2, 4]
+    assert all(np.isfinite(row["validation/loss"]) for row in losses)
+    assert any((folder / "tensorboard").iterdir())
+    run = read_run(folder)
+    assert run["shape"] == [8, 8, 1]
+    assert run["schedule"] == {"name": "Cosine", "s": 0.008}
+    assert run["network"]["width"] == 8
+    assert run["data"]["dtype"] == "uint16"
+
+
+def test_pictures_do_not_change_the_training(config):
+    plain = train(config(name="plain"))
+    busy = train(config(name="busy", previews=2, validation_images=2, validation=Every(steps=1), log_every=1))
+    assert_same(final(plain), final(busy))
+
+
+def test_a_budget_of_minutes_ends_the_run(config):
+    folder = train(config(steps=None, minutes=1e-4))
+    assert steps(folder / "checkpoints") == [1]
+
+
+def test_another_environment_is_said_on_resume(config, monkeypatch):
+    train(config(steps=2))
+    here = loop.environment()
+    monkeypatch.setattr(loop, "environment", lambda: {**here, "cores": 4096})
+    with pytest.warns(UserWarning, match=r"another environment.*cores: \d+ -> 4096"):
+        train(config(steps=4))
+
+
+def test_no_warning_on_an_ordinary_resume(config):
+    train(config(steps=2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        train(config(steps=4))
+
+
+def test_a_run_that_lost_all_its_checkpoints_to_damage_is_not_started_afresh(config):
+    folder = train(config(steps=2))
+    shutil.rmtree(folder / "checkpoints/2/params")
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="all damaged"):
+            train(config(steps=4))
