@@ -1,0 +1,28 @@
+# Everything a fresh machine needs: `make test`, `make demo-train`. Each target installs what it uses into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install test check demo demo-train clean
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test]'
+	touch $@
+
+test: install
+	$(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+demo-train: install
+	$(BIN)/jaxdiff demo
+
+demo: demo-train
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache
