@@ -35,7 +35,9 @@ def train(args: Sequence[str], prog: str = "train.py") -> int:
         if args:
             return 0
         configs = sorted(str(path) for path in Path("configs").glob("*.py"))
-        raise ValueError("got no CONFIG; expected a Python file" + (f", such as {', '.join(configs)}" if configs else ""))
+        raise ValueError(
+            "got no CONFIG; expected a Python file" + (f", such as {', '.join(configs)}" if configs else "")
+        )
     check = "--check" in args
     config = override(load_config(args[0]), [arg for arg in args[1:] if arg != "--check"], f"{prog} {args[0]}")
     if check:
@@ -57,9 +59,9 @@ def train(args: Sequence[str], prog: str = "train.py") -> int:
 
 def sample(args: Sequence[str], prog: str = "sample.py") -> int:
     """`sample.py TASK …`."""
-    from jaxdiff.tasks import generate
+    from jaxdiff.tasks.generate import main as generate
 
-    tasks: dict[str, Callable[[list[str], str], int]] = {"generate": generate.main}
+    tasks: dict[str, Callable[[list[str], str], int]] = {"generate": generate}
     if not args or args[0] in ("-h", "--help"):
         print(f"usage: {prog} TASK …; tasks: {', '.join(tasks)}; `{prog} generate --help` lists the options")
         return 0 if args else 2
@@ -99,6 +101,10 @@ def main() -> None:
     name, args = (sys.argv[1] if len(sys.argv) > 1 else ""), sys.argv[2:]
     if name not in commands:
         known = name in ("-h", "--help", "")
-        print(USAGE if known else f"jaxdiff: error: got command {name!r}; expected one of {', '.join(commands)}\n\n{USAGE}")
+        print(
+            USAGE
+            if known
+            else f"jaxdiff: error: got command {name!r}; expected one of {', '.join(commands)}\n\n{USAGE}"
+        )
         sys.exit(0 if name in ("-h", "--help") else 2)
     sys.exit(run(commands[name], args, f"jaxdiff {name}"))

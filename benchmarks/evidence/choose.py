@@ -22,9 +22,9 @@ from benchmarks.evidence.nuclei import Segmentation
 from jaxdiff.data.normalise import Normaliser
 
 FRACTIONS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
-SMOOTH = (1 / 128, 1 / 64, 3 / 128, 1 / 32)  # of the size of a crop, as all that follow
+SMOOTH = (0.0, 1 / 256, 1 / 128, 1 / 64, 1 / 32)  # of the size of a crop, as all that follow
 SEED_SMOOTH = (1 / 64, 1 / 32, 3 / 64)
-SEED_RADIUS = (3 / 64, 4 / 64, 6 / 64, 8 / 64, 10 / 64)
+SEED_RADIUS = (4 / 64, 6 / 64, 8 / 64, 10 / 64, 12 / 64, 16 / 64)
 OVERLAPS = np.arange(0.5, 0.91, 0.05)
 
 

@@ -72,7 +72,7 @@ def checked(
                 raise
             skipped.append(str(error))
             continue
-        _check(record["image"], record["name"], patch, allow_blank)
+        _check(record["image"], record["name"], source.info, patch, allow_blank)
         good.append(i)
         files.append(record.get("file", record["name"]))
     if not good:
@@ -125,7 +125,11 @@ def finish(
     return Dataset(train, validation, train.info, normaliser, skipped, notes)
 
 
-def _check(image: np.ndarray, name: str, patch: tuple[int, ...], allow_blank: bool) -> None:
+def _check(image: np.ndarray, name: str, info: DataInfo, patch: tuple[int, ...], allow_blank: bool) -> None:
+    if image.ndim != len(info.axes) or image.shape[-1] != info.channels:
+        raise DataError(
+            f"{name} of shape {image.shape}", f"axes {info.axes} with {info.channels} channels", "remove the image"
+        )
     if any(n < p for n, p in zip(image.shape, patch)):
         raise DataError(
             f"{name} of {image.shape[:-1]} pixels (after binning)",

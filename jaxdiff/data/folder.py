@@ -46,7 +46,7 @@ def list_folder(
     root = Path(path)
     found, ignored = _find(root, classes)
     labels_of = sorted({file.parent.name for file in found}) if classes else []
-    mask_of = _pair(root, found, Path(masks), classes) if masks is not None else {}
+    mask_of = _pair(found, Path(masks), classes) if masks is not None else {}
     entries: list[Entry] = []
     skipped: list[str] = []
     for file in found:
@@ -102,10 +102,10 @@ def _stem(file: Path) -> str:
     return file.stem[:-4] if file.stem.lower().endswith(".ome") else file.stem
 
 
-def _pair(root: Path, images: list[Path], masks: Path, classes: bool) -> dict[Path, Path]:
+def _pair(images: list[Path], masks: Path, classes: bool) -> dict[Path, Path]:
     """The mask of each image; every image has one, and every mask an image."""
 
-    def keyed(files: list[Path], base: Path) -> dict[tuple[str, str], Path]:
+    def keyed(files: list[Path]) -> dict[tuple[str, str], Path]:
         result: dict[tuple[str, str], Path] = {}
         for file in files:
             key = (file.parent.name if classes else "", _stem(file))
@@ -114,7 +114,7 @@ def _pair(root: Path, images: list[Path], masks: Path, classes: bool) -> dict[Pa
             result[key] = file
         return result
 
-    of_image, of_mask = keyed(images, root), keyed(_find(masks, classes)[0], masks)
+    of_image, of_mask = keyed(images), keyed(_find(masks, classes)[0])
     for have, lack, what, other in ((of_image, of_mask, "image", "mask"), (of_mask, of_image, "mask", "image")):
         alone = [str(file) for key, file in have.items() if key not in lack]
         if alone:

@@ -68,5 +68,8 @@ class DataInfo:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "DataInfo":
-        """The info that `to_json` wrote."""
+        """The info that `to_json` wrote. Raises DataError for anything else."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        if set(values) != set(names):
+            raise DataError(f"data info with {sorted(values)}", f"{names}", "use the file as it was written")
         return cls(**values)

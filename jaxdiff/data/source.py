@@ -7,7 +7,7 @@ writes into their arrays.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -86,7 +86,7 @@ class Subset:
 class Region:
     """The same part of every image: `part` is a function from the spatial shape to a tuple of slices."""
 
-    def __init__(self, source: Source, part):
+    def __init__(self, source: Source, part: Callable[[tuple[int, ...]], tuple[slice, ...]]):
         self.source, self.part = source, part
         self.info = source.info
 

@@ -162,9 +162,7 @@ def _imagej(file: tifffile.TiffFile) -> tuple[tuple[str, ...], dict[str, float],
             sizes[axis] = (tag.value[1] / tag.value[0], unit)
     if float(metadata.get("spacing", 0)) > 0:
         sizes["Z"] = (float(metadata["spacing"]), unit)
-    labels = metadata.get("Labels", ())
-    names = tuple(labels) if len(labels) == metadata.get("channels", 1) and all(labels) else ()
-    return names, *_one_unit(sizes)
+    return (), *_one_unit(sizes)  # ImageJ's labels name slices and often files, not channels
 
 
 def _one_unit(sizes: dict[str, tuple[float, str]]) -> tuple[dict[str, float], str | None]:

@@ -47,6 +47,7 @@ def write_image(
     axes = info.axes[:-1] + "S" if info.colour else "C" + info.axes[:-1]
     if not info.colour:
         values = np.moveaxis(values, -1, 0)
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         tifffile.imwrite(

@@ -5,6 +5,10 @@ With few calls it is better to stop early and take long steps less; the measured
 betas, DPM-Solver++(2M), standard deviation 1) is near λ = 2.5 for 8 calls and 3.5 for 20, hence
 
     λ_end(n) = 0.23 + 1.09 log n − log std(x0),      at most the schedule's lam_max.
+
+The start is the schedule's noise end, but not below λ = −6 − log std(x0): there the mean brightness of a 64×64 image, the
+strongest mode that an image can have, holds less than 3 % of the variance that the noise has in it, and steps further
+out would be spent on nothing.
 """
 
 import math
@@ -20,13 +24,18 @@ Grid = Float[np.ndarray, " n"]
 
 def default_end(schedule: Schedule, n: int, std: float = 1.0) -> float:
     """λ where a grid of `n` calls ends by default; `std` is the data's standard deviation in model units."""
-    return min(schedule.lam_max, max(schedule.lam_min + 1.0, 0.23 + 1.09 * math.log(n) - math.log(std)))
+    return min(schedule.lam_max, max(default_start(schedule, std) + 1.0, 0.23 + 1.09 * math.log(n) - math.log(std)))
+
+
+def default_start(schedule: Schedule, std: float = 1.0) -> float:
+    """λ where a grid starts by default."""
+    return max(schedule.lam_min, -6.0 - math.log(std))
 
 
 def _ends(schedule: Schedule, n: int, lam_min: float | None, lam_max: float | None, std: float) -> tuple[float, float]:
     if n < 1:
         raise ValueError(f"got n={n} calls; expected at least 1; to fix: ask for one call or more")
-    start = schedule.lam_min if lam_min is None else lam_min
+    start = default_start(schedule, std) if lam_min is None else lam_min
     end = default_end(schedule, n, std) if lam_max is None else lam_max
     if not schedule.lam_min - 1e-9 <= start <= end <= schedule.lam_max + 1e-9:
         raise ValueError(
@@ -39,7 +48,7 @@ def _ends(schedule: Schedule, n: int, lam_min: float | None, lam_max: float | No
 def uniform_lam(
     schedule: Schedule, n: int, lam_min: float | None = None, lam_max: float | None = None, *, std: float = 1.0
 ) -> Grid:
-    """`n` values uniform in λ, from the schedule's noise end to `lam_max` (default: `default_end`)."""
+    """`n` values uniform in λ, from `lam_min` to `lam_max` (default: `default_start`, `default_end`)."""
     return np.linspace(*_ends(schedule, n, lam_min, lam_max, std), n)
 
 

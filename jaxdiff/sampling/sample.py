@@ -23,7 +23,7 @@ DEFAULT_BATCH = 64
 class Samples(eqx.Module):
     """What `sample` returns."""
 
-    images: Float[Array, "num *shape"]
+    images: Float[Array | np.ndarray, "num *shape"]
     """Model units."""
     nfe: int | np.ndarray
     """Denoiser calls per image: a number, or (num,) for adaptive runs."""
@@ -115,7 +115,9 @@ def sample(
     else:
         once = 0 if isinstance(solver, RowSolver) else cost(solver).once
         rowed = solver if isinstance(solver, RowSolver) else Stepped(solver, eta)
-        solve = OnRows(rowed, tabulate(rowed, grid, final), grid[-1], final, trajectory, adjoint, noise, once)
+        solve = OnRows(
+            rowed, tabulate(rowed, grid, final), np.asarray(grid[-1]), final, trajectory, adjoint, noise, once
+        )
 
     parts, size = [], batch * devices
     for low in range(0, num, size):

@@ -6,6 +6,7 @@ A dataclass becomes {"type": class name, field: value, ...}; reading looks the n
 import dataclasses
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -31,7 +32,7 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [to_plain(v) for v in value]
     if isinstance(value, os.PathLike):
-        return os.fspath(value)
+        return Path(value).as_posix()
     if hasattr(value, "tolist"):
         return np.asarray(value).tolist()
     if value is None or isinstance(value, bool | int | float | str):
@@ -48,11 +49,14 @@ def from_plain(value: Any, classes: Iterable[type]) -> Any:
             return fields
         if value["type"] not in known:
             raise ValueError(f"got a stored {value['type']!r}; expected one of {sorted(known)}; to fix: update jaxdiff")
+        cls = known[value["type"]]
+        paths = [f.name for f in dataclasses.fields(cls) if f.type in (Path, Path | None)]
+        fields |= {name: Path(fields[name]) for name in paths if isinstance(fields.get(name), str)}
         try:
-            return known[value["type"]](**fields)
+            return cls(**fields)
         except TypeError as error:
             raise ValueError(
-                f"got stored fields {sorted(fields)} for {value['type']} ({error}); expected those of this version; "
+                f"got stored fields {sorted(fields)} for {cls.__name__} ({error}); expected those of this version; "
                 "to fix: use the version of jaxdiff that wrote them"
             ) from error
     if isinstance(value, list | tuple):

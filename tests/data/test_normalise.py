@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from jaxdiff.data import normalise
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.files import read_image
 from jaxdiff.data.normalise import Normaliser
@@ -69,6 +70,15 @@ def test_asinh_scale_is_that_of_the_background():
 def test_sums_survive_a_large_offset():
     images = [1e9 + np.random.default_rng(i).normal(0, 1, (64, 64, 1)) for i in range(4)]
     assert Normaliser.fit(images, "linear").std[0] == pytest.approx(1, abs=0.02)
+
+
+def test_large_images_are_read_in_parts(monkeypatch):
+    images = fields(np.random.default_rng(6))
+    whole = Normaliser.fit(images)
+    monkeypatch.setattr(normalise, "BLOCK", 77)
+    parts = Normaliser.fit(images)
+    assert parts.mean == pytest.approx(whole.mean, rel=1e-12)
+    assert parts.std == pytest.approx(whole.std, rel=1e-12)
 
 
 def test_bad_pixels_are_named():

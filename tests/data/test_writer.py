@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import tifffile
@@ -25,12 +27,12 @@ CASES = {
 def test_what_is_written_is_read(name, tmp_path):
     shape, info = CASES[name]
     array = np.random.default_rng(0).integers(0, 120, shape).astype(info.dtype)
-    assert write_image(tmp_path / "a.ome.tif", array, info) == 0
-    got, got_info = read_image(tmp_path / "a.ome.tif")
+    assert write_image(tmp_path / "new" / "a.ome.tif", array, info) == 0
+    got, got_info = read_image(tmp_path / "new" / "a.ome.tif")
     np.testing.assert_array_equal(got, array)
     assert got.dtype == info.dtype
     assert got_info == info
-    assert [p.name for p in tmp_path.iterdir()] == ["a.ome.tif"]
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["a.ome.tif"]
 
 
 def test_another_reader_sees_the_same(tmp_path):
@@ -76,12 +78,12 @@ def test_refusals_leave_nothing_behind(tmp_path):
 
 
 def test_info_survives_json_and_refuses_nonsense():
-    import json
-
     for _, info in CASES.values():
         assert DataInfo.from_json(json.loads(json.dumps(info.to_json()))) == info
     binned = CASES["anisotropic stack"][1].binned(2)
     assert binned.pixel_size == {"Z": 0.5, "Y": 0.2, "X": 0.2}
+    with pytest.raises(DataError, match="expected"):
+        DataInfo.from_json({**binned.to_json(), "extra": 1})
     for bad in ({"axes": "CYX"}, {"pixel_size": {"X": 0.0}}, {"pixel_size": {"Z": 1.0}}):
         with pytest.raises(DataError):
             DataInfo(**bad)

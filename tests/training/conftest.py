@@ -31,12 +31,17 @@ class Tiny(nn.Module):
 
 
 @pytest.fixture(scope="session")
-def child_env(tmp_path_factory):
-    """Environment of a child process on the CPU; children share a compilation cache, so that each starts quickly."""
-    cache = tmp_path_factory.mktemp("compiled")
+def cache(tmp_path_factory):
+    """One folder of compiled programs for all runs of the session, here and in children."""
+    return str(tmp_path_factory.mktemp("compiled"))
+
+
+@pytest.fixture(scope="session")
+def child_env(cache):
+    """Environment of a child process on the CPU."""
 
     def make(**extra):
-        shared = {"JAX_COMPILATION_CACHE_DIR": str(cache), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+        shared = {"JAX_COMPILATION_CACHE_DIR": cache, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
         return {**os.environ, "JAX_PLATFORMS": "cpu", **shared, **extra}
 
     return make
@@ -54,12 +59,9 @@ def image_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def compiled_once(tmp_path_factory):
-    """A persistent compilation cache for this process while a module runs many equal programs."""
-    options = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
-        "jax_persistent_cache_min_compile_time_secs": 0,
-    }
+def compiled_once(cache):
+    """The same for this process, while a module runs many equal programs."""
+    options = {"jax_compilation_cache_dir": cache, "jax_persistent_cache_min_compile_time_secs": 0}
     before = {name: getattr(jax.config, name) for name in options}
     for name, value in options.items():
         jax.config.update(name, value)

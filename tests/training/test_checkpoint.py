@@ -137,7 +137,7 @@ def test_other_leaves_are_listed(folder):
     with (
         Checkpoints(folder) as checkpoints,
         pytest.raises(
-            CheckpointError, match=r"params/params/Dense_0/kernel: float32\[1, 3\], expected float32\[1, 4\]"
+            CheckpointError, match=r"params/params/Dense_0/kernel: float32\[3, 1\], expected float32\[4, 1\]"
         ),
     ):
         checkpoints.restore(state(0, features=4))

@@ -1,0 +1,34 @@
+"""Fixtures that every folder of tests may use."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import pytest
+
+
+@pytest.fixture
+def x64():
+    """Double precision for one test; the rest of the session stays in float32."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="session")
+def run_python() -> Callable[..., str]:
+    """Run code in a new Python with `devices` forced host devices; its standard output. Fails with its error text."""
+
+    def run(code: str, devices: int = 8, **environment: str) -> str:
+        flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
+        path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
+        fixed = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "PYTHONPATH": path}
+        child = subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, **fixed, **environment}, capture_output=True, text=True
+        )
+        assert child.returncode == 0, child.stderr[-4000:]
+        return child.stdout
+
+    return run

@@ -1,0 +1,52 @@
+"""Every solver that the common tests hold to its promises: a new one is one more line."""
+
+import diffrax
+
+import jaxdiff as jd
+
+DETERMINISTIC = [
+    jd.DDIM(),
+    jd.DPMpp(order=1),
+    jd.DPMpp(order=2),
+    jd.DPMpp(order=3),
+    jd.UniPC(order=2),
+    jd.UniPC(order=3),
+    jd.UniPC(order=2, variant="bh1"),
+    jd.UniPC(order=2, corrector=False),
+    jd.UniPC(order=3, corrector=False),
+    jd.DEIS(order=1),
+    jd.DEIS(order=2),
+    jd.DEIS(order=3),
+    jd.IPNDM(order=1),
+    jd.IPNDM(order=2),
+    jd.IPNDM(order=3),
+    jd.IPNDM(order=4),
+    jd.EDMHeun(),
+]
+
+STOCHASTIC = [
+    jd.DDPM(),
+    jd.DDIM(eta=1.0),
+    jd.DDIM(eta=0.5),
+    jd.DPMpp(order=1, eta=1.0),
+    jd.DPMpp(order=2, eta=1.0),
+    jd.DPMpp(order=2, eta=0.5),
+    jd.DPMpp(order=3, eta=1.0),
+    jd.EDMHeun(churn=20.0),
+]
+
+FOREIGN = [diffrax.Euler(), diffrax.Heun(), diffrax.Ralston(), diffrax.Tsit5(), diffrax.HalfSolver(diffrax.Heun())]
+"""diffrax's own, on the ODE."""
+
+FOREIGN_SDE = [diffrax.Euler(), diffrax.EulerHeun(), diffrax.Heun(), diffrax.ShARK(), diffrax.SRA1(), diffrax.SPaRK()]
+"""diffrax's own, on the SDE."""
+
+
+def name(solver) -> str:
+    """Id of a solver in pytest, such as DPMpp(order=2,eta=1)."""
+    inner = getattr(solver, "solver", None)
+    if inner is not None:
+        return f"{type(solver).__name__}({name(inner)})"
+    fields = [f for f in ("order", "eta", "churn", "variant", "corrector") if f in getattr(solver, "__dict__", {})]
+    shown = ",".join(f"{f}={getattr(solver, f)!s}" for f in fields)
+    return f"{type(solver).__name__}({shown})"
