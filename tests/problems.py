@@ -37,11 +37,31 @@ class GaussianProblem:
         return a * self.mean.reshape(-1), a**2 * self.cov + s**2 * np.eye(self.mean.size)
 
     def flow(self, x, lam, lams) -> np.ndarray:
-        variances, basis = np.linalg.eigh(self.cov)
-        rest = (np.asarray(x) - alpha(lam) * self.mean).reshape(len(x), -1) @ basis
-        spread = lambda lam: np.sqrt(alpha(lam) ** 2 * variances + sigma(lam) ** 2)  # noqa: E731
-        states = [alpha(to) * self.mean.reshape(-1) + rest * spread(to) / spread(lam) @ basis.T for to in lams]
+        rest = np.reshape(x, (len(x), -1)) - self.marginal(lam)[0]
+        states = [self.marginal(to)[0] + rest @ self._gain(lam, to, 0.0).T for to in lams]
         return np.stack(states).reshape(len(lams), *np.shape(x))
+
+    def transition(self, mean, cov, lam, to, eta: float) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and covariance (flattened) at `to` under (★) at `eta`, from those at `lam`."""
+        (centre, marginal), (centre_to, marginal_to) = self.marginal(lam), self.marginal(to)
+        gain = self._gain(lam, to, eta)
+        return centre_to + gain @ (mean - centre), marginal_to + gain @ (cov - marginal) @ gain.T
+
+    def _gain(self, lam, to, eta: float) -> np.ndarray:
+        """What x − α m is multiplied by, on average.
+
+        Along a principal axis of variance c, with P = α² c + σ² there, (x − α m)/√P is an Ornstein-Uhlenbeck process of
+        rate η² σ²/P = η²/(1 + c e^(2λ)), whose integral is η² (λ − ½ log(1 + c e^(2λ))).
+        """
+        variances, basis = np.linalg.eigh(self.cov)
+
+        def spread(lam):
+            return np.sqrt(alpha(lam) ** 2 * variances + sigma(lam) ** 2)
+
+        def passed(lam):
+            return eta**2 * (lam - 0.5 * np.log1p(variances * np.exp(2 * lam)))
+
+        return basis * (spread(to) / spread(lam) * np.exp(passed(lam) - passed(to))) @ basis.T
 
 
 @dataclass(frozen=True)
@@ -65,22 +85,21 @@ class MixtureProblem:
             a2 = jax.nn.sigmoid(2 * lam)
             return jnp.sqrt(a2) * self.denoise(x, lam) - a2 * x
 
-        order = np.argsort(lams)
-        solve = lambda x: (
-            diffrax.diffeqsolve(
+        def solve(x):
+            return diffrax.diffeqsolve(
                 diffrax.ODETerm(drift),
                 diffrax.Dopri8(),
                 t0=lam,
                 t1=float(np.max(lams)),
                 dt0=0.01,
                 y0=x,
-                saveat=diffrax.SaveAt(ts=np.asarray(lams)[order]),
+                saveat=diffrax.SaveAt(ts=np.sort(lams)),
                 stepsize_controller=diffrax.PIDController(rtol=1e-13, atol=1e-13),
                 max_steps=20_000,
             ).ys
-        )
+
         states = np.asarray(jax.jit(jax.vmap(solve, out_axes=1))(jnp.asarray(x)))
-        return states[np.argsort(order)]
+        return states[np.argsort(np.argsort(lams))]
 
 
 def _covariance(seed: int, size: int) -> np.ndarray:

@@ -81,14 +81,16 @@ def draw(fields: Fields, num: int, size: int, rng: np.random.Generator) -> tuple
 def load_samples(path: str | Path, num: int, size: int) -> Crops:
     """Generated images, from a folder of TIFFs, an .npy or an .npz, in grey levels of the data.
 
-    Raises DataError unless they are `num` one-channel images of size x size (in network units they would fail too:
-    none would reach the camera's offset).
+    Raises DataError unless they are `num` one-channel images of size x size, and no network units (their median is that
+    of a dark background, which the camera's offset puts above 100).
     """
     path = Path(path)
     if path.is_dir():
         files = sorted(f for f in path.iterdir() if f.suffix in (".tif", ".tiff"))
-        shapes = {tifffile.imread(f).squeeze().shape for f in files[:1] + files[-1:]}
-        array = np.stack([tifffile.imread(f).squeeze() for f in files]) if len(shapes) == 1 else np.zeros((0,))
+        images = [tifffile.imread(f).squeeze() for f in files]
+        if len({image.shape for image in images}) != 1:
+            raise DataError(f"{len(images)} TIFFs, not all of one shape, in {path}", "one shape", "sample again")
+        array = np.stack(images)
     elif path.suffix in (".npy", ".npz") and path.is_file():
         array = np.load(path, allow_pickle=False)
         if not isinstance(array, np.ndarray):

@@ -1,6 +1,6 @@
 """What is measured of a set of crops, and the table of distances between two sets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -152,7 +152,9 @@ def compare(x: Features, reference: Features, draws: int, seed: int) -> dict[str
     return table
 
 
-def passed_by(table: dict[str, dict[str, dict[str, float | None]]], controls: tuple[str, ...]) -> dict[str, list[str]]:
+def passed_by(
+    table: Mapping[str, Mapping[str, Mapping[str, float | None]]], controls: tuple[str, ...]
+) -> dict[str, list[str]]:
     """For each measure the controls that it does not tell from real crops: not above the floor's interval."""
     result = {}
     for measure in MEASURES:

@@ -44,20 +44,21 @@ def segment(z: np.ndarray, how: Segmentation) -> np.ndarray:
 def foreground(z: np.ndarray, smooth: float, level: float) -> np.ndarray:
     """Where the smoothed crops exceed the level, holes filled."""
     above = ndimage.gaussian_filter(z, (0, smooth, smooth)) > level
-    return ndimage.binary_fill_holes(above, structure=PLANE)
+    return np.asarray(ndimage.binary_fill_holes(above, structure=PLANE))
 
 
 def split(mask: np.ndarray, how: Segmentation) -> np.ndarray:
     """Touching nuclei apart: a watershed from the tops of the smoothed distance map."""
-    from skimage.segmentation import watershed
+    from skimage.segmentation import watershed  # pyright: ignore[reportMissingImports]: benchmarks/requirements.txt
 
     size = max(mask.shape[1:])
-    distance = ndimage.distance_transform_edt(mask, sampling=(1e6, 1, 1))
+    distance = np.asarray(ndimage.distance_transform_edt(mask, sampling=(1e6, 1, 1)))
     height = np.minimum(distance, size).astype(np.float32)  # a crop without background is nowhere near any
     height = ndimage.gaussian_filter(height, (0, how.seed_smooth, how.seed_smooth))
     side = 2 * how.seed_radius + 1
     tops = mask & (height == ndimage.maximum_filter(height, size=(1, side, side)))
-    seeds, _ = ndimage.label(tops, structure=PLANE)
+    seeds = np.empty(mask.shape, np.int32)
+    ndimage.label(tops, structure=PLANE, output=seeds)
     return without_small(watershed(-height, seeds, connectivity=PLANE, mask=mask), how.min_area)
 
 
@@ -81,6 +82,6 @@ def measure(labels: np.ndarray, images: np.ndarray) -> Nuclei:
 
 def solidity(mask: np.ndarray) -> float:
     """Area over that of the convex hull, pixels taken as unit squares: 1 for a rectangle, whatever its size."""
-    y, x = np.nonzero(mask & ~ndimage.binary_erosion(mask))  # inner pixels are never on the hull
+    y, x = np.nonzero(mask & ~np.asarray(ndimage.binary_erosion(mask), bool))  # inner pixels are never on the hull
     corners = np.concatenate([np.stack([y + i, x + j], axis=1) for i in (0, 1) for j in (0, 1)])
     return float(mask.sum() / ConvexHull(corners).volume)

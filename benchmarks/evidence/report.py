@@ -84,7 +84,10 @@ def section(result: dict[str, Any]) -> str:
     ]
     if result.get("sheet"):
         lines += ["", f"![Generated crops on the left, real ones on the right]({result['sheet']})"]
-        lines += ["", "Left eight columns: generated; right eight: real. First of each set, not picked; one grey range."]
+        lines += [
+            "",
+            "Left eight columns: generated; right eight: real. First of each set, not picked; one grey range.",
+        ]
     return "\n".join(lines)
 
 

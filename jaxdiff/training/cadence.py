@@ -58,5 +58,5 @@ class Budget:
         return min(1.0, max(parts))
 
     def done(self, step: int) -> bool:
-        """True when nothing is left."""
-        return self.fraction(step) >= 1.0
+        """True when nothing is left; a run takes at least one step."""
+        return step > 0 and self.fraction(step) >= 1.0

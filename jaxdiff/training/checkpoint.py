@@ -22,6 +22,9 @@ from jaxdiff.training.quiet import quiet_orbax
 from jaxdiff.training.restore import ITEMS, CheckpointError, Damaged, one_line, read, seal, steps
 from jaxdiff.training.state import TrainState
 
+MARGIN = 10e6
+"""Bytes of free space beside a checkpoint, below which a disk counts as full."""
+
 
 class Checkpoints:
     """The checkpoints of one run, for the process that trains it. Close it, or use it as a context manager."""
@@ -48,8 +51,8 @@ class Checkpoints:
         """
         step = int(state.step)
         if step != self._newest:
+            self.check_space(state)
             tree = _items(jax.device_get(flax.serialization.to_state_dict(state)))
-            self._check_space(sum(a.nbytes for a in jax.tree.leaves(tree)))
             sealed = seal(meta, checksums(tree))
             items = {name: ocp.args.StandardSave(tree[name]) for name in ITEMS}
             with self._explained():
@@ -110,15 +113,19 @@ class Checkpoints:
         state: Any = flax.serialization.from_state_dict(like, tree)
         return state, meta
 
-    def _check_space(self, need: int) -> None:
+    def check_space(self, state: TrainState) -> None:
+        """Raises CheckpointError unless there is room for one more checkpoint, with a margin for logs and pictures."""
+        need = 1.25 * sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + MARGIN
         free = shutil.disk_usage(self.folder).free
         if free < need:
             raise CheckpointError(
                 f"got {free / 1e6:.1f} MB of free space for {self.folder}; expected {need / 1e6:.1f} MB for the next "
-                f"checkpoint; to fix: free some space and run the same command again, it continues from {self._last()}"
+                "checkpoint; to fix: free some space and run the same command again, it continues from "
+                f"{self.newest()}"
             )
 
-    def _last(self) -> str:
+    def newest(self) -> str:
+        """Where resuming starts, in words: "step 300"."""
         found = steps(self.folder)
         return f"step {max(found)}" if found else "the start"
 
@@ -131,7 +138,7 @@ class Checkpoints:
             raise CheckpointError(
                 f"got an error while writing a checkpoint to {self.folder} ({one_line(error)}); expected to write "
                 "there; to fix: check free space and permissions and run the same command again, it continues from "
-                f"{self._last()}"
+                f"{self.newest()}"
             ) from error
 
 

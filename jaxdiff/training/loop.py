@@ -1,5 +1,7 @@
 """`train(config)`: from a config to a finished run folder, resuming what is there."""
 
+import contextlib
+import errno
 import warnings
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,8 @@ from jaxdiff.training.loss import DenoisingLoss
 from jaxdiff.training.metrics_log import Averager, MetricsLog
 from jaxdiff.training.preview import Preview, as_array
 from jaxdiff.training.progress import Progress
-from jaxdiff.training.run_folder import check_same, describe, read_run, write_json
+from jaxdiff.training.restore import CheckpointError, steps
+from jaxdiff.training.run_folder import check_same, claim, describe, read_run, write_json
 from jaxdiff.training.state import TrainState
 from jaxdiff.training.step import make_train_step
 from jaxdiff.training.validation import Validation
@@ -41,14 +44,23 @@ def train(config: TrainConfig) -> Path:
     that do not fit, before anything is written; CheckpointError where checkpoints cannot be written or read;
     TrainingDiverged.
     """
-    return _Run(config).train()
+    try:
+        with contextlib.ExitStack() as stack:
+            return _Run(config, stack).train()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise CheckpointError(
+            f"got a full disk while writing to {config.folder} ({error}); expected room for logs and checkpoints; to fix: "
+            "free some space and run the same command again, it continues from the newest checkpoint"
+        ) from error
 
 
 class _Run:
     """The parts of one run, built in the order in which they can be refused."""
 
-    def __init__(self, config: TrainConfig):
-        self.config, self.folder = config, config.folder
+    def __init__(self, config: TrainConfig, stack: contextlib.ExitStack):
+        self.config, self.folder, self.stack = config, config.folder, stack
         stored = read_run(self.folder) if (self.folder / "run.json").exists() else None
         if stored:
             check_same(config, stored, self.folder)
@@ -84,23 +96,21 @@ class _Run:
         like = jax.eval_shape(create)
 
         fresh = None
+        if config.init_from is not None and not steps(self.folder / "checkpoints"):
+            fresh = start_from(create(), config.init_from, config.predicts, partial=config.init_partial)
         if not stored:
-            if config.init_from is not None:
-                fresh = start_from(create(), config.init_from, config.predicts, partial=config.init_partial)
             self.folder.mkdir(parents=True, exist_ok=True)
             write_json(self.folder / "run.json", describe(config, self.data.info, self.normaliser))
-        self.checkpoints = Checkpoints(self.folder / "checkpoints", config.keep, config.keep_every)
+        stack.enter_context(claim(self.folder))
+        self.checkpoints = stack.enter_context(Checkpoints(self.folder / "checkpoints", config.keep, config.keep_every))
         restored = self.checkpoints.restore(like)
         spent = 0.0
         if restored:
             self.state, meta = restored
             spent = self._resume(meta)
-        elif fresh is not None:
-            self.state = fresh
-        elif config.init_from is not None:  # the first session ended before its first checkpoint
-            self.state = start_from(create(), config.init_from, config.predicts, partial=config.init_partial)
         else:
-            self.state = create()
+            self.state = create() if fresh is None else fresh
+        self.checkpoints.check_space(self.state)
         self.step = int(self.state.step)
         self.budget = Budget(config.steps, config.minutes, spent)
 
@@ -140,21 +150,15 @@ class _Run:
 
     def train(self) -> Path:
         config = self.config
-        self.progress = Progress(self.budget, self.step, config.batch_size)
-        try:
-            with self.checkpoints, Interrupt() as interrupt:
-                if self.budget.done(self.step):
-                    self.progress.say(
-                        f"{self.folder} is complete at step {self.step}; for more, raise steps or minutes"
-                    )
-                    return self.folder
-                self.log = MetricsLog(self.folder, self.step)
-                try:
-                    self._steps(interrupt)
-                finally:
-                    self.log.close()
-        finally:
-            self.progress.close()
+        self.progress = self.stack.enter_context(
+            contextlib.closing(Progress(self.budget, self.step, config.batch_size))
+        )
+        if self.budget.done(self.step):
+            self.progress.say(f"{self.folder} is complete at step {self.step}; for more, raise steps or minutes")
+            return self.folder
+        self.log = self.stack.enter_context(contextlib.closing(MetricsLog(self.folder, self.step)))
+        with Interrupt() as interrupt:
+            self._steps(interrupt)
         if interrupt.signum is not None:
             self.progress.say(f"stopped at step {self.step}, saved in {self.folder}; the same command continues")
             raise interrupt.exit()
@@ -219,6 +223,8 @@ class _Run:
             )
 
     def _report(self, row: dict[str, float]) -> None:
+        if not row:  # interrupted before the first step of this session
+            return
         applied = self.step - int(row.get("skipped", 0))
         row["learning_rate"] = float(self.config.optimizer.rate(applied - 1, self.budget.fraction(self.step - 1)))
         self._watch({"skipped_in_row": row["skipped_in_row"]})

@@ -5,10 +5,15 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from jaxdiff.training.config import MAY_CHANGE, TrainConfig
 from jaxdiff.training.plain import fields_of, flat
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None
 
 FORMAT = 1
 
@@ -21,6 +26,24 @@ def write_json(path: Path, values: Any) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
+
+
+def claim(folder: Path) -> BinaryIO:
+    """Locks run.json for this process and returns the open file; raises ValueError where another process trains there.
+
+    The system frees the lock of a process that dies, so nothing is left behind. Without `fcntl` (Windows) there is none.
+    """
+    file = (folder / "run.json").open("rb")
+    if fcntl is not None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.close()
+            raise ValueError(
+                f"got {folder}, in which another process is training; expected to be the only one; to fix: wait for it, "
+                "stop it, or choose another --name"
+            ) from error
+    return file
 
 
 def describe(config: TrainConfig, info: Any, normaliser: Any) -> dict[str, Any]:

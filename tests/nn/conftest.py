@@ -1,5 +1,7 @@
 """A small network and parameters away from their initial zeros, shared by the tests of nn."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +19,22 @@ def small():
         return UNet(**{**defaults, **fields})
 
     return build
+
+
+@pytest.fixture(scope="session")
+def quick_jit():
+    """jax.jit that spends little on optimisation: tiny networks compile much longer than they run."""
+    return functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
+@pytest.fixture(scope="session")
+def run(quick_jit):
+    """Compiled `network.apply`."""
+
+    def apply(network, variables, x, lam, cond=None):
+        return quick_jit(network.apply)(variables, x, lam, cond)
+
+    return apply
 
 
 @pytest.fixture(scope="session")

@@ -28,10 +28,6 @@ def conditions(shape):
     )
 
 
-def run(network, variables, x, lam, cond=None):
-    return jax.jit(network.apply)(variables, x, lam, cond)
-
-
 @pytest.mark.parametrize(
     ("shape", "fields"),
     [
@@ -41,14 +37,13 @@ def run(network, variables, x, lam, cond=None):
         ((1, 9, 17, 2), {"multipliers": (1, 1, 2), "attention": (False, False, True), "blocks": 2}),
         ((1, 3, 6, 10, 1), {}),
         ((1, 5, 4, 7, 4), {"patch_size": 2}),
-        ((1, 6, 6, 2), {"multipliers": (1,), "attention": (False,)}),
         ((1, 12, 12, 1), {"patch_size": 4, "width": 12}),
     ],
 )
-def test_shape_is_kept_and_output_starts_at_zero(small, shape, fields):
+def test_shape_is_kept_and_output_starts_at_zero(small, shape, fields, quick_jit):
     network = small(**fields)
     x, lam = inputs(shape)
-    y = jax.jit(lambda key: network.init_with_output(key, x, lam)[0])(jax.random.key(0))
+    y = quick_jit(lambda key: network.init_with_output(key, x, lam)[0])(jax.random.key(0))
     assert y.shape == shape
     assert y.dtype == jnp.float32
     np.testing.assert_array_equal(y, 0.0)
@@ -63,22 +58,24 @@ def test_parameters_do_not_depend_on_the_image_size_or_the_conditions_given(smal
     assert shapes[0] == shapes[1]
 
 
-def test_null_none_and_missing_are_the_same_exactly(small, perturbed):
+def test_null_none_and_missing_are_the_same_exactly(small, perturbed, run, quick_jit):
     network = small(**KINDS)
     x, lam = inputs((3, 8, 8, 1))
     cond = conditions(x.shape)
     variables = perturbed(network, x, lam, cond)
     nothing = run(network, variables, x, lam)
-    for same in ({}, null(cond), {"label": null(cond)["label"]}, {"label": None, "image": null(cond)["image"]}):
-        np.testing.assert_array_equal(run(network, variables, x, lam, same), nothing)
+    empty = null(cond)
+    full = quick_jit(network.apply)
+    np.testing.assert_array_equal(full(variables, x, lam, empty), nothing)
+    np.testing.assert_array_equal(run(network, variables, x, lam, {"label": None, "image": empty["image"]}), nothing)
     for name in cond:
-        given = run(network, variables, x, lam, {name: cond[name]})
+        given = full(variables, x, lam, {**empty, name: cond[name]})
         assert float(jnp.abs(given - nothing).max()) > 1e-3
-    present_zeros = condition(image=jnp.zeros(x.shape))
-    assert float(jnp.abs(run(network, variables, x, lam, present_zeros) - nothing).max()) > 1e-3
+    present_zeros = {**empty, **condition(image=jnp.zeros(x.shape))}
+    assert float(jnp.abs(full(variables, x, lam, present_zeros) - nothing).max()) > 1e-3
 
 
-def test_bfloat16_is_close_and_parameters_stay_float32(small, perturbed):
+def test_bfloat16_is_close_and_parameters_stay_float32(small, perturbed, run):
     x, lam = inputs((4, 16, 16, 1))
     exact, rounded = small(), small(dtype="bfloat16")
     variables = perturbed(exact, x, lam)
@@ -90,7 +87,7 @@ def test_bfloat16_is_close_and_parameters_stay_float32(small, perturbed):
     assert 0 < error < 0.03
 
 
-def test_vmapped_single_images_are_one_batched_program(small, perturbed):
+def test_vmapped_single_images_are_one_batched_program(small, perturbed, quick_jit):
     network = small(**KINDS)
     x, lam = inputs((3, 8, 6, 2))
     cond = conditions(x.shape)
@@ -99,8 +96,8 @@ def test_vmapped_single_images_are_one_batched_program(small, perturbed):
     def one(variables, x, lam, cond):
         return network.apply(variables, x[None], lam[None], jax.tree.map(lambda leaf: leaf[None], cond))[0]
 
-    singles = jax.jit(jax.vmap(one, in_axes=(None, 0, 0, 0)))
-    batched = jax.jit(network.apply)
+    singles = quick_jit(jax.vmap(one, in_axes=(None, 0, 0, 0)))
+    batched = quick_jit(network.apply)
     np.testing.assert_allclose(singles(variables, x, lam, cond), batched(variables, x, lam, cond), atol=2e-5)
     texts = [f.lower(variables, x, lam, cond).as_text() for f in (singles, batched)]
     convolutions = [re.findall(r"stablehlo\.convolution.*", text) for text in texts]
@@ -108,20 +105,20 @@ def test_vmapped_single_images_are_one_batched_program(small, perturbed):
     assert all("feature_group_count = 1" in c and "batch_group_count = 1" in c for c in convolutions[0])
 
 
-def test_rematerialisation_changes_neither_values_nor_gradients(small, perturbed):
+def test_rematerialisation_changes_neither_values_nor_gradients(small, perturbed, quick_jit):
     x, lam = inputs((2, 8, 8, 1))
     plain, remat = small(), small(remat=True)
     variables = perturbed(plain, x, lam)
 
     def loss(network):
-        return jax.jit(jax.value_and_grad(lambda v: jnp.mean(network.apply(v, x, lam, train=True) ** 2)))
+        return quick_jit(jax.value_and_grad(lambda v: jnp.mean(network.apply(v, x, lam, train=True) ** 2)))
 
     (value, gradient), (value_remat, gradient_remat) = loss(plain)(variables), loss(remat)(variables)
     np.testing.assert_allclose(value, value_remat, rtol=1e-6)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), gradient, gradient_remat)
 
 
-def test_every_parameter_has_a_gradient(small, perturbed):
+def test_every_parameter_has_a_gradient(small, perturbed, quick_jit):
     network = small(**KINDS)
     x, lam = inputs((12, 8, 8, 2))
     cond = conditions(x.shape)
@@ -132,18 +129,18 @@ def test_every_parameter_has_a_gradient(small, perturbed):
         cond = jax.tree.map(lambda leaf: leaf[None], cond)
         return jnp.mean((network.apply(variables, x[None], lam[None], cond)[0] - target) ** 2)
 
-    each = jax.jit(jax.vmap(jax.grad(loss), in_axes=(None, 0, 0, 0)))(variables, x, lam, cond)
+    each = quick_jit(jax.vmap(jax.grad(loss), in_axes=(None, 0, 0, 0)))(variables, x, lam, cond)
     rms = jax.tree.map(lambda g: np.sqrt(np.mean(np.square(g, dtype=np.float64), axis=0)), each)
     typical = np.median([np.sqrt(np.mean(leaf**2)) for leaf in jax.tree.leaves(rms)])
     for path, leaf in jax.tree_util.tree_leaves_with_path(rms):
         assert leaf.min() > 1e-4 * typical, (jax.tree_util.keystr(path), leaf.min(), typical)
 
 
-def test_dropout_only_in_training_and_only_from_its_key(small, perturbed):
+def test_dropout_only_in_training_and_only_from_its_key(small, perturbed, run, quick_jit):
     x, lam = inputs((2, 8, 8, 1))
     network = small(dropout=0.5)
     variables = perturbed(network, x, lam)
-    apply = jax.jit(
+    apply = quick_jit(
         lambda seed, train: network.apply(variables, x, lam, None, train, rngs={"dropout": seed}),
         static_argnames="train",
     )
@@ -154,7 +151,7 @@ def test_dropout_only_in_training_and_only_from_its_key(small, perturbed):
     np.testing.assert_allclose(apply(jax.random.key(0), False), run(small(), variables, x, lam), atol=1e-6)
 
 
-def test_a_shifted_image_gives_a_shifted_output(small, perturbed):
+def test_a_shifted_image_gives_a_shifted_output(small, perturbed, run):
     network = small(multipliers=(1,), attention=(False,))  # receptive field 8 pixels each way: borders stay apart
     pattern, _ = inputs((1, 4, 4, 1))
     images = jnp.zeros((2, 48, 48, 1)).at[0, 20:24, 22:26].set(pattern[0]).at[1, 23:27, 20:24].set(pattern[0])
@@ -164,7 +161,7 @@ def test_a_shifted_image_gives_a_shifted_output(small, perturbed):
     np.testing.assert_allclose(second[17:33, 14:30], first[14:30, 16:32], atol=1e-5)
 
 
-def test_float64_mode_changes_nothing(small, perturbed):
+def test_float64_mode_changes_nothing(small, perturbed, run):
     network = small(**KINDS)
     x, lam = inputs((2, 8, 8, 1))
     cond = conditions(x.shape)

@@ -1,5 +1,6 @@
 """Whole runs: resuming, refusing, fine-tuning, what is written."""
 
+import errno
 import json
 import shutil
 import warnings
@@ -17,8 +18,8 @@ from jaxdiff.training.cadence import Every
 from jaxdiff.training.fine_tune import start_from
 from jaxdiff.training.loop import TrainingDiverged, train
 from jaxdiff.training.optimizer import AdamW
-from jaxdiff.training.restore import read, restore_params, steps
-from jaxdiff.training.run_folder import read_run
+from jaxdiff.training.restore import CheckpointError, read, restore_params, steps
+from jaxdiff.training.run_folder import claim, read_run
 from jaxdiff.training.state import TrainState
 
 pytestmark = [pytest.mark.usefixtures("compiled_once")]
@@ -165,9 +166,10 @@ def test_a_fine_tuned_run_starts_from_the_average_of_the_other(config, monkeypat
         begun.append(state)
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(loop, "make_train_step", lambda *_, **__: only_look)
-        train(config(name="second", init_from=str(first)))
+        with pytest.raises(KeyboardInterrupt):
+            train(config(name="second", init_from=str(first)))
     for tree in (begun[0].params, begun[0].ema):
         jax.tree.map(np.testing.assert_array_equal, tree, restore_params(first))
     with pytest.raises(ValueError, match="predicts v; expected eps"):
@@ -214,7 +216,8 @@ def test_pictures_validation_and_run_json(config):
 
 def test_pictures_do_not_change_the_training(config):
     plain = train(config(name="plain"))
-    busy = train(config(name="busy", previews=2, validation_images=2, validation=Every(steps=1), log_every=1))
+    often = {"validation": Every(steps=1), "preview": Every(steps=2), "log_every": 1}
+    busy = train(config(name="busy", previews=4, validation_images=3, **often))
     assert_same(final(plain), final(busy))
 
 
@@ -244,3 +247,29 @@ def test_a_run_that_lost_all_its_checkpoints_to_damage_is_not_started_afresh(con
     for _ in range(2):
         with pytest.raises(RuntimeError, match="all damaged"):
             train(config(steps=4))
+
+
+def test_two_processes_do_not_train_one_run(config):
+    pytest.importorskip("fcntl")
+    folder = train(config(steps=2))
+    with claim(folder), pytest.raises(ValueError, match="another process is training"):
+        train(config(steps=4))
+    train(config(steps=4))
+
+
+def test_a_full_disk_is_said_before_the_work_begins(config, monkeypatch):
+    full = shutil._ntuple_diskusage(10**9, 10**9 - 100, 100)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    with pytest.raises(CheckpointError, match=r"free space .* it continues from the start"):
+        train(config())
+
+
+def test_a_disk_that_fills_up_while_logging_is_said(config, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    run = config(checkpoint=Every(steps=1))
+    monkeypatch.setattr(loop.MetricsLog, "write", fail)
+    with pytest.raises(CheckpointError, match=r"full disk .* No space left on device"):
+        train(run)
+    assert steps(run.folder / "checkpoints") == [1]

@@ -15,6 +15,7 @@ from jaxdiff.training.ema import EMA
 from jaxdiff.training.lam_sampler import Stratified
 from jaxdiff.training.loss import DenoisingLoss
 from jaxdiff.training.optimizer import AdamW
+from jaxdiff.training.restore import restore_params
 from jaxdiff.training.state import TrainState
 from jaxdiff.training.step import make_train_step
 
@@ -126,12 +127,14 @@ def test_unequal_leaves_are_refused(size):
 
 
 DEVICES = """
+import sys
 import jax, numpy as np, optax
 from jaxdiff.nn.condition import condition
 from jaxdiff.nn.unet import UNet
 from jaxdiff.process.schedules import Cosine
 from jaxdiff.training.lam_sampler import Stratified
 from jaxdiff.training.loss import DenoisingLoss
+from jaxdiff.training.checkpoint import Checkpoints
 from jaxdiff.training.state import TrainState
 from jaxdiff.training.step import make_train_step
 
@@ -158,13 +161,13 @@ def run(parallel, devices):
         curve.append(float(metrics["loss"]))
     assert len(state.step.sharding.device_set) == len(devices)
     assert all(leaf.is_fully_replicated for leaf in jax.tree.leaves(state))
-    return jax.device_get((state.params, state.ema, metrics["bin_error"])), curve
+    return jax.device_get((state.params, state.ema, metrics["bin_error"])), curve, state
 
-one, curve = run("jit", jax.devices()[:1])
+one, curve, _ = run("jit", jax.devices()[:1])
 moved = max(jax.tree.leaves(jax.tree.map(lambda a, b: np.abs(a - b).max(), one[0], start)))
 averaged = max(jax.tree.leaves(jax.tree.map(lambda a, b: np.abs(a - b).max(), one[1], start)))
 for parallel in ("jit", "pmap"):
-    other, other_curve = run(parallel, jax.devices())
+    other, other_curve, last = run(parallel, jax.devices())
     apart = max(jax.tree.leaves(jax.tree.map(lambda a, b: np.abs(a - b).max(), one, other)))
     print(parallel, "moved", moved, "average moved", averaged, "apart", apart)
     assert moved > 0.01 and averaged > 0.01 and apart < 1e-3 * min(moved, averaged)
@@ -174,14 +177,23 @@ try:
     raise AssertionError("12 images for 8 devices were taken")
 except ValueError as error:
     assert "multiple of 8" in str(error)
+with Checkpoints(sys.argv[1] + "/checkpoints") as checkpoints:
+    checkpoints.save(last, {})
+np.savez(sys.argv[1] + "/ema.npz", *jax.tree.leaves(jax.device_get(last.ema)))
 print("equal")
 """
 
 
-def test_ten_sgd_steps_on_eight_devices_equal_one_device(child_env):
+def test_ten_sgd_steps_on_eight_devices_equal_one_device(child_env, tmp_path):
     # Compiled without optimisation: three programs of a UNet would take most of the time of the suite.
     flags = ("force_host_platform_device_count=8", "backend_optimization_level=0", "llvm_disable_expensive_passes=true")
     env = child_env(XLA_FLAGS=" ".join(f"--xla_{flag}" for flag in flags))
-    done = subprocess.run([sys.executable, "-c", DEVICES], capture_output=True, text=True, env=env, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", DEVICES, tmp_path], capture_output=True, text=True, env=env, timeout=300
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("equal\n")
+    # What eight devices wrote, one device reads.
+    written = np.load(tmp_path / "ema.npz")
+    for got, want in zip(leaves(restore_params(tmp_path)), [written[name] for name in written], strict=True):
+        np.testing.assert_array_equal(got, want)

@@ -1,0 +1,120 @@
+"""The command line: what a person types wrong is said in one message, exit status 2, nothing written."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from jaxdiff import cli
+
+CONFIG = """
+from pathlib import Path
+from jaxdiff.config import TrainConfig
+from jaxdiff.data.config import Folder
+from jaxdiff.nn import UNet
+
+config = TrainConfig(
+    name="tiny",
+    data=Folder(path=Path("images")),
+    patch=(8, 8),
+    network=UNet(width=8, multipliers=(1,), blocks=1, attention=(False,)),
+    steps=2,
+)
+"""
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """An empty folder with a config, to stand in."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "tiny.py").write_text(CONFIG)
+    return tmp_path
+
+
+def said(capsys, command, *args):
+    """Exit status and stderr of a command."""
+    try:
+        status = cli.run(command, [str(arg) for arg in args], "cmd")
+    except SystemExit as stop:  # tyro's
+        status = stop.code
+    return status, capsys.readouterr().err
+
+
+def test_train_without_config_names_those_there(desk, capsys):
+    status, error = said(capsys, cli.train)
+    assert status == 2
+    assert "configs/tiny.py" in error
+
+
+def test_train_with_a_missing_config(desk, capsys):
+    status, error = said(capsys, cli.train, "configs/none.py")
+    assert status == 2
+    assert "configs/none.py" in error
+    assert "configs/tiny.py" in error
+
+
+def test_train_with_a_typo_suggests(desk, capsys):
+    status, error = said(capsys, cli.train, "configs/tiny.py", "--stpes", 4)
+    assert status == 2
+    assert "--steps" in error
+
+
+def test_train_without_images(desk, capsys):
+    status, error = said(capsys, cli.train, "configs/tiny.py")
+    assert status == 2
+    assert "images" in error
+    assert "to fix:" in error
+    assert not (desk / "runs").exists()
+
+
+def test_check_trains_nothing(desk, capsys):
+    (desk / "images").mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        tifffile.imwrite(desk / "images" / f"{i}.tif", rng.integers(100, 4000, (20, 24), dtype=np.uint16))
+    status = cli.run(cli.train, ["configs/tiny.py", "--check"], "cmd")
+    printed = capsys.readouterr().out
+    assert status == 0
+    assert "uint16" in printed
+    assert (desk / "runs" / "tiny_check.png").exists()
+    assert not (desk / "runs" / "tiny").exists()
+
+
+def test_sample_without_run_says_which_exist(desk, capsys):
+    status, error = said(capsys, cli.sample, "generate")
+    assert status == 2
+    assert "train.py" in error
+    (desk / "runs" / "mine").mkdir(parents=True)
+    (desk / "runs" / "mine" / "run.json").write_text("{}")
+    status, error = said(capsys, cli.sample, "generate")
+    assert status == 2
+    assert "--run runs/mine" in error
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("generate", "--run", "runs/none"), "run.json"),
+        (("generate", "--run", "x", "--solver", "ddmi"), "ddim"),
+        (("generate", "--run", "x", "--solver", "nowhere:Solver"), "cannot be imported"),
+        (("generate", "--run", "x", "--solver", "json:JSONDecoder"), "no solver"),
+        (("generate", "--run", "x", "--solver", "ddim", "--order", "2"), "order"),
+        (("generate", "--nmu", "3"), "--num"),
+        (("generate", "--num", "0"), "at least 1"),
+        (("segment",), "generate"),
+    ],
+)
+def test_sample_with_wrong_input(desk, capsys, args, words):
+    status, error = said(capsys, cli.sample, *args)
+    assert status == 2
+    assert words in error
+    assert not (desk / "samples").exists()
+
+
+def test_sample_refuses_a_folder_in_use(desk, capsys):
+    (desk / "out").mkdir()
+    (desk / "out" / "precious.txt").write_text("mine")
+    status, error = said(capsys, cli.sample, "generate", "--run", "x", "--out", "out")
+    assert status == 2
+    assert "not empty" in error
