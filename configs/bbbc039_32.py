@@ -2,7 +2,7 @@
 
 data    BBBC039 (CC0), 520 x 696 fields: `--data.path FOLDER`, or `--data.download` to fetch it into data/bbbc039
 device  two CPU cores
-time    3,000 steps of 32
+time    2,000 steps of 32
 result  docs/evidence.md
 """
 
@@ -20,5 +20,5 @@ config = TrainConfig(
     network=UNet(width=64, multipliers=(1, 2), blocks=2, attention=(False, True), patch_size=2),
     optimizer=AdamW(learning_rate=6e-4, warmup=100),
     batch_size=32,
-    steps=3000,
+    steps=2000,
 )

@@ -2,7 +2,7 @@
 
 data    BBBC039 (CC0), 520 x 696 fields: `--data.path FOLDER`, or `--data.download` to fetch it into data/bbbc039
 device  two CPU cores
-time    4,500 steps of 32
+time    2,500 steps of 32
 result  docs/evidence.md
 """
 
@@ -20,5 +20,5 @@ config = TrainConfig(
     network=UNet(width=64, multipliers=(1, 2), blocks=2, attention=(False, True), patch_size=4),
     optimizer=AdamW(learning_rate=6e-4, warmup=100),
     batch_size=32,
-    steps=4500,
+    steps=2500,
 )

@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,7 +77,9 @@ def main() -> None:
 
 def run(config: Evidence) -> dict[str, Any]:
     """Everything that evidence_SIZE.json holds. Raises DataError before any long work."""
-    began = time.perf_counter()
+    began = time.perf_counter(), time.process_time()
+    if find_spec("skimage") is None:
+        raise DataError("no scikit-image", "the benchmark's own packages", "pip install -r benchmarks/requirements.txt")
     how, chosen = _segmentation(config)
     samples = None if config.samples is None else crops.load_samples(config.samples, config.num, config.size)
     train = crops.load_fields(config.data, "train", config.binning)
@@ -114,7 +117,8 @@ def run(config: Evidence) -> dict[str, Any]:
         "format": 1,
         "date": datetime.date.today().isoformat(),
         "command": command(sys.argv[1:]),
-        "seconds": time.perf_counter() - began,
+        "seconds": time.perf_counter() - began[0],
+        "cpu_seconds": time.process_time() - began[1],
         "machine": report.machine(),
         **{name: getattr(config, name) for name in ("size", "binning", "against", "num", "distinct", "draws", "seed")},
         "real": {
@@ -134,6 +138,7 @@ def run(config: Evidence) -> dict[str, Any]:
             "name": config.samples.name,
             "pixels_sha256": hashlib.sha256(samples.images.astype("<i8").tobytes()).hexdigest(),
             "made_by": crops.sampling_record(config.samples),
+            "run_json_sha256": crops.run_digest(config.samples),
         }
         if config.against == "val" and config.docs is not None:
             name = f"evidence_{config.size}.png"

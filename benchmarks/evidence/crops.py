@@ -1,5 +1,6 @@
 """Crops to compare: real ones from the fields of a split, generated ones from files, all in whole grey levels."""
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -59,7 +60,8 @@ def whole(images: np.ndarray) -> np.ndarray:
 def draw(fields: Fields, num: int, size: int, rng: np.random.Generator) -> tuple[Crops, np.ndarray | None]:
     """`num` crops of size x size, equally many a field (to within one), and their masks if the fields have any.
 
-    Crops of a field do not overlap: they are tiles of a grid at a random offset. Raises DataError if it has too few.
+    Crops of a field do not overlap: they are tiles of a grid at a random offset. Their order is random. Raises
+    DataError if a field has too few.
     """
     share = np.full(len(fields.images), num // len(fields.images))
     share[rng.permutation(len(share))[: num - share.sum()]] += 1
@@ -75,7 +77,8 @@ def draw(fields: Fields, num: int, size: int, rng: np.random.Generator) -> tuple
             groups.append(fields.wells[i])
             if fields.masks is not None:
                 masks.append(fields.masks[i][y : y + size, x : x + size])
-    return Crops(np.stack(images), np.array(groups)), np.stack(masks) if masks else None
+    order = rng.permutation(num)
+    return Crops(np.stack(images)[order], np.array(groups)[order]), np.stack(masks)[order] if masks else None
 
 
 def load_samples(path: str | Path, num: int, size: int) -> Crops:
@@ -114,6 +117,16 @@ def sampling_record(path: str | Path) -> dict[str, object]:
     path = Path(path)
     files = sorted(path.glob("*.json")) if path.is_dir() else []
     return {f.name: _without_folders(json.loads(f.read_text(encoding="utf-8"))) for f in files}
+
+
+def run_digest(path: str | Path) -> str | None:
+    """SHA-256 of the run.json (config, network, normaliser) that the images in a folder were sampled from, if found."""
+    record = Path(path) / "generate.json"
+    if not record.is_file():
+        return None
+    run = json.loads(record.read_text(encoding="utf-8")).get("options", {}).get("run")
+    file = Path(run) / "run.json" if run else None
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file is not None and file.is_file() else None
 
 
 def _without_folders(value: object) -> object:

@@ -76,7 +76,7 @@ def section(result: dict[str, Any]) -> str:
         f"{result['date']}; {num} crops of {s}×{s} pixels{binned}, from {real['fields']} `{split}` fields "
         f"({real['wells']} wells); {real['nuclei']} nuclei found in them, {100 * real['blank']:.0f} % of crops without "
         f"any. Segmentation on `dev` crops: Dice {dev['dice']:.3f}, AP {dev['ap']:.3f}, AP at 0.5 {dev['ap50']:.3f}. "
-        f"{result['seconds']:.0f} s on one core of {result['machine']['processor']}.",
+        f"{result['cpu_seconds']:.0f} s of one core, {result['machine']['processor']}.",
         "",
         markdown(result),
         "",
@@ -108,4 +108,6 @@ def side_by_side(samples: np.ndarray, real: np.ndarray, normaliser: Normaliser, 
     gap = np.full((rows, 1, *z[0].shape[1:]), low, np.float32)
     left, right = (part.reshape(rows, 8, *part.shape[1:]) for part in z)
     both = np.concatenate([left, gap, right], axis=1)
+    if both.shape[2] < 64:  # small crops are shown twice as large
+        both = both.repeat(2, axis=2).repeat(2, axis=3)
     sheet(both.reshape(-1, *both.shape[2:]), path, columns=17, low=low, high=high)

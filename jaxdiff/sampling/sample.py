@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from jaxdiff.denoiser import Denoiser
@@ -101,6 +101,8 @@ def sample(
     """
     grid = _checked_grid(grid)
     _check(shape, num, batch, final, trajectory, controller, solver, eta)
+    if mesh is not None:  # with automatic axes, so that any number of images can be cut from what comes back
+        mesh = Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
     devices = 1 if mesh is None else mesh.size
     batch = batch or min(DEFAULT_BATCH, math.ceil(num / devices))
     dtype = jnp.promote_types(jnp.float32, jnp.result_type(float) if start is None else jnp.asarray(start).dtype)

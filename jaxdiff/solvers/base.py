@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import diffrax
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -177,5 +176,5 @@ def tabulate(solver: RowSolver, grid: Float[np.ndarray, " n"], final: str = "den
 
 
 def array_leaf(value):
-    """Converter of number fields: an array leaf, so that another value is no new trace."""
-    return value if eqx.is_array(value) else np.asarray(value, np.float64)
+    """Converter of number fields: an array leaf of one type, so that another value is no new trace."""
+    return value if isinstance(value, jax.core.Tracer) else np.asarray(value, np.float64)

@@ -264,6 +264,6 @@ def test_the_sheet_shows_samples_left_and_real_crops_right_in_one_range(tmp_path
     bright[:, 0] = 100
     report.side_by_side(dark, bright, normaliser, tmp_path / "s.png")
     picture = np.asarray(Image.open(tmp_path / "s.png").convert("L"))
-    assert picture.shape == (8 * 10 + 2, 17 * 10 + 2)
-    assert picture[6, 6] == 0
-    assert picture[6, -6] == 255
+    assert picture.shape == (8 * 18 + 2, 17 * 18 + 2)  # twice as large
+    assert picture[10, 10] == 0
+    assert picture[10, -10] == 255

@@ -1,5 +1,6 @@
 """Checkpoints: round trips, damage of every kind, a full disk, what is kept."""
 
+import functools
 import shutil
 import warnings
 
@@ -18,13 +19,13 @@ OPTIMIZER = AdamW().build()
 META = {"loader": {"position": 3}, "rate": 0.1}
 
 
+@functools.cache
 def state(step: int, features: int = 3) -> TrainState:
-    fresh = TrainState.create(
-        jax.random.key(1), Net(features), OPTIMIZER, {"image": np.zeros((1, 2, 2, 1), np.float32)}
-    )
-    # Distinct values everywhere, so that a leaf in a wrong place is seen.
+    """Distinct values everywhere, so that a leaf in a wrong place is seen."""
+    image = np.zeros((1, 2, 2, 1), np.float32)
+    shapes = jax.eval_shape(lambda: TrainState.create(jax.random.key(1), Net(features), OPTIMIZER, {"image": image}))
     numbers = iter(range(10**6))
-    filled = jax.tree.map(lambda a: jnp.full_like(a, next(numbers) + step), fresh)
+    filled = jax.tree.map(lambda a: jnp.asarray(np.full(a.shape, next(numbers) + step, a.dtype)), shapes)
     return filled.replace(step=jnp.int32(step))
 
 

@@ -26,13 +26,13 @@ class Linear(nn.Module):
 
 
 @dataclass(frozen=True)
-class Snr:
+class PlainX0:
     """The error of x0 itself, per draw."""
 
     per: ClassVar[str] = "draw"
 
     def __call__(self, lam):
-        return jnp.exp(2 * lam)
+        return jnp.exp(-2 * lam)
 
 
 def l1(network, params, key, batch, *, train=True, first=0, total=None):
@@ -55,7 +55,7 @@ def curve(loss):
 
 
 def test_own_weighting():
-    loss = DenoisingLoss(lam_sampler=Stratified(Cosine()), weighting=Snr())
+    loss = DenoisingLoss(lam_sampler=Stratified(Cosine()), weighting=PlainX0())
     zero = Linear().init(jax.random.key(0), IMAGES, jnp.zeros(1))
     zero = jax.tree.map(jnp.zeros_like, zero)
     value, _ = loss(Linear(), zero, jax.random.key(1), {"image": IMAGES}, first=0, total=8)

@@ -1,0 +1,33 @@
+"""Invariance: image i is bitwise the same for any number of images, devices, position and batch mates at equal `batch`.
+
+One child process with eight host devices and a small UNet runs everything (on_devices.py); the tests read its report.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def report(run_python):
+    return json.loads(run_python((Path(__file__).parent / "on_devices.py").read_text(), devices=8))
+
+
+@pytest.mark.parametrize("what", ["num", "first", "mates", "four_devices", "eight_devices", "eight_devices_padded"])
+def test_bitwise_at_equal_batch(report, what):
+    assert report["spread"] > 0.01  # the images differ from each other at every pixel
+    assert report[what]
+
+
+def test_another_batch_is_within_rounding(report):
+    assert report["other_batch"] < 1e-4
+    assert report["batch_of_one"] < 1e-4
+
+
+def test_compiled_program_has_no_collective_and_no_host_callback(report):
+    assert report["control"]
+    assert report["devices_of_output"] == 8
+    assert report["convolutions"] > 0
+    assert report["collectives"] == []
+    assert report["callbacks"] == []

@@ -1,0 +1,70 @@
+"""`nfe` is what a callback counts, for every kind of solver; and no more than the batch pays for."""
+
+import diffrax
+import jax
+import numpy as np
+import pytest
+from solvers_table import FOREIGN, FOREIGN_SDE, name
+
+import jaxdiff as jd
+
+OURS = [jd.DDIM(eta=0.5), jd.DDPM(), jd.DPMpp(order=3), jd.UniPC(order=3), jd.DEIS(), jd.IPNDM(), jd.EDMHeun(churn=1.0)]
+GRID = np.linspace(-2.0, 2.0, 5)
+calls = []
+
+
+def counted(x, lam, cond):
+    jax.debug.callback(lambda: calls.append(1))
+    return 0.5 * x / (1 + x**2)
+
+
+def count(solver, **options):
+    """(nfe, calls that happened) of one image."""
+    calls.clear()
+    options = dict(solver=solver, grid=GRID, **options)
+    out = jd.sample(jax.random.key(0), counted, shape=(2, 1), num=1, **options)
+    jax.block_until_ready(out.images)
+    jax.effects_barrier()
+    assert out.finite.all()
+    return out.nfe, len(calls)
+
+
+@pytest.mark.parametrize("solver", OURS, ids=name)
+def test_ours(solver):
+    nfe, happened = count(solver)
+    assert nfe == happened == (2 * len(GRID) - 1 if isinstance(solver, jd.EDMHeun) else len(GRID))
+
+
+@pytest.mark.parametrize("solver", [*FOREIGN, diffrax.HalfSolver(diffrax.Tsit5())], ids=name)
+def test_diffrax_on_the_ode(solver):
+    nfe, happened = count(solver)
+    assert nfe == happened
+
+
+@pytest.mark.parametrize("solver", FOREIGN_SDE, ids=name)
+def test_diffrax_on_the_sde(solver):
+    nfe, happened = count(solver, eta=1.0)
+    assert nfe == happened
+
+
+@pytest.mark.parametrize(
+    ("solver", "eta"),
+    [(diffrax.Tsit5(), 0.0), (diffrax.Heun(), 0.0), (diffrax.HalfSolver(diffrax.Euler()), 0.0), (diffrax.ShARK(), 1.0)],
+    ids=str,
+)
+def test_adaptive(solver, eta):
+    if isinstance(solver, diffrax.ShARK):
+        solver = diffrax.HalfSolver(solver)
+    nfe, happened = count(solver, eta=eta, controller=diffrax.PIDController(rtol=1e-2, atol=1e-2))
+    assert nfe[0] == happened
+
+
+def test_all_of_an_adaptive_batch_pay_for_its_slowest():
+    stiff = lambda x, lam, cond: 0.5 * x / (1 + cond * x**2)  # noqa: E731
+    controller = diffrax.PIDController(rtol=1e-4, atol=1e-4)
+    options = dict(solver=diffrax.Tsit5(), grid=GRID, cond=np.array([0.0, 900.0, 0.0, 0.0, 3.0]), batch=2)
+    out = jd.sample(jax.random.key(0), stiff, shape=(2, 1), num=5, controller=controller, **options)
+    assert out.nfe.shape == out.batch_nfe.shape == (5,)
+    slowest = [max(out.nfe[0], out.nfe[1])] * 2 + [max(out.nfe[2], out.nfe[3])] * 2 + [out.nfe[4]]
+    np.testing.assert_array_equal(out.batch_nfe, slowest)
+    assert out.nfe[1] > out.nfe[0]

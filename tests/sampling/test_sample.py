@@ -1,0 +1,202 @@
+"""What `sample` runs and returns: the same as its parts, image by image."""
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from problems import PROBLEMS
+
+import jaxdiff as jd
+from jaxdiff.process.gaussian import alpha, sigma, start_noise, step_noise
+
+PROBLEM = PROBLEMS["gaussian"]
+SHAPE = PROBLEM.shape
+KEY = jax.random.key(7)
+GRID = np.linspace(-3.0, 2.0, 6)
+
+
+def run(solver=None, denoise=PROBLEM.denoise, num=3, grid=GRID, **options):
+    return jd.sample(KEY, denoise, shape=SHAPE, num=num, solver=solver or jd.DDIM(), grid=grid, **options)
+
+
+@pytest.fixture(scope="module")
+def ddpm():
+    """A run whose every state is kept."""
+    return run(jd.DDPM(), trajectory=1)
+
+
+def test_a_run_is_its_update_formula(ddpm):
+    """Start noise, then each step with the noise of its index, written out; the last call is the image."""
+    for i in range(3):
+        key = jax.random.fold_in(KEY, i)
+        x = start_noise(key, SHAPE, jnp.float32)
+        for k, (at, to) in enumerate(zip(GRID[:-1], GRID[1:])):  # noqa: RUF007
+            x0, h = PROBLEM.denoise(x, at), to - at
+            mean = sigma(to) / sigma(at) * np.exp(-h) * x - alpha(to) * np.expm1(-2 * h) * x0
+            x = mean + sigma(to) * np.sqrt(-np.expm1(-2 * h)) * step_noise(key, k, SHAPE, jnp.float32)
+            np.testing.assert_allclose(ddpm.trajectory[i, k], x, atol=3e-6)
+        np.testing.assert_allclose(ddpm.images[i], PROBLEM.denoise(x, GRID[-1]), atol=3e-6)
+
+
+def test_what_comes_back(ddpm):
+    assert ddpm.images.shape == (3, *SHAPE)
+    assert ddpm.images.dtype == jnp.float32
+    assert ddpm.nfe == ddpm.batch_nfe == len(GRID)
+    assert ddpm.finite.shape == (3,)
+    assert ddpm.finite.all()
+
+
+def test_state_is_what_the_last_call_sees(ddpm):
+    state = run(jd.DDPM(), final="state")
+    assert state.nfe == len(GRID) - 1
+    assert state.trajectory is None
+    np.testing.assert_allclose(state.images, ddpm.trajectory[:, -2], atol=1e-6)
+
+
+@pytest.mark.parametrize("stride", [2, 3, 4, 10])
+def test_trajectory_stride(ddpm, stride):
+    """After every `stride`-th of six steps, then the result if it is not among them."""
+    got = run(jd.DDPM(), trajectory=stride).trajectory
+    kept = [k for k in range(6) if (k + 1) % stride == 0]
+    kept += [5] if kept[-1:] != [5] else []
+    np.testing.assert_allclose(got, ddpm.trajectory[:, np.array(kept)], atol=1e-6)
+
+
+def test_trajectory_of_a_solver_of_several_calls_ends_with_the_image():
+    out, state = run(diffrax.Heun(), trajectory=2), run(diffrax.Heun(), trajectory=2, final="state")
+    np.testing.assert_array_equal(out.trajectory[:, -1], out.images)
+    np.testing.assert_array_equal(state.trajectory[:, -1], state.images)
+    assert out.trajectory.shape[1] == state.trajectory.shape[1] == 3  # 2, 4, and the image or the fifth
+    np.testing.assert_allclose(out.trajectory[:, :2], state.trajectory[:, :2], atol=1e-6)
+    last = jax.vmap(lambda x: PROBLEM.denoise(x, GRID[-1]))(state.images)
+    np.testing.assert_allclose(out.images, last, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "solver", [jd.DDIM(), jd.EDMHeun(), diffrax.Euler(), diffrax.Tsit5()], ids=lambda s: type(s).__name__
+)
+def test_one_grid_value_is_one_call(solver):
+    start = jnp.ones((2, *SHAPE))
+    out = run(solver, num=2, grid=[0.5], start=start, trajectory=1)
+    np.testing.assert_allclose(out.images, jax.vmap(lambda x: PROBLEM.denoise(x, 0.5))(start), atol=1e-6)
+    assert out.nfe == 1
+    np.testing.assert_array_equal(out.trajectory[:, 0], out.images)
+    state = run(solver, num=2, grid=[0.5], start=start, trajectory=1, final="state")
+    np.testing.assert_array_equal(state.images, start)
+    assert state.nfe == 0
+    assert state.trajectory.shape == (2, 1, *SHAPE)
+
+
+def test_final_call_of_a_foreign_euler_is_the_denoiser():
+    out, state = run(diffrax.Euler()), run(diffrax.Euler(), final="state")
+    np.testing.assert_allclose(out.images, jax.vmap(lambda x: PROBLEM.denoise(x, GRID[-1]))(state.images), atol=1e-6)
+    assert out.nfe == len(GRID)
+
+
+def test_start_and_condition_belong_to_their_image():
+    start = jax.random.normal(jax.random.key(1), (5, *SHAPE))
+    cond = {"shift": jnp.arange(5.0)}
+    shifted = lambda x, lam, cond: PROBLEM.denoise(x, lam) + cond["shift"]  # noqa: E731
+    out = run(denoise=shifted, num=5, start=start, cond=cond, batch=2)
+    assert out.images.shape == (5, *SHAPE)
+    one = run(denoise=shifted, num=2, start=start[3:], cond={"shift": jnp.arange(3.0, 5.0)}, batch=2)
+    np.testing.assert_allclose(out.images[3:], one.images, atol=1e-6)
+    alone = run(denoise=lambda x, lam, cond: PROBLEM.denoise(x, lam) + 3, num=1, start=start[3:4])
+    np.testing.assert_allclose(out.images[3], alone.images[0], atol=1e-5)
+
+
+def test_partial_noise_starts_where_sample_does():
+    """`noise` gives image i the start noise that `sample` would."""
+    out = run(num=2, grid=[-9.0], final="state")
+    np.testing.assert_allclose(jd.noise(KEY, jnp.zeros((2, *SHAPE)), -9.0), out.images, atol=1e-6)
+
+
+def test_an_image_that_is_not_finite_is_told():
+    start = jnp.ones((3, *SHAPE)).at[1].set(jnp.nan)
+    np.testing.assert_array_equal(run(start=start).finite, [True, False, True])
+
+
+@pytest.mark.parametrize("solver", [jd.DPMpp(order=2, eta=0.7), jd.UniPC(order=3)], ids=lambda s: type(s).__name__)
+@pytest.mark.usefixtures("x64")
+def test_gradients(solver):
+    """Through the whole run, with respect to start and parameters, against central differences."""
+    weights = np.random.default_rng(0).normal(size=(2, *SHAPE))
+    start, mean = jnp.asarray(weights[::-1]), PROBLEM.denoise.mean
+
+    def loss(values):
+        start, mean = values
+        denoise = eqx.tree_at(lambda d: d.mean, PROBLEM.denoise, mean)
+        return jnp.sum(weights * jnp.sin(run(solver, denoise, num=2, start=start).images))
+
+    direction = (jnp.asarray(weights), jnp.cos(mean))
+    slope = sum(jnp.vdot(g, d) for g, d in zip(jax.grad(loss)((start, mean)), direction))
+    moved = lambda t: loss(jax.tree.map(lambda v, d: v + t * d, (start, mean), direction))  # noqa: E731
+    np.testing.assert_allclose(slope, (moved(1e-5) - moved(-1e-5)) / 2e-5, rtol=1e-7)
+
+
+ADAPTIVE = diffrax.PIDController(rtol=1e-3, atol=1e-3)
+REFUSALS = [
+    (dict(grid=[1.0, 0.5]), "expected finite values of λ, strictly rising"),
+    (dict(grid=[0.0, 0.0]), "strictly rising"),
+    (dict(grid=[0.0, np.inf]), "expected finite values"),
+    (dict(grid=[]), "expected finite values"),
+    (dict(num=0), "got num=0, batch=None; expected at least 1"),
+    (dict(batch=0), "batch=0; expected at least 1"),
+    (dict(final="image"), "got final='image'; expected 'denoise' or 'state'"),
+    (dict(trajectory=0), "got trajectory=0; expected a stride of at least 1"),
+    (dict(solver=diffrax.Tsit5(), trajectory=1, controller=ADAPTIVE), "to fix: leave out controller"),
+    (dict(solver="ddim"), "got solver='ddim'; expected an object"),
+    (dict(controller=ADAPTIVE), "got DDIM with controller or eta"),
+    (dict(eta=1.0), "got DDIM with controller or eta"),
+    (dict(solver=diffrax.Euler(), controller=ADAPTIVE), "got Euler with a controller, which estimates no error"),
+    (dict(solver=diffrax.Kvaerno3()), "got the implicit solver Kvaerno3; expected an explicit one"),
+    (dict(solver=diffrax.SemiImplicitEuler()), "got SemiImplicitEuler, whose denoiser calls are not known"),
+    (dict(start=jnp.zeros((3, 4, 1))), r"got start with a leaf of shape \(3, 4, 1\); expected \(3, 3, 1\)"),
+    (dict(cond={"label": jnp.zeros(2)}), r"got cond with a leaf of shape \(2,\); expected \(3, …\)"),
+    (dict(cond={"label": 1.0}), r"got cond with a leaf of shape \(\)"),
+    (dict(solver=jd.DDIM(eta=2.0)), "got eta=2.0, which asks for more noise than there is"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), REFUSALS)
+def test_refusals(options, message):
+    def never(x, lam, cond):
+        raise AssertionError("traced before the check")
+
+    with pytest.raises(ValueError, match=message):
+        run(**{"denoise": never, **options})
+
+
+def test_refusals_of_shape_and_solver_definitions():
+    with pytest.raises(ValueError, match=r"got shape=\(\); expected"):
+        jd.sample(KEY, PROBLEM.denoise, shape=(), num=1, solver=jd.DDIM(), grid=GRID)
+    for make in (
+        lambda: jd.DPMpp(order=4),
+        lambda: jd.DEIS(order=0),
+        lambda: jd.IPNDM(order=5),
+        lambda: jd.UniPC(order=1),
+    ):
+        with pytest.raises(ValueError, match="got order="):
+            make()
+
+
+class Twice(jd.Solver):
+    """Calls D twice and does not say so."""
+
+    order = 1
+
+    def update(self, denoise, x, at, to, noise, memory):
+        return denoise(denoise(x, at.lam), to.lam), memory
+
+
+def test_undeclared_calls_and_a_missing_order_are_refused():
+    with pytest.raises(ValueError, match="got 2 denoiser calls in one update of Twice; expected the declared"):
+        run(Twice())
+
+    class NoOrder(jd.Solver):
+        update = Twice.update
+
+    with pytest.raises(ValueError, match="got NoOrder without an order"):
+        NoOrder()
