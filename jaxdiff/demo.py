@@ -18,7 +18,7 @@ config = TrainConfig(
     network=UNet(width=64, multipliers=(1, 2), blocks=1, attention=(False, True), patch_size=2, num_classes=4),
     optimizer=AdamW(learning_rate=1e-3, warmup=50),
     batch_size=16,
-    minutes=3.5,
+    minutes=3.0,
     preview=Every(minutes=1),
     validation=Every(minutes=1),
 )

@@ -59,7 +59,9 @@ def test_folder_to_training_to_ome_tiff(tmp_path, kind, patch):
     )
     run = train(config)
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    assert rows and all(np.isfinite(row["loss"]) for row in rows if "loss" in row)
+    losses = [row["loss"] for row in rows if "loss" in row]
+    assert losses
+    assert np.all(np.isfinite(losses))
 
     out = tmp_path / "new"
     status = generate(Generate(run=run, num=3, steps=3, batch=3, out=out))

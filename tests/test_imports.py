@@ -22,9 +22,9 @@ FLOORS = [
     {"tasks"},
     {"interop"},
     {"config"},
-    {"cli", "__main__"},
+    {"cli", "demo", "__main__"},
 ]
-FLAX = {"nn", "training", "model", "config", "cli"}
+FLAX = {"nn", "training", "model", "config", "cli", "demo"}
 """Who may know Flax; `denoiser.bind` only calls `network.apply`."""
 HEAVY = ["tensorflow", "tensorflow_datasets", "grain", "orbax", "tifffile", "PIL", "matplotlib", "tensorboardX"]
 

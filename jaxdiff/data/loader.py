@@ -17,6 +17,7 @@ with warnings.catch_warnings():
     import grain
 
 Batch = dict[str, np.ndarray]
+EPOCHS = 2**30  # without end to anybody; grain overflows at batches of 1 where it is told "for ever"
 
 
 class Loader:
@@ -58,7 +59,7 @@ class Loader:
             "seed": seed,
             "augment": augment,
         }
-        draws = grain.MapDataset.range(len(source)).repeat().map_with_index(draw).batch(batch_size)
+        draws = grain.MapDataset.range(len(source)).repeat(EPOCHS).map_with_index(draw).batch(batch_size)
         options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
         self._batches = iter(draws.to_iter_dataset(options))
 

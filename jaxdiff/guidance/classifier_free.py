@@ -20,6 +20,11 @@ class ClassifierFree(eqx.Module):
     interval: np.ndarray
 
     def __call__(self, x, lam, cond=None):
+        if not jax.tree.leaves(cond):
+            raise ValueError(
+                "got classifier-free guidance without a condition; expected one for each image; to fix: pass cond, or "
+                "sample from the unguided denoiser"
+            )
         null = null_of(cond) if self.null is None else self.null
         both = jax.tree.map(lambda c, n: jnp.stack([jnp.asarray(c), jnp.asarray(n, jnp.asarray(c).dtype)]), cond, null)
         given, without = jax.vmap(lambda c: self.denoise(x, lam, c))(both)

@@ -13,6 +13,7 @@ import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from jaxdiff.process.gaussian import alpha, sigma
@@ -175,6 +176,6 @@ def tabulate(solver: RowSolver, grid: Float[np.ndarray, " n"], final: str = "den
     return Rows(at._replace(weights=solver.weights(at, to)), to, last)
 
 
-def array_leaf(value):
+def array_leaf(value) -> Any:
     """Converter of number fields: an array leaf of one type, so that another value is no new trace."""
-    return value if isinstance(value, jax.core.Tracer) else np.asarray(value, np.float64)
+    return value if isinstance(value, Tracer) else np.asarray(value, np.float64)

@@ -33,7 +33,7 @@ def cost(solver: diffrax.AbstractSolver) -> Cost:
         )
     if isinstance(solver, diffrax.HalfSolver):
         step, once = cost(solver.solver)
-        return Cost(3 * step, once)
+        return Cost(3 * step, 2 * once)  # the whole step and the first half each take the first stage
     tableau = getattr(solver, "tableau", None)
     if isinstance(tableau, diffrax.ButcherTableau):
         return Cost(tableau.num_stages - 1, 1) if tableau.fsal else Cost(tableau.num_stages, 0)

@@ -93,7 +93,7 @@ class _Run:
         self.batches = self._loader(self.data.train, config.batch_size, config.augment)
         example = to_batch(next(self._loader(self.data.train, config.batch_size, config.augment)), config.network)
         create = lambda: TrainState.create(self.key_init, config.network, self.optimizer, example)  # noqa: E731
-        like = jax.eval_shape(create)
+        like = TrainState.shapes(self.key_init, config.network, self.optimizer, example)
 
         fresh = None
         if config.init_from is not None and not steps(self.folder / "checkpoints"):

@@ -32,6 +32,19 @@ class TrainState:
         cls, key: PRNGKeyArray, network: nn.Module, optimizer: optax.GradientTransformation, example: dict
     ) -> "TrainState":
         """A fresh state. `example`: a batch as the loss takes it, {"image": (B, *spatial, C), "cond": optional}."""
+        # Every kernel is a random program of its own; optimising them takes three times as long as running them once.
+        options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+        return jax.jit(cls._init(network, optimizer, example), compiler_options=options)(key)
+
+    @classmethod
+    def shapes(
+        cls, key: PRNGKeyArray, network: nn.Module, optimizer: optax.GradientTransformation, example: dict
+    ) -> "TrainState":
+        """What `create` would return, as `jax.ShapeDtypeStruct`s; nothing is compiled or computed."""
+        return jax.eval_shape(cls._init(network, optimizer, example), key)
+
+    @classmethod
+    def _init(cls, network: nn.Module, optimizer: optax.GradientTransformation, example: dict):
         image = jnp.asarray(example["image"][:1], jnp.float32)
         cond = jax.tree.map(lambda a: jnp.asarray(a[:1]), example.get("cond"))
 
@@ -42,7 +55,7 @@ class TrainState:
             ema = jax.tree.map(jnp.copy, params)
             return cls(zero(), params, ema, optimizer.init(params), zero(), zero(), network)
 
-        return jax.jit(init)(key)
+        return init
 
     def with_params(self, params: Any) -> "TrainState":
         """This state starting from other parameters (parameters and average replaced, optimiser untouched)."""

@@ -12,12 +12,13 @@ import jaxdiff as jd
 from jaxdiff.process.gaussian import alpha, sigma, start_noise, step_noise
 
 PROBLEM = PROBLEMS["gaussian"]
+DENOISE = PROBLEM.denoise  # float32
 SHAPE = PROBLEM.shape
 KEY = jax.random.key(7)
 GRID = np.linspace(-3.0, 2.0, 6)
 
 
-def run(solver=None, denoise=PROBLEM.denoise, num=3, grid=GRID, **options):
+def run(solver=None, denoise=DENOISE, num=3, grid=GRID, **options):
     return jd.sample(KEY, denoise, shape=SHAPE, num=num, solver=solver or jd.DDIM(), grid=grid, **options)
 
 
@@ -33,11 +34,11 @@ def test_a_run_is_its_update_formula(ddpm):
         key = jax.random.fold_in(KEY, i)
         x = start_noise(key, SHAPE, jnp.float32)
         for k, (at, to) in enumerate(zip(GRID[:-1], GRID[1:])):  # noqa: RUF007
-            x0, h = PROBLEM.denoise(x, at), to - at
+            x0, h = DENOISE(x, at), to - at
             mean = sigma(to) / sigma(at) * np.exp(-h) * x - alpha(to) * np.expm1(-2 * h) * x0
             x = mean + sigma(to) * np.sqrt(-np.expm1(-2 * h)) * step_noise(key, k, SHAPE, jnp.float32)
             np.testing.assert_allclose(ddpm.trajectory[i, k], x, atol=3e-6)
-        np.testing.assert_allclose(ddpm.images[i], PROBLEM.denoise(x, GRID[-1]), atol=3e-6)
+        np.testing.assert_allclose(ddpm.images[i], DENOISE(x, GRID[-1]), atol=3e-6)
 
 
 def test_what_comes_back(ddpm):
@@ -70,7 +71,7 @@ def test_trajectory_of_a_solver_of_several_calls_ends_with_the_image():
     np.testing.assert_array_equal(state.trajectory[:, -1], state.images)
     assert out.trajectory.shape[1] == state.trajectory.shape[1] == 3  # 2, 4, and the image or the fifth
     np.testing.assert_allclose(out.trajectory[:, :2], state.trajectory[:, :2], atol=1e-6)
-    last = jax.vmap(lambda x: PROBLEM.denoise(x, GRID[-1]))(state.images)
+    last = jax.vmap(lambda x: DENOISE(x, GRID[-1]))(state.images)
     np.testing.assert_allclose(out.images, last, atol=1e-6)
 
 
@@ -80,7 +81,7 @@ def test_trajectory_of_a_solver_of_several_calls_ends_with_the_image():
 def test_one_grid_value_is_one_call(solver):
     start = jnp.ones((2, *SHAPE))
     out = run(solver, num=2, grid=[0.5], start=start, trajectory=1)
-    np.testing.assert_allclose(out.images, jax.vmap(lambda x: PROBLEM.denoise(x, 0.5))(start), atol=1e-6)
+    np.testing.assert_allclose(out.images, jax.vmap(lambda x: DENOISE(x, 0.5))(start), atol=1e-6)
     assert out.nfe == 1
     np.testing.assert_array_equal(out.trajectory[:, 0], out.images)
     state = run(solver, num=2, grid=[0.5], start=start, trajectory=1, final="state")
@@ -91,19 +92,19 @@ def test_one_grid_value_is_one_call(solver):
 
 def test_final_call_of_a_foreign_euler_is_the_denoiser():
     out, state = run(diffrax.Euler()), run(diffrax.Euler(), final="state")
-    np.testing.assert_allclose(out.images, jax.vmap(lambda x: PROBLEM.denoise(x, GRID[-1]))(state.images), atol=1e-6)
+    np.testing.assert_allclose(out.images, jax.vmap(lambda x: DENOISE(x, GRID[-1]))(state.images), atol=1e-6)
     assert out.nfe == len(GRID)
 
 
 def test_start_and_condition_belong_to_their_image():
     start = jax.random.normal(jax.random.key(1), (5, *SHAPE))
     cond = {"shift": jnp.arange(5.0)}
-    shifted = lambda x, lam, cond: PROBLEM.denoise(x, lam) + cond["shift"]  # noqa: E731
+    shifted = lambda x, lam, cond: DENOISE(x, lam) + cond["shift"]  # noqa: E731
     out = run(denoise=shifted, num=5, start=start, cond=cond, batch=2)
     assert out.images.shape == (5, *SHAPE)
     one = run(denoise=shifted, num=2, start=start[3:], cond={"shift": jnp.arange(3.0, 5.0)}, batch=2)
     np.testing.assert_allclose(out.images[3:], one.images, atol=1e-6)
-    alone = run(denoise=lambda x, lam, cond: PROBLEM.denoise(x, lam) + 3, num=1, start=start[3:4])
+    alone = run(denoise=lambda x, lam, cond: DENOISE(x, lam) + 3, num=1, start=start[3:4])
     np.testing.assert_allclose(out.images[3], alone.images[0], atol=1e-5)
 
 
@@ -123,11 +124,13 @@ def test_an_image_that_is_not_finite_is_told():
 def test_gradients(solver):
     """Through the whole run, with respect to start and parameters, against central differences."""
     weights = np.random.default_rng(0).normal(size=(2, *SHAPE))
-    start, mean = jnp.asarray(weights[::-1]), PROBLEM.denoise.mean
+    exact = PROBLEM.denoise
+    start, mean = jnp.asarray(weights[::-1]), exact.mean
+    assert start.dtype == mean.dtype == jnp.float64
 
     def loss(values):
         start, mean = values
-        denoise = eqx.tree_at(lambda d: d.mean, PROBLEM.denoise, mean)
+        denoise = eqx.tree_at(lambda d: d.mean, exact, mean)
         return jnp.sum(weights * jnp.sin(run(solver, denoise, num=2, start=start).images))
 
     direction = (jnp.asarray(weights), jnp.cos(mean))
@@ -171,7 +174,7 @@ def test_refusals(options, message):
 
 def test_refusals_of_shape_and_solver_definitions():
     with pytest.raises(ValueError, match=r"got shape=\(\); expected"):
-        jd.sample(KEY, PROBLEM.denoise, shape=(), num=1, solver=jd.DDIM(), grid=GRID)
+        jd.sample(KEY, DENOISE, shape=(), num=1, solver=jd.DDIM(), grid=GRID)
     for make in (
         lambda: jd.DPMpp(order=4),
         lambda: jd.DEIS(order=0),

@@ -30,7 +30,7 @@ def new_traces(first: dict, *others: dict) -> int:
     def run(
         seed=0, weight=0.5, scale=2.0, interval=None, end=2.0, solver=None, shift=0.0, labels=(0, 1), first=0, eta=0.0
     ):
-        denoise = Counted(jnp.asarray(weight))
+        denoise = Counted(jnp.asarray(weight, jnp.float32))
         guided = classifier_free(denoise, scale, interval=interval) if labels else denoise
         return jd.sample(
             jax.random.key(seed),

@@ -23,7 +23,7 @@ META = {"loader": {"position": 3}, "rate": 0.1}
 def state(step: int, features: int = 3) -> TrainState:
     """Distinct values everywhere, so that a leaf in a wrong place is seen."""
     image = np.zeros((1, 2, 2, 1), np.float32)
-    shapes = jax.eval_shape(lambda: TrainState.create(jax.random.key(1), Net(features), OPTIMIZER, {"image": image}))
+    shapes = TrainState.shapes(jax.random.key(1), Net(features), OPTIMIZER, {"image": image})
     numbers = iter(range(10**6))
     filled = jax.tree.map(lambda a: jnp.asarray(np.full(a.shape, next(numbers) + step, a.dtype)), shapes)
     return filled.replace(step=jnp.int32(step))

@@ -1,0 +1,121 @@
+"""Classifier-free guidance: its ends, its interval, one call for both branches, and the density it follows."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxdiff as jd
+from jaxdiff.analytic import Gaussian, GaussianMixture
+from jaxdiff.guidance import classifier_free
+from jaxdiff.predictions import from_x0
+from jaxdiff.process.gaussian import alpha, sigma
+
+MEANS = np.array([[[-1.0], [0.5]], [[1.2], [0.3]], [[0.0], [-1.0]]])
+STD = 0.4
+
+
+class ByClass(eqx.Module):
+    """The exact denoiser of a class, and of all classes for the label −1."""
+
+    means: jax.Array = eqx.field(converter=jnp.asarray)
+
+    def __call__(self, x, lam, cond):
+        label = cond["label"]
+        variances = jnp.full(x.shape, STD**2)
+        one = eqx.tree_at(
+            lambda g: (g.mean, g.variances), Gaussian(MEANS[0], STD**2), (self.means[label], variances.ravel())
+        )
+        return jnp.where(label < 0, GaussianMixture(MEANS, np.full(3, STD))(x, lam), one(x, lam))
+
+
+X = jnp.array([[0.3], [-0.7]])
+LABEL = {"label": jnp.asarray(1, jnp.int32)}
+NULL = {"label": jnp.asarray(-1, jnp.int32)}
+
+
+@pytest.fixture(scope="module")
+def denoise():
+    return ByClass(MEANS)
+
+
+def test_scale_one_is_the_condition_and_zero_the_null(denoise):
+    np.testing.assert_allclose(classifier_free(denoise, 1.0)(X, 0.3, LABEL), denoise(X, 0.3, LABEL), atol=1e-6)
+    np.testing.assert_allclose(classifier_free(denoise, 0.0)(X, 0.3, LABEL), denoise(X, 0.3, NULL), atol=1e-6)
+    given, without = denoise(X, 0.3, LABEL), denoise(X, 0.3, NULL)
+    np.testing.assert_allclose(classifier_free(denoise, 3.0)(X, 0.3, LABEL), 3 * given - 2 * without, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 2.5])
+@pytest.mark.parametrize("lam", [-1.0, 0.5, 2.0])
+def test_score_is_of_the_sharpened_density(denoise, scale, lam):
+    """∇ log p(x|c)^w p(x)^(1−w), by autodiff of the densities of the classes."""
+
+    def log_densities(x):
+        square = jnp.sum((x - alpha(lam) * jnp.asarray(MEANS)) ** 2, axis=(1, 2))
+        return -0.5 * square / ((alpha(lam) * STD) ** 2 + sigma(lam) ** 2)
+
+    given = jax.grad(lambda x: log_densities(x)[1])(X)
+    all_classes = jax.grad(lambda x: jax.nn.logsumexp(log_densities(x)))(X)
+    score = from_x0("score", classifier_free(denoise, scale)(X, lam, LABEL), X, lam)
+    np.testing.assert_allclose(score, scale * given + (1 - scale) * all_classes, rtol=1e-3, atol=2e-3)
+
+
+def test_acts_inside_its_interval_only(denoise):
+    guided = classifier_free(denoise, 4.0, interval=(-1.0, 1.0))
+    for lam in (-1.5, 1.5):
+        np.testing.assert_allclose(guided(X, lam, LABEL), denoise(X, lam, LABEL), atol=1e-6)
+    for lam in (-1.0, 0.0, 1.0):
+        np.testing.assert_array_equal(guided(X, lam, LABEL), classifier_free(denoise, 4.0)(X, lam, LABEL))
+
+
+def test_both_branches_are_one_batched_call():
+    calls = []
+
+    def denoise(x, lam, cond):
+        calls.append(cond["label"])
+        return x * cond["label"]
+
+    def batched(x):
+        return jax.vmap(classifier_free(denoise, 2.0), (0, None, None))(x, 0.0, LABEL)
+
+    np.testing.assert_allclose(batched(X[None]), X[None] * (-1 + 2 * (1 + 1)))
+    assert len(calls) == 1
+
+
+def test_null_of_one_s_own():
+    """For conditions that are not of the library's form."""
+    denoise = lambda x, lam, cond: x + cond  # noqa: E731
+    np.testing.assert_allclose(classifier_free(denoise, 2.0, null=5.0)(X, 0.0, jnp.float32(1.0)), X + 5 + 2 * (1 - 5))
+
+
+def test_null_of_every_key():
+    cond = jd.condition(label=jnp.asarray(2), vector=jnp.ones(3), image=jnp.ones((4, 4, 1)))
+    total = lambda x, lam, cond: x + cond["label"] + cond["vector"].sum() + cond["image"].sum()  # noqa: E731
+    np.testing.assert_allclose(classifier_free(total, 0.0)(X, 0.0, cond), X - 1)
+
+
+def test_samples_at_scale_one_are_of_their_class(denoise):
+    labels = np.arange(300) % 3
+    images = jd.sample(
+        jax.random.key(0),
+        classifier_free(denoise, 1.0),
+        shape=(2, 1),
+        num=300,
+        batch=300,
+        solver=jd.DPMpp(order=2),
+        grid=np.linspace(-4, 4, 20),
+        cond={"label": jnp.asarray(labels)},
+    ).images
+    for label, mean in enumerate(MEANS):  # 100 each: five standard errors
+        of_class = np.asarray(images)[labels == label]
+        np.testing.assert_allclose(of_class.mean(0), mean, atol=5 * STD / 10)
+        np.testing.assert_allclose((of_class - mean).std(), STD, rtol=5 / np.sqrt(2 * 200))
+
+
+def test_refusals(denoise):
+    with pytest.raises(ValueError, match=r"got interval=\(1.0, -1.0\); expected \(low, high\)"):
+        classifier_free(denoise, interval=(1.0, -1.0))
+    with pytest.raises(ValueError, match="without a condition"):
+        classifier_free(denoise)(X, 0.0, None)

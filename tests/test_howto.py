@@ -1,0 +1,102 @@
+"""The examples of docs/howto.md run, are short, and do what they say."""
+
+import re
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from march import march
+from problems import PROBLEMS
+
+import jaxdiff as jd
+
+TEXT = (Path(__file__).parents[1] / "docs" / "howto.md").read_text()
+SECTIONS = dict(re.findall(r"^## A (\w+)\n.*?^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL))
+
+
+def defined(section: str, name: str):
+    """The class `name` that a section's code defines."""
+    names = {"__name__": "howto"}
+    exec(compile(SECTIONS[section], f"howto: {section}", "exec"), names)
+    return names[name]
+
+
+@pytest.mark.parametrize("section", ["solver", "schedule", "loss", "guidance"])
+def test_each_example_is_short(section):
+    lines = [
+        line for line in SECTIONS[section].splitlines() if line.strip() and not line.startswith(("import", "from"))
+    ]
+    assert len(lines) <= 20
+
+
+@pytest.mark.usefixtures("x64")
+def test_solver_converges_with_its_order_and_samples():
+    solver, problem = defined("solver", "Midpoint")(), PROBLEMS["gaussian"]
+    x, calls = np.random.default_rng(0).normal(size=(3, *problem.shape)), (64, 128, 256)
+    exact = problem.flow(x, -2.0, [2.0])[0]
+    errors = [np.abs(march(solver, problem.denoise, np.linspace(-2, 2, n + 1), x) - exact).max() for n in calls]
+    assert -np.polyfit(np.log(calls), np.log(errors), 1)[0] > 1.85
+    assert errors[-1] < 1e-3
+    out = jd.sample(
+        jax.random.key(0), problem.denoise, shape=problem.shape, num=2, solver=solver, grid=[-2.0, 0.0, 2.0]
+    )
+    assert out.nfe == 5
+    assert out.finite.all()
+
+
+def test_schedule_lays_grids_and_draws_times():
+    schedule = defined("schedule", "Straight")()
+    lams = np.linspace(-8, 6, 15)
+    np.testing.assert_allclose(schedule.to_lam(schedule.to_time(lams)), lams, atol=1e-12)
+    np.testing.assert_allclose(jax.vmap(jax.grad(schedule.to_lam))(jnp.linspace(0.1, 0.9, 9)), -14.0, rtol=1e-5)
+    steps = np.diff(jd.grids.uniform_time(schedule, 20, lam_min=-8.0))
+    np.testing.assert_allclose(steps, steps[0])
+
+
+def test_loss_trains():
+    from jaxdiff.training import Stratified
+
+    class Zero:
+        """Predicts ε = 0 plus its one parameter."""
+
+        def apply(self, params, x, lam, cond, **_):
+            return params["bias"] + 0 * x
+
+    loss, key = defined("loss", "AbsoluteError")(Stratified(jd.Cosine())), jax.random.key(0)
+    batch = {"image": jnp.zeros((64, 16, 16, 1))}
+    value, metrics = loss(Zero(), {"bias": jnp.zeros(())}, key, batch)
+    np.testing.assert_allclose(value, np.sqrt(2 / np.pi), rtol=0.02)  # E|ε|
+    halves = [loss(Zero(), {"bias": 0.0}, key, {"image": batch["image"][:32]}, first=f, total=64)[0] for f in (0, 32)]
+    np.testing.assert_allclose(np.mean(halves), metrics["loss"], rtol=1e-6)
+
+    network = jd.UNet(width=8, multipliers=(1,), blocks=1, attention=(False,))
+    optimizer = optax.sgd(0.1)
+    small = {"image": np.zeros((2, 8, 8, 1), np.float32)}
+    state = jd.TrainState.create(key, network, optimizer, small)
+    step = jd.make_train_step(loss, optimizer)
+    _, metrics = step(state, small, key)
+    assert np.isfinite(metrics["loss"])
+    assert metrics["skipped"] == 0
+
+
+def test_guidance_wraps_a_denoiser():
+    make, traces = defined("guidance", "Clipped"), []
+
+    class Twice(eqx.Module):
+        def __call__(self, x, lam, cond):
+            traces.append(1)
+            return 2 * x
+
+    x = jnp.array([-3.0, 0.1, 3.0])
+    np.testing.assert_allclose(make(Twice(), -1.0, 2.0)(x, 0.0), [-1.0, 0.2, 2.0])
+    for high in (1.5, 2.5):
+        options = dict(shape=(3, 1), num=4, solver=jd.DDIM(), grid=[-2.0, 0.0, 2.0])
+        images = jd.sample(jax.random.key(0), make(Twice(), -1.0, high), **options).images
+        assert images.max() <= high
+        seen = len(traces)
+    jd.sample(jax.random.key(0), make(Twice(), -1.0, 0.5), shape=(3, 1), num=4, solver=jd.DDIM(), grid=[-2.0, 0.0, 2.0])
+    assert len(traces) == seen
