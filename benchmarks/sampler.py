@@ -1,6 +1,6 @@
 """What the sampling loop costs beside its network: sampler time / (calls × one jitted network call).
 
-    python -m benchmarks.sampler [--repeats 15] [--calls 20] [--batch 16] [--size 32] [--width 64]
+    python -m benchmarks.sampler [--repeats 9] [--calls 20] [--batch 16] [--size 32] [--width 64]
 
 Each repeat times one whole `jd.sample` and, around it, the same number of jitted network calls on the same batch, half
 before and half after, so that a machine that slows down slows both. The ratio of a repeat is of these two; the median
@@ -24,8 +24,6 @@ from benchmarks.machine import describe, write
 SOLVERS = {
     "DPMpp(2)": jd.DPMpp(order=2),
     "DPMpp(2, eta=1)": jd.DPMpp(order=2, eta=1.0),
-    "DDIM": jd.DDIM(),
-    "UniPC(3)": jd.UniPC(order=3),
     "diffrax.Heun": diffrax.Heun(),
 }
 
@@ -34,7 +32,7 @@ SOLVERS = {
 class Options:
     """What is measured."""
 
-    repeats: int = 15
+    repeats: int = 9
     calls: int = 20
     batch: int = 16
     size: int = 32

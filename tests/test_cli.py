@@ -81,6 +81,24 @@ def test_check_trains_nothing(desk, capsys):
     assert not (desk / "runs" / "tiny").exists()
 
 
+def test_a_truncated_file_is_named_and_left_out_on_request(desk, capsys):
+    (desk / "images").mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(4):
+        tifffile.imwrite(desk / "images" / f"{i}.tif", rng.integers(100, 4000, (20, 24), dtype=np.uint16))
+    damaged = desk / "images" / "2.tif"
+    damaged.write_bytes(damaged.read_bytes()[:500])
+    quick = ("--previews", 0, "--validation-images", 0)
+    status, error = said(capsys, cli.train, "configs/tiny.py", *quick)
+    assert status == 2
+    assert "2.tif" in error
+    assert not (desk / "runs").exists()
+    status, error = said(capsys, cli.train, "configs/tiny.py", *quick, "--data.skip-unreadable")
+    assert status == 0
+    assert "1 files left out" in error
+    assert "2.tif" in error
+
+
 def test_sample_without_run_says_which_exist(desk, capsys):
     status, error = said(capsys, cli.sample, "generate")
     assert status == 2

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array
 
 from jaxdiff.process.gaussian import step_noise
+from jaxdiff.sampling.first_stages import CountFirstStages
 from jaxdiff.solvers.base import Rows, RowSolver, Run, drift
 from jaxdiff.solvers.stepped import cost, terms
 
@@ -103,14 +104,16 @@ class Adaptive(eqx.Module):
             # A first step is given, since choosing one costs two calls.
             dt0=0.02 * (end - start),
             y0=x,
-            stepsize_controller=self.controller,
+            saveat=diffrax.SaveAt(t1=True, controller_state=True),
+            stepsize_controller=CountFirstStages(self.controller),
             adjoint=self.adjoint,
             max_steps=self.max_steps,
             throw=False,
         )
         assert solution.ys is not None
+        assert solution.controller_state is not None
         step, once = cost(self.solver)
-        calls = solution.stats["num_steps"] * step + once
+        calls = solution.stats["num_steps"] * step + solution.controller_state[-1] * once
         # A run that did not reach the end is not an image.
         x = jnp.where(solution.result == diffrax.RESULTS.successful, solution.ys[-1], jnp.nan)
         if self.final == "denoise":

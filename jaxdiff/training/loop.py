@@ -32,6 +32,9 @@ from jaxdiff.training.step import make_train_step
 from jaxdiff.training.validation import Validation
 
 
+SHOWN = 10  # unreadable files that are named; `--check` lists all
+
+
 class TrainingDiverged(RuntimeError):
     """Too many steps in a row had a loss or gradient that was not finite."""
 
@@ -167,6 +170,10 @@ class _Run:
     def _steps(self, interrupt: Interrupt) -> None:
         config, where = self.config, "from the start" if self.step == 0 else f"from step {self.step}"
         self.progress.say(f"training {self.folder} {where} on {jax.device_count()} {jax.devices()[0].device_kind}")
+        for note in self.data.notes:
+            self.progress.say(note)
+        if skipped := self.data.skipped:
+            self.progress.say(f"{len(skipped)} files left out:\n  " + "\n  ".join(skipped[:SHOWN]))
         self._prepare_pictures()
         save, preview, validate = (Clock(every) for every in (config.checkpoint, config.preview, config.validation))
         average, start, done = Averager(), self.step, False

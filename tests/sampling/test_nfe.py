@@ -2,6 +2,7 @@
 
 import diffrax
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from solvers_table import FOREIGN, FOREIGN_SDE, name
@@ -18,11 +19,17 @@ def counted(x, lam, cond):
     return 0.5 * x / (1 + x**2)
 
 
-def count(solver, **options):
+def counted_and_stiff(x, lam, cond):
+    """Its first step is rejected several times."""
+    jax.debug.callback(lambda: calls.append(1))
+    return 30 * jnp.sin(20 * x)
+
+
+def count(solver, denoise=counted, **options):
     """(nfe, calls that happened) of one image."""
     calls.clear()
     options = dict(solver=solver, grid=GRID, **options)
-    out = jd.sample(jax.random.key(0), counted, shape=(2, 1), num=1, **options)
+    out = jd.sample(jax.random.key(0), denoise, shape=(2, 1), num=1, **options)
     jax.block_until_ready(out.images)
     jax.effects_barrier()
     assert out.finite.all()
@@ -56,6 +63,13 @@ def test_adaptive(solver, eta):
     if isinstance(solver, diffrax.ShARK):
         solver = diffrax.HalfSolver(solver)
     nfe, happened = count(solver, eta=eta, controller=diffrax.PIDController(rtol=1e-2, atol=1e-2))
+    assert nfe[0] == happened
+
+
+@pytest.mark.parametrize("solver", [diffrax.Bosh3(), diffrax.HalfSolver(diffrax.Bosh3())], ids=name)
+def test_adaptive_whose_first_step_is_rejected(solver):
+    """A kept first stage is evaluated again in every try."""
+    nfe, happened = count(solver, counted_and_stiff, controller=diffrax.PIDController(rtol=1e-2, atol=1e-2))
     assert nfe[0] == happened
 
 
