@@ -35,10 +35,10 @@ STOCHASTIC = [
     jd.EDMHeun(churn=20.0),
 ]
 
-FOREIGN = [diffrax.Euler(), diffrax.Heun(), diffrax.Ralston(), diffrax.Tsit5(), diffrax.HalfSolver(diffrax.Heun())]
+FOREIGN = [diffrax.Euler(), diffrax.Heun(), diffrax.Tsit5(), diffrax.HalfSolver(diffrax.Heun())]
 """diffrax's own, on the ODE."""
 
-FOREIGN_SDE = [diffrax.Euler(), diffrax.EulerHeun(), diffrax.Heun(), diffrax.ShARK(), diffrax.SRA1(), diffrax.SPaRK()]
+FOREIGN_SDE = [diffrax.Euler(), diffrax.EulerHeun(), diffrax.ShARK(), diffrax.SRA1(), diffrax.SPaRK()]
 """diffrax's own, on the SDE."""
 
 

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import equinox as eqx
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -73,8 +74,12 @@ def test_loss_trains():
     halves = [loss(Zero(), {"bias": 0.0}, key, {"image": batch["image"][:32]}, first=f, total=64)[0] for f in (0, 32)]
     np.testing.assert_allclose(np.mean(halves), metrics["loss"], rtol=1e-6)
 
-    network = jd.UNet(width=8, multipliers=(1,), blocks=1, attention=(False,))
-    optimizer = optax.sgd(0.1)
+    class Pixelwise(nn.Module):
+        @nn.compact
+        def __call__(self, x, lam, cond=None, train=False):
+            return nn.Dense(1)(x)
+
+    network, optimizer = Pixelwise(), optax.sgd(0.1)
     small = {"image": np.zeros((2, 8, 8, 1), np.float32)}
     state = jd.TrainState.create(key, network, optimizer, small)
     step = jd.make_train_step(loss, optimizer)
