@@ -31,7 +31,6 @@ from jaxdiff.training.state import TrainState
 from jaxdiff.training.step import make_train_step
 from jaxdiff.training.validation import Validation
 
-
 SHOWN = 10  # unreadable files that are named; `--check` lists all
 
 
