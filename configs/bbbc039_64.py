@@ -2,8 +2,8 @@
 
 data    BBBC039 (CC0), 520 x 696 fields: `--data.path FOLDER`, or `--data.download` to fetch it into data/bbbc039
 device  two CPU cores
-time    2,500 steps of 32: 25 minutes on cores shared with other work; more steps help
-result  intensities, counts and nuclei like real ones, outlines still too rough: docs/evidence.md
+time    2,500 steps of 32: 25 minutes on cores shared with other work
+result  intensities and counts as near as other real wells, areas barely, outlines too rough: docs/evidence.md
 """
 
 from pathlib import Path

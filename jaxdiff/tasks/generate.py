@@ -99,7 +99,7 @@ def generate(options: Generate, runs: Path = Path("runs")) -> int:
             bar.update(num)
     seconds = time.perf_counter() - began
     if shown:
-        sheet(np.stack(shown), out / "sheet.png")
+        sheet(model.normaliser.forward(np.stack(shown)), out / "sheet.png")  # its map shows dim and bright alike
     record = {
         "jaxdiff": importlib.metadata.version("jaxdiff"),
         "jax": jax.__version__,

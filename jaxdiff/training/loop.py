@@ -216,7 +216,6 @@ class _Run:
                 config.predicts,
                 config.sigma_data,
                 config.schedule,
-                self.normaliser,
                 jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts),
             )
 

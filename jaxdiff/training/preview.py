@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 from PIL import Image
 
-from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.picture import sheet
 from jaxdiff.denoiser import bind
 from jaxdiff.process import grids
@@ -20,7 +19,7 @@ CALLS = 20
 
 
 class Preview:
-    """`preview(params, step) -> path` of `samples/step_00000500.png`, in the grey levels of the data; one device.
+    """`preview(params, step) -> path` of `samples/step_00000500.png`, on the normaliser's grey scale; one device.
 
     DPM-Solver++(2M) with 20 calls. Images of one sheet share black and white with `samples/real.png`, which shows
     held-out images; conditions are those of the same held-out images.
@@ -34,17 +33,16 @@ class Preview:
         predicts: str,
         sigma_data: float,
         schedule: Schedule,
-        normaliser: Normaliser,
         real: dict[str, Any],
     ):
         """`real`: held-out examples as the loss takes them, one for each image of the sheet."""
-        self._folder, self._key, self._normaliser = folder / "samples", key, normaliser
+        self._folder, self._key = folder / "samples", key
         self._bind = lambda params: bind(network, params, predicts, sigma_data=sigma_data)
         self._grid = grids.uniform_lam(schedule, CALLS)
         self._cond, (self._num, *self._shape) = real.get("cond"), real["image"].shape
-        pixels = np.asarray(normaliser.inverse(real["image"]))
-        self._range = np.percentile(pixels.reshape(-1, pixels.shape[-1]), (0.1, 99.9), axis=0)
-        self._sheet(pixels, "real")
+        images = np.asarray(real["image"])
+        self._range = np.percentile(images.reshape(-1, images.shape[-1]), (0.1, 99.9), axis=0)
+        self._sheet(images, "real")
 
     def __call__(self, params: Any, step: int) -> Path:
         params = jax.device_put(params, jax.local_devices()[0])
@@ -57,10 +55,10 @@ class Preview:
             grid=self._grid,
             cond=self._cond,
         )
-        return self._sheet(np.asarray(self._normaliser.inverse(np.asarray(out.images))), f"step_{step:08d}")
+        return self._sheet(np.asarray(out.images), f"step_{step:08d}")
 
-    def _sheet(self, pixels: np.ndarray, name: str) -> Path:
-        return sheet(pixels, self._folder / f"{name}.png", low=self._range[0], high=self._range[1])
+    def _sheet(self, images: np.ndarray, name: str) -> Path:
+        return sheet(images, self._folder / f"{name}.png", low=self._range[0], high=self._range[1])
 
 
 def as_array(path: Path) -> np.ndarray:

@@ -1,0 +1,59 @@
+"""`Model`: what a run's model samples, in data units, by class and with guidance."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxdiff as jd
+from jaxdiff.data.info import DataInfo
+from jaxdiff.data.normalise import Normaliser
+from jaxdiff.model import Model
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A tiny network of three classes with parameters that are not zero, and an asinh normaliser."""
+    network = jd.UNet(width=8, multipliers=(1,), blocks=1, attention=(False,), num_classes=3)
+    params = jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 1)), jnp.zeros(1))
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    params = jax.tree.unflatten(tree, [p + 0.1 * jax.random.normal(k, p.shape) for p, k in zip(leaves, keys)])
+    rng = np.random.default_rng(0)
+    images = [rng.gamma(2.0, 200.0, (32, 32, 1)) + 100.0 for _ in range(4)]
+    info = DataInfo(class_names=("round", "long", "bright"))
+    return Model(
+        denoise=jd.bind(network, params),
+        network=network,
+        schedule=jd.Cosine(),
+        shape=(8, 8, 1),
+        normaliser=Normaliser.fit(images, map="asinh"),
+        info=info,
+    )
+
+
+def test_images_are_those_of_sample_in_data_units(model):
+    cond = model.condition(4, np.array([0, 1, 2, -1]))
+    out = model.sample(jax.random.key(2), 4, calls=3, cond=cond)
+    inner = jd.sample(
+        jax.random.key(2), model.denoise, shape=(8, 8, 1), num=4, solver=jd.DPMpp(2), grid=model.grid(3), cond=cond
+    )
+    np.testing.assert_allclose(out.images, model.normaliser.inverse(np.asarray(inner.images)), rtol=1e-5)
+    assert out.nfe == 3
+
+
+def test_label_and_guidance_change_the_images_and_scale_one_does_not(model):
+    key, cond = jax.random.key(2), model.condition(2, 1)
+    plain = np.asarray(model.sample(key, 2, calls=3, cond=cond).images)
+    other = np.asarray(model.sample(key, 2, calls=3, cond=model.condition(2, 2)).images)
+    strong = np.asarray(model.sample(key, 2, calls=3, cond=cond, guidance=3.0).images)
+    null = np.asarray(model.sample(key, 2, calls=3, cond=model.condition(2, -1)).images)
+    without = np.asarray(model.sample(key, 2, calls=3).images)
+    assert not np.allclose(plain, other)
+    assert not np.allclose(plain, strong)
+    np.testing.assert_allclose(null, without, rtol=1e-5)
+
+
+def test_unknown_classes_are_named(model):
+    with pytest.raises(ValueError, match="2 bright"):
+        model.condition(2, 3)
