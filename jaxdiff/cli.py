@@ -85,6 +85,11 @@ def run(command: Callable[[Sequence[str], str], int], args: Sequence[str], prog:
     use_compilation_cache()
     try:
         return command(args, prog)
+    except KeyboardInterrupt:
+        print(f"{prog}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has left
+        return 141
     except (ValueError, OSError, RuntimeError) as error:
         if os.environ.get("JAXDIFF_DEBUG"):
             raise

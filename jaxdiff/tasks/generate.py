@@ -131,7 +131,7 @@ def _prepared(options: Generate, runs: Path) -> tuple[Model, Any, dict[str, Any]
         known = f"there {'is' if len(found) == 1 else 'are'} {', '.join(found)}" if found else f"{runs}/ holds none yet"
         raise ValueError(
             f"got no --run; expected a run folder ({known}); to fix: "
-            + (f"--run {found[0]}" if found else "make one: python train.py configs/demo.py, then --run runs/demo")
+            + (f"--run {found[0]}" if found else "make one: `jaxdiff demo`, or `python train.py CONFIG`, then --run runs/NAME")
         )
     out = Path(options.out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
