@@ -129,7 +129,11 @@ def _prepared(options: Generate, runs: Path) -> tuple[Model, Any, dict[str, Any]
     if options.run is None:
         found = sorted(str(path.parent) for path in runs.glob("*/run.json"))
         known = f"there {'is' if len(found) == 1 else 'are'} {', '.join(found)}" if found else f"{runs}/ holds none yet"
-        fix = f"--run {found[0]}" if found else "`jaxdiff demo` or `python train.py CONFIG` makes one, then --run runs/NAME"
+        fix = (
+            f"--run {found[0]}"
+            if found
+            else "`jaxdiff demo` or `python train.py CONFIG` makes one, then --run runs/NAME"
+        )
         raise ValueError(f"got no --run; expected a run folder ({known}); to fix: {fix}")
     out = Path(options.out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
