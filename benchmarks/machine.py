@@ -14,8 +14,8 @@ RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("jaxdiff", "jax", "jaxlib", "flax", "diffrax", "equinox", "numpy")
 
 
-def describe() -> dict[str, Any]:
-    """Date, processor, cores in use, load before the measurement, devices, and versions."""
+def describe(more: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Date, processor, cores in use, load before the measurement, devices, and versions, also of the packages `more`."""
     model = [line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -27,7 +27,7 @@ def describe() -> dict[str, Any]:
         "device_count": jax.device_count(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "versions": {name: importlib.metadata.version(name) for name in (*PACKAGES, *more)},
     }
 
 

@@ -24,10 +24,12 @@ from benchmarks.evidence.crops import Crops
 from benchmarks.evidence.measures import compare, counts, features, passed_by
 from benchmarks.evidence.neighbours import Neighbours
 from benchmarks.evidence.nuclei import Segmentation
+from benchmarks.machine import describe
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.normalise import Normaliser
 
 CONTROLS = ("phase", "blurred", "repeated")
+MACHINE_PACKAGES = ("scipy", "scikit-image", "tifffile")
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def run(config: Evidence) -> dict[str, Any]:
         "command": command(sys.argv[1:]),
         "seconds": time.perf_counter() - began[0],
         "cpu_seconds": time.process_time() - began[1],
-        "machine": report.machine(),
+        "machine": describe(MACHINE_PACKAGES),
         **{name: getattr(config, name) for name in ("size", "binning", "against", "num", "distinct", "draws", "seed")},
         "real": {
             "fields": len(fields.images),

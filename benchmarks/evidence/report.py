@@ -1,8 +1,5 @@
 """Results as JSON, as a markdown table inside docs/evidence.md, and as a sheet of samples beside real crops."""
 
-import platform
-import re
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +16,6 @@ COLUMNS = {
     "blurred": "blurred",
     "repeated": "64 repeated",
 }
-
-
-def machine() -> dict[str, Any]:
-    """Processor and versions; nothing that names the host."""
-    model = re.findall(r"model name\s*:\s*(.+)", _read("/proc/cpuinfo"))
-    packages = ("jaxdiff", "numpy", "scipy", "scikit-image", "tifffile")
-    return {
-        "processor": model[0] if model else platform.machine(),
-        "cores": len(model) or None,
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in packages},
-    }
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except OSError:
-        return ""
 
 
 def markdown(result: dict[str, Any]) -> str:

@@ -69,7 +69,7 @@ def generate(options: Generate, runs: Path = Path("runs")) -> int:
     devices = jax.devices()
     mesh = jax.make_mesh((len(devices),), ("image",)) if len(devices) > 1 else None
     key, size = jax.random.key(options.seed), options.batch * len(devices)
-    digits = max(5, len(str(options.num - 1)))
+    digits, info = max(5, len(str(options.num - 1))), model.info.replace(synthetic=True)
     shown, failed, saturated, nfe = [], [], 0, 0
     began = time.perf_counter()
     with tqdm(total=options.num, unit="image", desc="generating", dynamic_ncols=True) as bar:
@@ -92,7 +92,6 @@ def generate(options: Generate, runs: Path = Path("runs")) -> int:
                 if not finite:
                     failed.append(i)
                     continue
-                info = model.info.replace(synthetic=True)
                 saturated += write_image(out / f"image_{i:0{digits}}.ome.tif", image, info, options.dtype)
                 if len(shown) < SHEET:
                     shown.append(image)
