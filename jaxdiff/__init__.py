@@ -35,7 +35,9 @@ from jaxdiff.solvers import DEIS as DEIS
 from jaxdiff.solvers import IPNDM as IPNDM
 from jaxdiff.solvers import DPMpp as DPMpp
 from jaxdiff.solvers import EDMHeun as EDMHeun
+from jaxdiff.solvers import LinearMultistep as LinearMultistep
 from jaxdiff.solvers import Point as Point
+from jaxdiff.solvers import SASolver as SASolver
 from jaxdiff.solvers import Solver as Solver
 from jaxdiff.solvers import UniPC as UniPC
 

@@ -21,6 +21,8 @@ DETERMINISTIC = [
     jd.IPNDM(order=2),
     jd.IPNDM(order=3),
     jd.IPNDM(order=4),
+    jd.SASolver(order=2, eta=0.0),
+    jd.SASolver(order=3, eta=0.0, corrector=False),
     jd.EDMHeun(),
 ]
 
@@ -32,6 +34,9 @@ STOCHASTIC = [
     jd.DPMpp(order=2, eta=1.0),
     jd.DPMpp(order=2, eta=0.5),
     jd.DPMpp(order=3, eta=1.0),
+    jd.SASolver(order=1, eta=1.0),
+    jd.SASolver(order=3, eta=1.0),
+    jd.SASolver(order=2, eta=0.7, corrector=False),
     jd.EDMHeun(churn=20.0),
 ]
 

@@ -15,16 +15,18 @@ FLOORS = [
     {"solvers"},
     {"guidance"},
     {"sampling"},
+    {"conformance", "tuning"},
     {"data"},
     {"training"},
     {"metrics"},
     {"model"},
+    {"bulk"},
     {"tasks"},
     {"interop"},
     {"config"},
     {"cli", "demo", "__main__"},
 ]
-FLAX = {"nn", "training", "model", "config", "cli", "demo"}
+FLAX = {"nn", "training", "model", "interop", "config", "cli", "demo"}
 """Who may know Flax; `denoiser.bind` only calls `network.apply`."""
 HEAVY = ["tensorflow", "tensorflow_datasets", "grain", "orbax", "tifffile", "PIL", "matplotlib", "tensorboardX"]
 

@@ -67,7 +67,7 @@ def sample(
     shape: tuple[int, ...],
     num: int,
     solver: RowSolver | diffrax.AbstractSolver,
-    grid: Float[np.ndarray, " n"],
+    grid: Float[np.ndarray, " n"] | None = None,
     cond: PyTree = None,
     start: Float[Array, "num *shape"] | None = None,
     batch: int | None = None,
@@ -87,7 +87,8 @@ def sample(
     denoise: a `Denoiser`; an `eqx.Module` with array leaves is not traced again for new values.
     solver: one of `jaxdiff.solvers`, or an explicit diffrax solver, which takes one step for each grid interval or,
         with `controller` (such as `diffrax.PIDController(rtol=1e-3, atol=1e-3)`), steps of its own between the ends.
-    grid: n rising values of λ (`jaxdiff.process.grids`), one call each for a solver of one evaluation.
+    grid: n rising values of λ (`jaxdiff.process.grids`), one call each for a solver of one evaluation; may be left out for
+        a solver that brings its own (`Tuned`).
     cond, start: condition pytree and states at grid[0], leading axis `num`, or None.
     batch: images in a program on each device (default: at most 64); the last program is padded.
     mesh: devices to spread over; images are sharded over all its axes, and nothing is exchanged.
@@ -99,7 +100,7 @@ def sample(
 
     Raises `ValueError` on shapes, grids or options that do not fit, before anything is traced.
     """
-    grid = _checked_grid(grid)
+    grid = _checked_grid(getattr(solver, "grid", None) if grid is None else grid)
     _check(shape, num, batch, final, trajectory, controller, solver, eta)
     if mesh is not None:  # with automatic axes, so that any number of images can be cut from what comes back
         mesh = Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
@@ -118,7 +119,7 @@ def sample(
         once = 0 if isinstance(solver, RowSolver) else cost(solver).once
         rowed = solver if isinstance(solver, RowSolver) else Stepped(solver, eta)
         solve = OnRows(
-            rowed, tabulate(rowed, grid, final), np.asarray(grid[-1]), final, trajectory, adjoint, noise, once
+            rowed.kernel, tabulate(rowed, grid, final), np.asarray(grid[-1]), final, trajectory, adjoint, noise, once
         )
 
     parts, size = [], batch * devices
@@ -144,6 +145,8 @@ def sample(
 
 
 def _checked_grid(grid) -> np.ndarray:
+    if grid is None:
+        raise ValueError("got no grid; expected n rising values of λ; to fix: grid=jd.grids.uniform_lam(schedule, n)")
     grid = np.asarray(grid, np.float64)
     if grid.ndim != 1 or len(grid) < 1 or not np.all(np.isfinite(grid)) or np.any(np.diff(grid) <= 0):
         raise ValueError(

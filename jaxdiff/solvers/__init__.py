@@ -9,5 +9,8 @@ from jaxdiff.solvers.deis import DEIS as DEIS
 from jaxdiff.solvers.dpmpp import DPMpp as DPMpp
 from jaxdiff.solvers.edm_heun import EDMHeun as EDMHeun
 from jaxdiff.solvers.ipndm import IPNDM as IPNDM
+from jaxdiff.solvers.multistep import LinearMultistep as LinearMultistep
+from jaxdiff.solvers.multistep import Weights as Weights
+from jaxdiff.solvers.sa import SASolver as SASolver
 from jaxdiff.solvers.stepped import Stepped as Stepped
 from jaxdiff.solvers.unipc import UniPC as UniPC

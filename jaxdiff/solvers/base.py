@@ -69,6 +69,7 @@ class RowSolver(diffrax.AbstractSolver):
 
     # Without annotations, which would make them dataclass fields, whose defaults hide what a subclass's body says.
     evaluations = 1
+    ends_itself = False  # True: the update of the last row is the result of `final="denoise"`, not its denoiser call
     if TYPE_CHECKING:
         order: Any
     term_structure: ClassVar = diffrax.AbstractTerm
@@ -84,6 +85,11 @@ class RowSolver(diffrax.AbstractSolver):
     def convergence_order(self) -> int:
         """Order of the global error of the ODE in the step of a λ-uniform grid; the tests hold the solver to it."""
         return self.order
+
+    @property
+    def kernel(self) -> "RowSolver":
+        """What runs along the table: solvers that share one share the compiled program."""
+        return self
 
     def nodes(self, grid: Float[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
         """λ where each row starts and where it leads; default: from each value of the grid to the next."""
@@ -170,8 +176,9 @@ def tabulate(solver: RowSolver, grid: Float[np.ndarray, " n"], final: str = "den
     start, end = (np.asarray(lam, np.float64) for lam in solver.nodes(grid))
     last = np.zeros(len(start), bool)
     if final == "denoise" and solver.evaluations == 1:
-        # The update of this row is not used; it leads on by a little only so that no formula meets h = 0 or ∞.
-        start, end, last = np.append(start, grid[-1]), np.append(end, grid[-1] + 1e-3), np.append(last, True)
+        # It leads on by a little only so that no formula meets h = 0 or ∞: mostly, the update of this row is not used.
+        start, end = np.append(start, grid[-1]), np.append(end, grid[-1] + 1e-3)
+        last = np.append(last, not solver.ends_itself)
     at, to = Point.of(start), Point.of(end)
     return Rows(at._replace(weights=solver.weights(at, to)), to, last)
 

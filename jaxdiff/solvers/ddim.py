@@ -5,10 +5,11 @@ from typing import ClassVar
 import equinox as eqx
 import numpy as np
 
-from jaxdiff.solvers.base import Point, Solver, array_leaf
+from jaxdiff.solvers.base import Point, array_leaf
+from jaxdiff.solvers.multistep import LinearMultistep, Weights
 
 
-class DDIM(Solver):
+class DDIM(LinearMultistep):
     """x_s = α_s D + √(σ_s² − s²) ε̂ + s z, with ε̂ = (x − α D)/σ and s = η σ_s √(1 − e^(−2h)).
 
     This `eta` is Song's, a noise level of each step; it meets (★)'s η at 0 (the probability-flow ODE by exponential
@@ -18,18 +19,19 @@ class DDIM(Solver):
 
     eta: np.ndarray = eqx.field(default=0.0, converter=array_leaf)
     order: ClassVar[int] = 1
-    stochastic: ClassVar[bool] = True
 
-    def weights(self, at: Point, to: Point):
-        share = np.asarray(self.eta, np.float64) ** 2 * -np.expm1(-2.0 * (to.lam - at.lam))  # s²/σ_s²
+    def weights(self, at: Point, to: Point) -> Weights:
+        h = to.lam - at.lam
+        share = np.asarray(self.eta, np.float64) ** 2 * -np.expm1(-2.0 * h)  # s²/σ_s²
         if np.any(self.eta < 0) or np.any(share > 1.0):
             raise ValueError(
                 f"got eta={float(self.eta)}, which asks for more noise than there is at λ={float(to.lam.max()):.3g}; "
                 "expected 0 <= eta and eta² (1 − e^(−2h)) <= 1 in every step; to fix: lower eta or take more steps"
             )
-        return to.sigma * np.sqrt(1.0 - share), to.sigma * np.sqrt(share)
-
-    def update(self, denoise, x, at, to, noise, memory):
-        kept, fresh = at.weights
-        x0 = denoise(x, at.lam)
-        return to.alpha * x0 + kept / at.sigma * (x - at.alpha * x0) + fresh * noise, memory
+        table = Weights.of(at, "x0")
+        kept = np.sqrt(1.0 - share)
+        table.predictor_y[:] = to.sigma / at.sigma * kept
+        # α_s − (σ_s/σ_t) α_t kept = α_s (1 − e^(−h) kept), without cancellation
+        table.predictor_v[:, 0] = to.alpha * (-np.expm1(-h) + np.exp(-h) * share / (1.0 + kept))
+        table.predictor_z[:] = to.sigma * np.sqrt(share)
+        return table

@@ -4,10 +4,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from jaxdiff.solvers.base import Point, Solver
+from jaxdiff.solvers.base import Point
+from jaxdiff.solvers.multistep import LinearMultistep, Weights
 
 
-class DDPM(Solver):
+class DDPM(LinearMultistep):
     """x_s = (σ_s/σ_t) e^(−h) x + α_s (1 − e^(−2h)) D + σ_s √(1 − e^(−2h)) z: the posterior q(x_s | x_t, x0 = D).
 
     The exact step of (★) at η = 1 with D frozen (`process/gaussian.py`, equation 3).
@@ -15,13 +16,12 @@ class DDPM(Solver):
     """
 
     order: ClassVar[int] = 1
-    stochastic: ClassVar[bool] = True
 
-    def weights(self, at: Point, to: Point):
+    def weights(self, at: Point, to: Point) -> Weights:
         h = to.lam - at.lam
         share = -np.expm1(-2.0 * h)
-        return to.sigma / at.sigma * np.exp(-h), to.alpha * share, to.sigma * np.sqrt(share)
-
-    def update(self, denoise, x, at, to, noise, memory):
-        keep, pull, fresh = at.weights
-        return keep * x + pull * denoise(x, at.lam) + fresh * noise, memory
+        table = Weights.of(at, "x0")
+        table.predictor_y[:] = to.sigma / at.sigma * np.exp(-h)
+        table.predictor_v[:, 0] = to.alpha * share
+        table.predictor_z[:] = to.sigma * np.sqrt(share)
+        return table

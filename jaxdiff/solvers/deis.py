@@ -1,6 +1,6 @@
 """Diffusion exponential integrator sampler."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import equinox as eqx
 
@@ -18,7 +18,6 @@ class DEIS(LinearMultistep):
     """
 
     order: Literal[1, 2, 3] = eqx.field(default=3, static=True)
-    stochastic: ClassVar[bool] = False
 
     def __check_init__(self):
         if self.order not in (1, 2, 3):

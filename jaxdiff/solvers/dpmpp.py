@@ -1,6 +1,6 @@
 """DPM-Solver++ and its stochastic form."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import equinox as eqx
 import numpy as np
@@ -21,7 +21,6 @@ class DPMpp(LinearMultistep):
 
     order: Literal[1, 2, 3] = eqx.field(default=2, static=True)
     eta: np.ndarray = eqx.field(default=0.0, converter=array_leaf)
-    stochastic: ClassVar[bool] = True
 
     def __check_init__(self):
         if self.order not in (1, 2, 3):

@@ -1,6 +1,6 @@
 """Improved pseudo-numerical methods for diffusion models."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import equinox as eqx
 import numpy as np
@@ -22,7 +22,6 @@ class IPNDM(LinearMultistep):
     """
 
     order: Literal[1, 2, 3, 4] = eqx.field(default=4, static=True)
-    stochastic: ClassVar[bool] = False
 
     def __check_init__(self):
         if self.order not in (1, 2, 3, 4):

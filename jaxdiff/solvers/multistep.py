@@ -7,58 +7,73 @@ v_{k−1}, … these values, newest first, and y_{k−1} the (corrected) state f
     y_k     = c_x x_k + c_y y_{k−1} + Σ_j c_j v_{k−j}            corrector; (1, 0, 0 …) where there is none
     x_{k+1} = p_y y_k + Σ_j p_j v_{k−j} + p_z z                  predictor
 
-Warm-up is zero weights, not a branch. A method is its table: a subclass writes `weights` with the helpers here.
+Warm-up is zero weights, not a branch. A method is its table: a subclass writes `weights` with the helpers here. The
+table is an argument of the compiled program and `Kernel` all of it that is compiled, so that moving between these methods
+compiles nothing.
 """
 
 from typing import ClassVar, Literal, NamedTuple
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from jaxdiff.solvers.base import Point, Solver
 
-DEPTH = 4  # values in reach, the newest among them
+DEPTH = 4
+"""Values in reach, the newest among them, of the methods here."""
 
 
 class Weights(NamedTuple):
-    """One row a step; the weights of values have `DEPTH` columns, newest first."""
+    """One row a step; the weights of values have the kernel's `depth` columns, newest first."""
 
     value_x: Float[np.ndarray, " rows"]
     value_d: Float[np.ndarray, " rows"]
     corrector_x: Float[np.ndarray, " rows"]
     corrector_y: Float[np.ndarray, " rows"]
-    corrector_v: Float[np.ndarray, "rows DEPTH"]
+    corrector_v: Float[np.ndarray, "rows depth"]
     predictor_y: Float[np.ndarray, " rows"]
-    predictor_v: Float[np.ndarray, "rows DEPTH"]
+    predictor_v: Float[np.ndarray, "rows depth"]
     predictor_z: Float[np.ndarray, " rows"]
 
     @classmethod
-    def of(cls, at: Point, keeps: Literal["x0", "eps"]) -> "Weights":
+    def of(cls, at: Point, keeps: Literal["x0", "eps"], depth: int = DEPTH) -> "Weights":
         """A table for the rows `at` with no corrector (y = x) and an empty predictor, to be filled."""
         rows = len(at.lam)
         value = (np.zeros(rows), np.ones(rows)) if keeps == "x0" else (1.0 / at.sigma, -at.alpha / at.sigma)
         empty = lambda *shape: np.zeros((rows, *shape))  # noqa: E731
-        return cls(*value, np.ones(rows), empty(), empty(DEPTH), empty(), empty(DEPTH), empty())
+        return cls(*value, np.ones(rows), empty(), empty(depth), empty(), empty(depth), empty())
 
 
 class LinearMultistep(Solver):
-    """The kernel; subclasses write `weights(at, to) -> Weights`."""
+    """A method of the kernel; subclasses write `weights(at, to) -> Weights`."""
 
-    stochastic: ClassVar = False
+    stochastic: ClassVar = True
+    depth: ClassVar = DEPTH
+
+    @property
+    def kernel(self):
+        own_formula = type(self).update is not LinearMultistep.update
+        return self if own_formula else Kernel(self.depth)
 
     def memory(self, x):
-        return x, tuple(jnp.zeros_like(x) for _ in range(DEPTH - 1))
+        return x, tuple(jnp.zeros_like(x) for _ in range(self.depth - 1))
 
     def update(self, denoise, x, at, to, noise, memory):
         w: Weights = at.weights
         y, past = memory
         values = (w.value_x * x + w.value_d * denoise(x, at.lam), *past)
         y = w.corrector_x * x + w.corrector_y * y + combine(w.corrector_v, values)
-        x = w.predictor_y * y + combine(w.predictor_v, values)
-        if noise is not None:
-            x = x + w.predictor_z * noise
+        x = w.predictor_y * y + combine(w.predictor_v, values) + w.predictor_z * noise
         return x, (y, values[:-1])
+
+
+class Kernel(LinearMultistep):
+    """The update alone, without a method: the static part of every linear multistep solver."""
+
+    depth: int = eqx.field(default=DEPTH, static=True)
+    order: ClassVar[int] = 1
 
 
 def combine(weights, values) -> Array:

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from solvers_table import DETERMINISTIC, STOCHASTIC
 
 import jaxdiff as jd
 from jaxdiff.guidance import classifier_free
@@ -67,6 +68,13 @@ def test_eta_of_ours_seed_and_position():
     others = [dict(solver=jd.DDIM(eta=eta)) for eta in (0.0, 1.0)] + [dict(noisy, seed=4), dict(noisy, first=7)]
     assert new_traces(noisy, *others) == 0
     assert new_traces(dict(solver=jd.EDMHeun()), dict(solver=jd.EDMHeun(churn=1.0))) == 0
+
+
+def test_one_kernel_for_all_linear_multistep_methods():
+    methods = [solver for solver in (*DETERMINISTIC, *STOCHASTIC) if isinstance(solver, jd.LinearMultistep)]
+    others = [dict(solver=solver) for solver in methods if solver.order > 1 or solver in STOCHASTIC]  # the rest are DDIM
+    assert len(others) > 15
+    assert new_traces(dict(solver=jd.DDIM()), *others) == 0
 
 
 def test_eta_of_diffrax_solvers():
