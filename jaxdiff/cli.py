@@ -11,6 +11,8 @@ USAGE = """usage: jaxdiff COMMAND …
 
   train CONFIG [--check] [--option value …]   train the run that a config file describes; the same command resumes it
   sample generate --run DIR [--option …]      new images from a trained run
+  tune RUN [--nfe 4 5 6 8]                    learn samplers of few calls for a trained run: --solver tuned:5
+  check-solver NAME|package.module:Class      hold a solver to what the library promises, and print the table
   demo [--option value …]                     train a small model on synthetic microscope images and sample from it
 
 `jaxdiff train CONFIG --help` and `jaxdiff sample generate --help` list the options.
@@ -22,7 +24,9 @@ def use_compilation_cache() -> None:
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         jax.config.update("jax_compilation_cache_dir", str(Path(base) / "jaxdiff" / "xla"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    # Small programs too: a second start then compiles nothing at all.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def train(args: Sequence[str], prog: str = "train.py") -> int:
@@ -70,6 +74,20 @@ def sample(args: Sequence[str], prog: str = "sample.py") -> int:
     return tasks[args[0]](list(args[1:]), f"{prog} {args[0]}")
 
 
+def tune(args: Sequence[str], prog: str = "jaxdiff tune") -> int:
+    """`jaxdiff tune RUN …`."""
+    from jaxdiff.tasks.tune import main as tune_run
+
+    return tune_run(list(args), prog)
+
+
+def check_solver(args: Sequence[str], prog: str = "jaxdiff check-solver") -> int:
+    """`jaxdiff check-solver package.module:Class`: the conformance table of a solver."""
+    from jaxdiff.tasks.check_solver import main as check
+
+    return check(list(args), prog)
+
+
 def demo(args: Sequence[str], prog: str = "jaxdiff demo") -> int:
     """`jaxdiff demo`: the whole way, on synthetic images."""
     from jaxdiff.demo import demo as run_demo
@@ -102,7 +120,13 @@ def run(command: Callable[[Sequence[str], str], int], args: Sequence[str], prog:
 
 def main() -> None:
     """The `jaxdiff` command."""
-    commands: dict[str, Callable[[Sequence[str], str], int]] = {"train": train, "sample": sample, "demo": demo}
+    commands: dict[str, Callable[[Sequence[str], str], int]] = {
+        "train": train,
+        "sample": sample,
+        "tune": tune,
+        "check-solver": check_solver,
+        "demo": demo,
+    }
     name, args = (sys.argv[1] if len(sys.argv) > 1 else ""), sys.argv[2:]
     if name not in commands:
         known = name in ("-h", "--help", "")

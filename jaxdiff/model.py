@@ -19,7 +19,7 @@ from jaxdiff.process.schedules import Schedule
 from jaxdiff.sampling import Samples, sample
 from jaxdiff.solvers import DPMpp
 from jaxdiff.training.config import TrainConfig
-from jaxdiff.training.restore import restore_params
+from jaxdiff.training.restore import restore_step
 from jaxdiff.training.run_folder import read_run
 
 
@@ -38,6 +38,8 @@ class Model:
     """Data units to model units and back."""
     info: DataInfo
     """Axes, channel names, pixel size, unit, dtype, class names."""
+    step: int | None = None
+    """Of the checkpoint."""
 
     def grid(self, calls: int) -> np.ndarray:
         """The default grid of `calls` network calls: uniform in λ (`jd.grids.uniform_lam`)."""
@@ -76,8 +78,9 @@ class Model:
     ) -> Samples:
         """`num` new images in the data's units, float32 (`info.dtype` tells the files' dtype).
 
-        solver: default `DPMpp(2)` on `grid`, default `self.grid(calls)`. cond: from `condition`, leading axis num.
-        guidance: scale of classifier-free guidance, 1 for none. The rest is `jd.sample`'s.
+        solver: default `DPMpp(2)` on `grid`, default the solver's own or `self.grid(calls)`.
+        cond: from `condition`, leading axis num. guidance: scale of classifier-free guidance, 1 for none. The rest is
+        `jd.sample`'s.
         """
         denoise = self.denoise if guidance == 1.0 or cond is None else classifier_free(self.denoise, guidance)
         out = sample(
@@ -86,7 +89,7 @@ class Model:
             shape=self.shape,
             num=num,
             solver=DPMpp(2) if solver is None else solver,
-            grid=self.grid(calls) if grid is None else grid,
+            grid=getattr(solver, "grid", self.grid(calls)) if grid is None else grid,
             cond=cond,
             batch=batch,
             first=first,
@@ -104,12 +107,13 @@ def load(run: str | Path, step: int | None = None, *, ema: bool = True) -> Model
     """
     stored = read_run(run)
     config = TrainConfig.from_json(stored["config"])
-    params = jax.tree.map(jax.numpy.asarray, restore_params(run, step, ema=ema))
+    found, variables = restore_step(run, step, ema=ema)
     return Model(
-        denoise=bind(config.network, params, config.predicts, sigma_data=config.sigma_data),
+        denoise=bind(config.network, jax.device_put(variables), config.predicts, sigma_data=config.sigma_data),
         network=config.network,
         schedule=config.schedule,
         shape=tuple(stored["shape"]),
         normaliser=Normaliser.from_json(stored["normaliser"]),
         info=DataInfo.from_json(stored["data"]),
+        step=found,
     )

@@ -13,4 +13,5 @@ from jaxdiff.solvers.multistep import LinearMultistep as LinearMultistep
 from jaxdiff.solvers.multistep import Weights as Weights
 from jaxdiff.solvers.sa import SASolver as SASolver
 from jaxdiff.solvers.stepped import Stepped as Stepped
+from jaxdiff.solvers.tuned import Tuned as Tuned
 from jaxdiff.solvers.unipc import UniPC as UniPC

@@ -3,11 +3,13 @@
 import importlib
 import inspect
 import sys
+from pathlib import Path
 from typing import Any
 
 import diffrax
 
 from jaxdiff import solvers
+from jaxdiff.tuning import stored
 
 NAMES = {
     "ddim": solvers.DDIM,
@@ -17,14 +19,25 @@ NAMES = {
     "deis": solvers.DEIS,
     "ipndm": solvers.IPNDM,
     "edm-heun": solvers.EDMHeun,
+    "sa": solvers.SASolver,
 }
 
 
-def solver_named(name: str, **options: Any) -> diffrax.AbstractSolver:
+def solver_named(name: str, run: str | Path | None = None, **options: Any) -> diffrax.AbstractSolver:
     """The solver called `name`, or of class `package.module:Class`, made with those options that are not None.
 
-    Raises `ValueError` for an unknown name or module, a class that is no solver, or an option that it does not take.
+    "tuned:CALLS" is the sampler that `jaxdiff tune` left in `run`. Raises `ValueError` for an unknown name or module, a
+    class that is no solver, or an option that it does not take, FileNotFoundError where there is no such tuned sampler.
     """
+    given = {option: value for option, value in options.items() if value is not None}
+    kind, _, calls = name.partition(":")
+    if kind == "tuned":
+        if run is None or not calls.isdigit() or given:
+            raise ValueError(
+                f"got solver {name!r} with {', '.join(given) or 'no options'}; expected tuned:CALLS of a run, such as "
+                "tuned:5, without options; to fix: `jaxdiff tune RUN` makes them"
+            )
+        return stored.load(run, int(calls)).solver
     if ":" in name:
         module, _, attribute = name.partition(":")
         sys.path.insert(0, "")  # a module of the person's own, in the folder they stand in
@@ -41,11 +54,11 @@ def solver_named(name: str, **options: Any) -> diffrax.AbstractSolver:
         cls = NAMES[name]
     else:
         raise ValueError(
-            f"got solver {name!r}; expected one of {', '.join(NAMES)}, or package.module:Class; to fix: choose one"
+            f"got solver {name!r}; expected one of {', '.join(NAMES)}, tuned:CALLS, or package.module:Class; to fix: "
+            "choose one"
         )
     if not (inspect.isclass(cls) and issubclass(cls, diffrax.AbstractSolver)):
         raise ValueError(f"got solver {name!r}, which is no solver; expected a jd.Solver or a diffrax solver")
-    given = {option: value for option, value in options.items() if value is not None}
     known = set(inspect.signature(cls).parameters)
     if not set(given) <= known:
         raise ValueError(

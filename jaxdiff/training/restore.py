@@ -68,6 +68,11 @@ def restore_params(run_dir: str | Path, step: int | None = None, *, ema: bool = 
     step: which checkpoint; None is the newest readable one (a damaged newer one is reported by a warning). Needs one
     device, whatever wrote it. Raises FileNotFoundError where there is none, CheckpointError where it is damaged.
     """
+    return restore_step(run_dir, step, ema=ema)[1]
+
+
+def restore_step(run_dir: str | Path, step: int | None = None, *, ema: bool = True) -> tuple[int, dict[str, Any]]:
+    """The step that `restore_params` reads, and what it returns."""
     folder = Path(run_dir).absolute() / "checkpoints"
     found = steps(folder)
     if not found or (step is not None and step not in found):
@@ -79,7 +84,7 @@ def restore_params(run_dir: str | Path, step: int | None = None, *, ema: bool = 
     item = "ema" if ema else "params"
     for candidate in [step] if step is not None else found[::-1]:
         try:
-            return read(folder / str(candidate), (item,))[0][item]
+            return candidate, read(folder / str(candidate), (item,))[0][item]
         except Damaged as error:
             if step is not None:
                 raise CheckpointError(
