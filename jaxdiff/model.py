@@ -1,5 +1,7 @@
 """A trained run as something to sample from: `jd.load("runs/nuclei")`."""
 
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,11 @@ from jaxdiff.nn import UNet, condition
 from jaxdiff.process import grids
 from jaxdiff.process.schedules import Schedule
 from jaxdiff.sampling import Samples, sample
-from jaxdiff.solvers import DPMpp
+from jaxdiff.solvers import DPMpp, Tuned
 from jaxdiff.training.config import TrainConfig
 from jaxdiff.training.restore import restore_step
 from jaxdiff.training.run_folder import read_run
+from jaxdiff.tuning import stored
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,29 @@ class Model:
     """Axes, channel names, pixel size, unit, dtype, class names."""
     step: int | None = None
     """Of the checkpoint."""
+    run: Path | None = None
+    """Folder that it was loaded from."""
 
     def grid(self, calls: int) -> np.ndarray:
         """The default grid of `calls` network calls: uniform in λ (`jd.grids.uniform_lam`)."""
         return grids.uniform_lam(self.schedule, calls)
+
+    def tuned(self, calls: int, guidance: float = 1.0) -> Tuned:
+        """The sampler of `calls` calls that `jaxdiff tune` left beside the checkpoints.
+
+        It warns where it was tuned for another checkpoint or guidance. Raises FileNotFoundError where there is none.
+        """
+        if self.run is None:
+            raise ValueError("got a model that was not loaded from a run; expected one of jd.load(run)")
+        solver, record = stored.load(self.run, calls)
+        for name, here in (("checkpoint", self.step), ("guidance", guidance)):
+            if record.get(name) != here:
+                warnings.warn(
+                    f"{stored.path_of(self.run, calls)} was tuned for {name} {record.get(name)}, not {here}; to fix: jaxdiff "
+                    f"tune {self.run} --nfe {calls} --again",
+                    stacklevel=2,
+                )
+        return solver
 
     def condition(self, num: int, label: Any = None) -> dict[str, Any] | None:
         """The condition of `num` images: `label` (a number, or one for each image), or nothing asked of the network.
@@ -71,7 +93,7 @@ class Model:
         solver: Any = None,
         grid: np.ndarray | None = None,
         cond: PyTree = None,
-        guidance: float = 1.0,
+        guidance: float | Callable[[Denoiser], Denoiser] = 1.0,
         batch: int | None = None,
         first: int = 0,
         mesh: Mesh | None = None,
@@ -79,10 +101,14 @@ class Model:
         """`num` new images in the data's units, float32 (`info.dtype` tells the files' dtype).
 
         solver: default `DPMpp(2)` on `grid`, default the solver's own or `self.grid(calls)`.
-        cond: from `condition`, leading axis num. guidance: scale of classifier-free guidance, 1 for none. The rest is
-        `jd.sample`'s.
+        cond: from `condition`, leading axis num. guidance: scale of classifier-free guidance, 1 for none; or a function
+        from the model's denoiser to the guided one, such as `lambda d: jd.guidance.classifier_free(d, 3.0, rescale=0.7)`
+        or `lambda d: jd.guidance.autoguidance(d, early.denoise)`. The rest is `jd.sample`'s.
         """
-        denoise = self.denoise if guidance == 1.0 or cond is None else classifier_free(self.denoise, guidance)
+        if callable(guidance):
+            denoise = guidance(self.denoise)
+        else:
+            denoise = self.denoise if guidance == 1.0 or cond is None else classifier_free(self.denoise, guidance)
         out = sample(
             key,
             denoise,
@@ -116,4 +142,5 @@ def load(run: str | Path, step: int | None = None, *, ema: bool = True) -> Model
         normaliser=Normaliser.from_json(stored["normaliser"]),
         info=DataInfo.from_json(stored["data"]),
         step=found,
+        run=Path(run),
     )
