@@ -13,6 +13,7 @@ USAGE = """usage: jaxdiff COMMAND …
   sample generate --run DIR [--option …]      new images from a trained run
   tune RUN [--nfe 4 5 6 8]                    learn samplers of few calls for a trained run: --solver tuned:5
   check-solver NAME|package.module:Class      hold a solver to what the library promises, and print the table
+  export RUN [--out FILE.zip]                 the sampler as one file that runs without jaxdiff, on CPU, CUDA and TPU
   demo [--option value …]                     train a small model on synthetic microscope images and sample from it
 
 `jaxdiff train CONFIG --help` and `jaxdiff sample generate --help` list the options.
@@ -88,6 +89,13 @@ def check_solver(args: Sequence[str], prog: str = "jaxdiff check-solver") -> int
     return check(list(args), prog)
 
 
+def export(args: Sequence[str], prog: str = "jaxdiff export") -> int:
+    """`jaxdiff export RUN …`."""
+    from jaxdiff.interop.export_command import main as export_run
+
+    return export_run(list(args), prog)
+
+
 def demo(args: Sequence[str], prog: str = "jaxdiff demo") -> int:
     """`jaxdiff demo`: the whole way, on synthetic images."""
     from jaxdiff.demo import demo as run_demo
@@ -124,6 +132,7 @@ def main() -> None:
         "train": train,
         "sample": sample,
         "tune": tune,
+        "export": export,
         "check-solver": check_solver,
         "demo": demo,
     }

@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from jaxdiff import predictions
@@ -28,7 +29,7 @@ class Bound(eqx.Module):
     params: PyTree
     network: Any = eqx.field(static=True)
     predicts: str = eqx.field(static=True)
-    sigma_data: Array
+    sigma_data: Array | np.ndarray
     input_scale: Callable | None
     time: Callable | None
 
@@ -68,4 +69,5 @@ def bind(
     predictions.check(predicts)
     if not hasattr(network, "apply"):
         raise ValueError(f"got a {type(network).__name__}; expected a network with apply(params, x, lam, cond)")
-    return Bound(params, network, predicts, jnp.asarray(sigma_data), input_scale, time)
+    sigma = sigma_data if isinstance(sigma_data, jax.Array) else np.asarray(sigma_data, np.float64)
+    return Bound(params, network, predicts, sigma, input_scale, time)

@@ -3,6 +3,7 @@
 import diffrax
 
 import jaxdiff as jd
+from jaxdiff.solvers.predictor_corrector import PredictorCorrector
 
 DETERMINISTIC = [
     jd.DDIM(),
@@ -38,6 +39,8 @@ STOCHASTIC = [
     jd.SASolver(order=3, eta=1.0),
     jd.SASolver(order=2, eta=0.7, corrector=False),
     jd.EDMHeun(churn=20.0),
+    PredictorCorrector(),
+    PredictorCorrector(corrections=2, snr=0.1, eta=0.0),
 ]
 
 FOREIGN = [diffrax.Euler(), diffrax.Heun(), diffrax.Tsit5(), diffrax.HalfSolver(diffrax.Heun())]

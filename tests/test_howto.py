@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from march import march
-from problems import PROBLEMS
 
 import jaxdiff as jd
+from jaxdiff.conformance.march import march
+from jaxdiff.conformance.problems import PROBLEMS
 
 TEXT = (Path(__file__).parents[1] / "docs" / "howto.md").read_text()
 SECTIONS = dict(re.findall(r"^## A (\w+)\n.*?^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL))

@@ -54,6 +54,15 @@ def test_label_and_guidance_change_the_images_and_scale_one_does_not(model):
     np.testing.assert_allclose(null, without, rtol=1e-5)
 
 
+def test_guidance_may_be_a_function_of_the_denoiser(model):
+    key, cond = jax.random.key(2), model.condition(2, 1)
+    number = np.asarray(model.sample(key, 2, calls=3, cond=cond, guidance=3.0).images)
+    function = model.sample(key, 2, calls=3, cond=cond, guidance=lambda d: jd.guidance.classifier_free(d, 3.0)).images
+    np.testing.assert_array_equal(function, number)
+    alone = model.sample(key, 2, calls=3, guidance=lambda d: jd.guidance.autoguidance(d, d, 4.0)).images
+    np.testing.assert_allclose(alone, model.sample(key, 2, calls=3).images, rtol=1e-5)
+
+
 def test_unknown_classes_are_named(model):
     with pytest.raises(ValueError, match="2 bright"):
         model.condition(2, 3)

@@ -8,9 +8,8 @@ from tqdm import tqdm
 
 from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.data.info import DataInfo
-from jaxdiff.data.loader import Batch, as_network
 from jaxdiff.data.normalise import Map, Normaliser
-from jaxdiff.data.patches import check_patch, random_patch
+from jaxdiff.data.patches import Batch, as_network, check_patch, random_patch
 from jaxdiff.data.source import ImagesOf, Region, Source, Subset
 from jaxdiff.data.split import groups, split_groups, split_regions
 

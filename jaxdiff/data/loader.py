@@ -9,14 +9,13 @@ import numpy as np
 
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.normalise import Normaliser
-from jaxdiff.data.patches import Record, check_patch, random_patch, turnable
+from jaxdiff.data.patches import Batch, as_network, check_patch, random_patch, turnable
 from jaxdiff.data.source import Source
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     import grain
 
-Batch = dict[str, np.ndarray]
 EPOCHS = 2**30  # without end to anybody; grain overflows at batches of 1 where it is told "for ever"
 
 
@@ -103,13 +102,3 @@ class _Draw(grain.transforms.MapWithIndex):
 
     def _rng(self, purpose: int, number: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, purpose, number])
-
-
-def as_network(record: Record, normaliser: Normaliser) -> Batch:
-    """A record as the network sees it: normalised image, int32 mask and label."""
-    result = {"image": normaliser.forward(record["image"])}
-    if "mask" in record:
-        result["mask"] = np.ascontiguousarray(record["mask"], np.int32)
-    if "label" in record:
-        result["label"] = np.asarray(record["label"], np.int32)
-    return result

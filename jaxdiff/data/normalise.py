@@ -16,7 +16,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
+import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from numpy.typing import ArrayLike
 
 from jaxdiff.data.errors import DataError
@@ -88,20 +90,24 @@ class Normaliser:
 
     def forward(self, x: ArrayLike) -> np.ndarray:
         """Data units (..., C) to network units, float32. Raises DataError for another channel count."""
-        x = self._channels_checked(x)
-        return ((self._map(x) - np.array(self.mean)) / np.array(self.std)).astype(np.float32)
+        pixels: np.ndarray = self._channels_checked(x)
+        return ((self._map(pixels) - np.array(self.mean)) / np.array(self.std)).astype(np.float32)
 
     def inverse(self, z: ArrayLike) -> np.ndarray:
-        """Network units (..., C) to data units, float64, not rounded. Raises DataError for another channel count."""
-        m = self._channels_checked(z) * np.array(self.std) + np.array(self.mean)
+        """Network units (..., C) to data units, not rounded: float64, or while JAX traces it, in z's precision.
+
+        Raises DataError for another channel count.
+        """
+        xp: Any = jnp if isinstance(z, Tracer) else np
+        m = self._channels_checked(z) * xp.array(self.std) + xp.array(self.mean)
         match self.map:
             case "linear":
                 u = m
             case "asinh":
-                u = np.sinh(m)
+                u = xp.sinh(m)
             case "anscombe":
-                u = np.sign(m) * (m / 2) ** 2 - 3 / 8
-        return u * np.array(self.scale) + np.array(self.offset)
+                u = xp.sign(m) * (m / 2) ** 2 - 3 / 8
+        return u * xp.array(self.scale) + xp.array(self.offset)
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON values that keeps every bit; `from_json` is its inverse."""
@@ -125,8 +131,8 @@ class Normaliser:
                 v = u + 3 / 8
                 return 2 * np.sign(v) * np.sqrt(np.abs(v))
 
-    def _channels_checked(self, x: ArrayLike) -> np.ndarray:
-        x = np.asarray(x)
+    def _channels_checked(self, x: Any) -> Any:
+        x = x if isinstance(x, Tracer) else np.asarray(x)
         if x.ndim == 0 or x.shape[-1] != self.channels:
             raise DataError(f"an array of shape {x.shape}", f"{self.channels} channels, last", "move the channels axis")
         return x

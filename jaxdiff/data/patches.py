@@ -12,8 +12,10 @@ import numpy as np
 
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.info import DataInfo
+from jaxdiff.data.normalise import Normaliser
 
 Record = dict[str, Any]
+Batch = dict[str, np.ndarray]
 
 
 def bin_image(image: np.ndarray, factor: int) -> np.ndarray:
@@ -88,4 +90,14 @@ def random_patch(
     result = {**record, "image": cut(image)}
     if "mask" in record:
         result["mask"] = cut(record["mask"])
+    return result
+
+
+def as_network(record: Record, normaliser: Normaliser) -> Batch:
+    """A record as the network sees it: normalised image, int32 mask and label."""
+    result = {"image": normaliser.forward(record["image"])}
+    if "mask" in record:
+        result["mask"] = np.ascontiguousarray(record["mask"], np.int32)
+    if "label" in record:
+        result["label"] = np.asarray(record["label"], np.int32)
     return result

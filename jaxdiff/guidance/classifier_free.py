@@ -4,9 +4,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import PyTree
 
 from jaxdiff.denoiser import Denoiser
+from jaxdiff.guidance.extrapolation import extrapolated, inside, interval_ends, rescaled
 from jaxdiff.nn.condition import null as null_of
 from jaxdiff.solvers.base import array_leaf
 
@@ -18,6 +20,7 @@ class ClassifierFree(eqx.Module):
     scale: np.ndarray = eqx.field(converter=array_leaf)
     null: PyTree
     interval: np.ndarray
+    rescale: np.ndarray = eqx.field(converter=array_leaf)
 
     def __call__(self, x, lam, cond=None):
         if not jax.tree.leaves(cond):
@@ -28,22 +31,31 @@ class ClassifierFree(eqx.Module):
         null = null_of(cond) if self.null is None else self.null
         both = jax.tree.map(lambda c, n: jnp.stack([jnp.asarray(c), jnp.asarray(n, jnp.asarray(c).dtype)]), cond, null)
         given, without = jax.vmap(lambda c: self.denoise(x, lam, c))(both)
-        low, high = jnp.asarray(self.interval, x.dtype)
-        inside = (jnp.asarray(lam) >= low) & (jnp.asarray(lam) <= high)
-        return without + jnp.where(inside, jnp.asarray(self.scale, x.dtype), 1.0) * (given - without)
+        guided = rescaled(extrapolated(given, without, self.scale), given, self.rescale)
+        return jnp.where(inside(lam, self.interval, x.dtype), guided, given)
 
 
 def classifier_free(
-    denoise: Denoiser, scale: float = 2.0, null: PyTree = None, interval: tuple[float, float] | None = None
+    denoise: Denoiser,
+    scale: float = 2.0,
+    null: PyTree = None,
+    interval: tuple[float, float] | None = None,
+    rescale: float = 0.0,
 ) -> ClassifierFree:
     """A guided denoiser: scale 1 leaves `denoise` as it is, 0 ignores the condition.
 
     null: the absent condition for one image, of the condition's structure; default: label −1, everything else zeros.
-    interval: λ range where guidance acts (outside, scale 1); default everywhere. A new scale, null or interval is no new
-    trace. Raises `ValueError` for an empty interval.
-    Ho and Salimans 2022, arXiv 2207.12598; intervals: Kynkäänniemi et al. 2024, arXiv 2404.07724.
+    interval: λ range where guidance acts; outside, the result is the D(cond) of the batched call to the bit (a network
+        called on half the batch may differ from it by rounding). Default everywhere.
+    rescale: Lin's φ, 0 to 1: the share of the way from the guided D, whose contrast a large scale raises, to the same
+        image with the standard deviation (over all pixels and channels) of D(cond). Applied to D, in model units; the
+        paper applies it to the network's output.
+
+    A new scale, null, interval or rescale is no new trace. Raises `ValueError` for an empty interval or a rescale outside
+    [0, 1].
+    Ho and Salimans 2022, arXiv 2207.12598; intervals: Kynkäänniemi et al. 2024, arXiv 2404.07724; rescale: Lin et al. 2023,
+    arXiv 2305.08891, section 3.4, eq. 15-16.
     """
-    low, high = (-np.inf, np.inf) if interval is None else interval
-    if not low < high:
-        raise ValueError(f"got interval={interval}; expected (low, high) in λ with low < high")
-    return ClassifierFree(denoise, scale, null, np.array([low, high], np.float64))
+    if not (isinstance(rescale, Tracer) or 0.0 <= rescale <= 1.0):
+        raise ValueError(f"got rescale={rescale}; expected 0 (off) to 1 (the whole way); to fix: the paper uses 0.7")
+    return ClassifierFree(denoise, scale, null, interval_ends(interval), rescale)

@@ -29,7 +29,7 @@ class SelfAttention(nn.Module):
         heads = -(-channels // self.head_size)
         h = GroupNorm(name="norm")(x).reshape(batch, -1, channels)
         qkv = nn.Dense(3 * heads * self.head_size, use_bias=False, dtype=self.dtype, name="qkv")(h)
-        q, k, v = jnp.moveaxis(qkv.reshape(batch, -1, 3, heads, self.head_size), 2, 0)
+        q, k, v = (part.reshape(batch, -1, heads, self.head_size) for part in jnp.split(qkv, 3, axis=-1))
         h = jax.nn.dot_product_attention(q, k, v, implementation=self.implementation).reshape(batch, h.shape[1], -1)
         h = nn.Dense(channels, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="out")(h)
         return x + h.reshape(x.shape)

@@ -10,6 +10,7 @@ with any leading batch axes. The null has the same keys, shapes and dtypes, so t
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -19,15 +20,15 @@ KEYS = ("label", "vector", "image")
 def condition(*, label: Any = None, vector: Any = None, image: Any = None) -> dict[str, Any]:
     """Build a condition from plain arrays, adding the presence entries; leading batch axes are kept.
 
-    `label` is integers (...,), `vector` (..., d), `image` (..., *spatial, c). Raises ValueError for a label that is
-    not an integer, or a vector or image without its channel axis.
+    `label` is integers (...,), `vector` (..., d), `image` (..., *spatial, c); what is not a JAX array stays on the host.
+    Raises ValueError for a label that is not an integer, or a vector or image without its channel axis.
     """
     cond = {}
     if label is not None:
-        label = jnp.asarray(label)
+        label = label if isinstance(label, jax.Array) else np.asarray(label)
         if not jnp.issubdtype(label.dtype, jnp.integer):
             raise ValueError(f"got a label of dtype {label.dtype}; expected integers; to fix: label.astype('int32')")
-        cond["label"] = label.astype(jnp.int32)
+        cond["label"] = label.astype(np.int32)
     if vector is not None:
         cond["vector"] = _with_presence("vector", vector, least=1)
     if image is not None:
@@ -36,10 +37,11 @@ def condition(*, label: Any = None, vector: Any = None, image: Any = None) -> di
 
 
 def _with_presence(name: str, values: Any, least: int):
-    values = jnp.asarray(values, jnp.float32)
+    xp = jnp if isinstance(values, jax.Array) else np
+    values = xp.asarray(values, np.float32)
     if values.ndim < least:
         raise ValueError(f"got a {name} of shape {values.shape}; expected channels last; to fix: add a channel axis")
-    return jnp.concatenate([values, jnp.ones_like(values[..., :1])], axis=-1)
+    return xp.concatenate([values, xp.ones_like(values[..., :1])], axis=-1)
 
 
 def null(cond: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -25,10 +25,14 @@ def group_norm(
     scale: Float[Array, "#batch channels"],
     shift: Float[Array, "#batch channels"],
     epsilon: float = 1e-5,
+    groups: int | None = None,
 ) -> Float[Array, "batch *spatial channels"]:
-    """Normalise each group over space and its channels, then scale and shift a channel (or an example and channel)."""
+    """Normalise each group over space and its channels, then scale and shift a channel (or an example and channel).
+
+    groups: a divisor of the channels; default `groups_of(channels)`.
+    """
     batch, *spatial, channels = x.shape
-    groups = groups_of(channels)
+    groups = groups or groups_of(channels)
     flat = x.astype(jnp.float32).reshape(batch, -1, channels)
 
     def over_group(per_channel):

@@ -56,9 +56,24 @@ def uniform_time(
     schedule: Schedule, n: int, lam_min: float | None = None, lam_max: float | None = None, *, std: float = 1.0
 ) -> Grid:
     """`n` values uniform in the schedule's time t between the same ends as `uniform_lam`."""
-    start, end = _ends(schedule, n, lam_min, lam_max, std)
-    lam = np.asarray(schedule.to_lam(np.linspace(schedule.to_time(start), schedule.to_time(end), n)))
-    lam[0], lam[-1] = start, lam[-1] if n == 1 else end  # the round trip through t costs the last digits
+    return _in_power_of_time(schedule, _ends(schedule, n, lam_min, lam_max, std), n, 1.0)
+
+
+def quadratic(
+    schedule: Schedule, n: int, lam_min: float | None = None, lam_max: float | None = None, *, std: float = 1.0
+) -> Grid:
+    """`n` values uniform in √t, t the schedule's time, between the same ends as `uniform_lam`: denser near the data.
+
+    Song, Meng and Ermon 2021, arXiv 2010.02502, appendix D.2; `discrete(..., spacing="quadratic")` is their code's.
+    """
+    return _in_power_of_time(schedule, _ends(schedule, n, lam_min, lam_max, std), n, 2.0)
+
+
+def _in_power_of_time(schedule: Schedule, ends: tuple[float, float], n: int, power: float) -> Grid:
+    """Values uniform in t^(1/power)."""
+    first, last = (float(schedule.to_time(lam)) ** (1.0 / power) for lam in ends)
+    lam = np.asarray(schedule.to_lam(np.linspace(first, last, n) ** power))
+    lam[0], lam[-1] = ends[0], lam[-1] if n == 1 else ends[1]  # the round trip through t costs the last digits
     return lam
 
 
@@ -77,12 +92,17 @@ def karras(
 
 
 def discrete(
-    schedule: DiscreteBetas, n: int, spacing: Literal["leading", "linspace", "trailing"] = "trailing", offset: int = 0
+    schedule: DiscreteBetas,
+    n: int,
+    spacing: Literal["leading", "linspace", "trailing", "quadratic"] = "trailing",
+    offset: int = 0,
 ) -> Grid:
-    """The λ of `n` of the T trained steps, chosen as DDPM code does; nothing is interpolated.
+    """The λ of `n` of the T trained steps, chosen as DDPM and DDIM code does; nothing is interpolated.
 
-    leading: i · (T // n) + offset; linspace: round(linspace(0, T−1, n)); trailing: round(T − i T/n) − 1.
-    Lin et al. 2023, "Common diffusion noise schedules and sample steps are flawed", arXiv 2305.08891, table 2.
+    leading: i · (T // n) + offset; linspace: round(linspace(0, T−1, n)); trailing: round(T − i T/n) − 1;
+    quadratic: ⌊linspace(0, √(0.8 T), n)²⌋, for few calls, since from about √(0.8 T) on it repeats its first steps.
+    Lin et al. 2023, "Common diffusion noise schedules and sample steps are flawed", arXiv 2305.08891, table 2; quadratic:
+    Song, Meng and Ermon 2021, arXiv 2010.02502, appendix D.2 and code.
     """
     total = schedule.num
     if not 1 <= n <= total:
@@ -93,8 +113,15 @@ def discrete(
         steps = np.linspace(0, total - 1, n).round().astype(int)[::-1]
     elif spacing == "trailing":
         steps = np.round(total - np.arange(n) * (total / n)).astype(int) - 1
+    elif spacing == "quadratic":
+        steps = (np.linspace(0, np.sqrt(0.8 * total), n) ** 2).astype(int)[::-1]
+        if len(np.unique(steps)) < n:
+            raise ValueError(
+                f"got spacing='quadratic' with n={n}, which takes some of {total} steps twice; expected n up to "
+                f"{1 + math.isqrt(int(0.8 * total))}; to fix: ask for fewer calls, or jd.grids.quadratic, which interpolates"
+            )
     else:
-        raise ValueError(f"got spacing={spacing!r}; expected 'leading', 'linspace' or 'trailing'")
+        raise ValueError(f"got spacing={spacing!r}; expected 'leading', 'linspace', 'trailing' or 'quadratic'")
     if steps[0] >= total or steps[-1] < 0:
         reached = steps[0] if steps[0] >= total else steps[-1]
         raise ValueError(f"got offset={offset}, which reaches step {reached}; expected steps from 0 to {total - 1}")

@@ -12,10 +12,11 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from jaxdiff.denoiser import Denoiser
-from jaxdiff.process.gaussian import start_noise, step_noise
-from jaxdiff.sampling.solve import Adaptive, NoiseSource, OnRows
-from jaxdiff.solvers.base import RowSolver, tabulate
-from jaxdiff.solvers.stepped import Stepped, cost
+from jaxdiff.process.gaussian import step_noise
+from jaxdiff.sampling.program import program
+from jaxdiff.sampling.solve import Adaptive, NoiseSource, on_rows
+from jaxdiff.solvers.base import RowSolver
+from jaxdiff.solvers.stepped import cost
 
 DEFAULT_BATCH = 64
 
@@ -35,31 +36,6 @@ class Samples(eqx.Module):
     """States after every `trajectory`-th step, then the result if it is not among them; None unless asked for."""
 
 
-@eqx.filter_jit
-def _program(solve, denoise, key, images, mesh: Mesh | None, shape, dtype):
-    """One batch of images a device; everything but shapes and functions is an argument, so that nothing retraces.
-
-    images: (indices, cond, start), leading axis the batch of all devices.
-    """
-
-    def one(index, cond, x, denoise, solve, key):
-        image_key = jax.random.fold_in(key, index)
-        x = start_noise(image_key, shape, dtype) if x is None else x
-        return solve(lambda x, lam: denoise(x, lam, cond), image_key, x)
-
-    def chunk(images, arrays):
-        denoise, solve, key = eqx.combine(arrays, static)
-        return jax.vmap(lambda i, c, x: one(i, c, x, denoise, solve, key))(*images)
-
-    arrays, static = eqx.partition((denoise, solve, key), eqx.is_array)
-    if mesh is not None:
-        spread = PartitionSpec(mesh.axis_names)
-        # check_vma=False: diffrax's loops do not type-check under varying manual axes (jax 0.10).
-        chunk = jax.shard_map(chunk, mesh=mesh, in_specs=(spread, PartitionSpec()), out_specs=spread, check_vma=False)
-    solved = chunk(images, arrays)
-    return solved, jnp.all(jnp.isfinite(solved.image.reshape(solved.image.shape[0], -1)), axis=1)
-
-
 def sample(
     key: PRNGKeyArray,
     denoise: Denoiser,
@@ -69,7 +45,7 @@ def sample(
     solver: RowSolver | diffrax.AbstractSolver,
     grid: Float[np.ndarray, " n"] | None = None,
     cond: PyTree = None,
-    start: Float[Array, "num *shape"] | None = None,
+    start: Float[Array | np.ndarray, "num *shape"] | None = None,
     batch: int | None = None,
     first: int = 0,
     mesh: Mesh | None = None,
@@ -106,9 +82,10 @@ def sample(
         mesh = Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
     devices = 1 if mesh is None else mesh.size
     batch = batch or min(DEFAULT_BATCH, math.ceil(num / devices))
-    dtype = jnp.promote_types(jnp.float32, jnp.result_type(float) if start is None else jnp.asarray(start).dtype)
+    cond, start = jax.tree.map(_where_it_is, (cond, start))
+    dtype = jnp.promote_types(jnp.float32, jnp.result_type(float if start is None else start))
     _check_leading("start", start, num, shape)
-    start = None if start is None else jnp.asarray(start, dtype)
+    start = None if start is None else start.astype(dtype)
     _check_leading("cond", cond, num)
 
     adjoint = diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint
@@ -116,24 +93,20 @@ def sample(
         ends, etas = np.stack([grid[0], grid[-1]]), np.asarray(eta, np.float64)
         solve: Any = Adaptive(solver, controller, ends, etas, final, bool(eta), 4096, adjoint)
     else:
-        once = 0 if isinstance(solver, RowSolver) else cost(solver).once
-        rowed = solver if isinstance(solver, RowSolver) else Stepped(solver, eta)
-        solve = OnRows(
-            rowed.kernel, tabulate(rowed, grid, final), np.asarray(grid[-1]), final, trajectory, adjoint, noise, once
-        )
+        solve = on_rows(solver, grid, final, trajectory, adjoint, noise, eta)
 
     parts, size = [], batch * devices
     for low in range(0, num, size):
         # The last program is padded: its surplus images have keys of their own and the last image's condition.
         indices = np.arange(low, low + size)
         rows = np.minimum(indices, num - 1)
-        start_and_cond = jax.tree.map(lambda leaf, rows=rows: jnp.asarray(leaf)[rows], (cond, start))
-        part = (jnp.asarray(first + indices), *start_and_cond)
+        cut = (cond, start) if size == num else jax.tree.map(lambda leaf, rows=rows: leaf[rows], (cond, start))
+        part: Any = (first + indices, *cut)
         if mesh is not None:
             part = jax.device_put(part, NamedSharding(mesh, PartitionSpec(mesh.axis_names)))
-        solved, finite = _program(solve, denoise, key, part, mesh, tuple(shape), dtype)
+        result = program(solve, denoise, key, part, mesh, tuple(shape), dtype)
         kept = min(size, num - low)
-        parts.append(jax.tree.map(lambda leaf, kept=kept: leaf[:kept], (solved, finite)))
+        parts.append(result if kept == size else jax.tree.map(lambda leaf, kept=kept: leaf[:kept], result))
     solved, finite = parts[0] if len(parts) == 1 else jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
     if controller is None:
         nfe = batch_nfe = solve.calls
@@ -142,6 +115,11 @@ def sample(
         groups = np.arange(num) // batch
         batch_nfe = np.array([nfe[groups == group].max() for group in groups])
     return Samples(solved.image, nfe, finite, batch_nfe, solved.trajectory)
+
+
+def _where_it_is(leaf):
+    """JAX's arrays stay on their device; all else is cut into batches on the host, where nothing is compiled for it."""
+    return leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
 
 
 def _checked_grid(grid) -> np.ndarray:

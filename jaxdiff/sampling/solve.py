@@ -12,8 +12,8 @@ from jaxtyping import Array
 
 from jaxdiff.process.gaussian import step_noise
 from jaxdiff.sampling.first_stages import CountFirstStages
-from jaxdiff.solvers.base import Rows, RowSolver, Run, drift
-from jaxdiff.solvers.stepped import cost, terms
+from jaxdiff.solvers.base import Rows, RowSolver, Run, drift, tabulate
+from jaxdiff.solvers.stepped import Stepped, cost, terms
 
 NoiseSource = Callable[[Array, Array, tuple[int, ...], Any], Array]
 """(image key, row index, shape, dtype) -> N(0, I); `process.gaussian.step_noise` unless a test replaces it."""
@@ -73,6 +73,23 @@ class OnRows(eqx.Module):
             kept = steps // self.trajectory if self.trajectory else 0
             states = jnp.concatenate([states[:kept], result[None]])
         return Solved(states[-1], self.calls, states if self.trajectory else None)
+
+
+def on_rows(
+    solver: RowSolver | diffrax.AbstractSolver,
+    grid: np.ndarray,
+    final: str = "denoise",
+    trajectory: int | None = None,
+    adjoint: diffrax.AbstractAdjoint | None = None,
+    noise: NoiseSource = step_noise,
+    eta: float = 0.0,
+) -> OnRows:
+    """`solver` over the rows of `grid`; a diffrax solver takes one step for each interval, on (★) at `eta`."""
+    once = 0 if isinstance(solver, RowSolver) else cost(solver).once
+    rowed = solver if isinstance(solver, RowSolver) else Stepped(solver, eta)
+    adjoint = diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint
+    rows = tabulate(rowed, grid, final)
+    return OnRows(rowed.kernel, rows, np.asarray(grid[-1]), final, trajectory, adjoint, noise, once)
 
 
 class Adaptive(eqx.Module):

@@ -1,7 +1,9 @@
-"""New images from a run: OME-TIFFs in the data's own units, a sheet to look at, and a record of what was run."""
+"""New images from a run, in the data's own units: some as OME-TIFFs, with a sheet and a record, many by a bulk run."""
 
 import importlib.metadata
 import json
+import math
+import shlex
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,12 +14,17 @@ import numpy as np
 import tyro
 from tqdm import tqdm
 
+from jaxdiff.bulk import Job, bulk, manifest
+from jaxdiff.bulk.processes import joined
 from jaxdiff.data.picture import sheet
 from jaxdiff.data.write import write_image
 from jaxdiff.model import Model, load
 from jaxdiff.tasks.solver_names import solver_named
 
 SHEET = 64  # images shown
+BATCH = 64
+MOST_FILES = 4096
+"""Beyond this many images, files of single images are more than folders and people handle well."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,7 @@ class Generate:
     num: int = 64
     """How many images."""
     out: Path = Path("samples")
-    """Folder for the images; it must be new or empty."""
+    """Folder for the images: new or empty, or that of the same bulk run, which is then continued."""
     solver: str = "dpmpp"
     """ddim, ddpm, dpmpp, unipc, deis, ipndm, edm-heun, or package.module:Class."""
     steps: int = 20
@@ -44,31 +51,81 @@ class Generate:
     """Class of all images; default: all classes in turn, where the model knows classes."""
     guidance: float = 1.0
     """Scale of classifier-free guidance on the class; 1 = none."""
-    batch: int = 64
-    """Images in one program on each device."""
+    batch: int | None = None
+    """Images in one program on each device; default at most 64, in a bulk run what memory and rate suggest."""
     checkpoint: int | None = None
     """Step of the checkpoint; default the newest."""
     dtype: Literal["float32"] | None = None
     """float32 keeps all digits; default the data's dtype, rounded."""
+    format: Literal["tiff", "zarr", "array_record"] | None = None
+    """A file an image, or a bulk run: sharded Zarr v3 or a TFDS data set; default zarr beyond 4096 images."""
+    shard: int | None = None
+    """Bulk: images in a file, a multiple of all devices' micro-batch; default 64 to 128 MB or ten minutes' work."""
+    verify: bool = False
+    """Bulk: on continuing, compare the checksums of all finished files first."""
+    distributed: bool = False
+    """Bulk: one of several processes, by jax.distributed; each writes its own shards to the same folder."""
+    coordinator: str | None = None
+    """host:port of process 0; default what the cluster says."""
+    num_processes: int | None = None
+    """How many processes; with --process-id and without --distributed, jobs that know nothing of each other."""
+    process_id: int | None = None
+    """Which of them this is, from 0."""
 
     def __post_init__(self):
-        for name in ("num", "steps", "batch"):
-            if getattr(self, name) < 1:
+        for name in ("num", "steps", "batch", "shard"):
+            if (getattr(self, name) or 1) < 1 or getattr(self, name) == 0:
                 raise ValueError(f"got {name}={getattr(self, name)}; expected at least 1; to fix: --{name} 1 or more")
 
 
-def generate(options: Generate, runs: Path = Path("runs")) -> int:
-    """Writes `options.num` images; returns the exit status: 0, or 1 if some images were not finite.
+def generate(options: Generate, runs: Path = Path("runs"), command: str = "the same call") -> int:
+    """Makes `options.num` images; returns the exit status: 0, or 1 if some images were not finite.
 
-    Raises FileNotFoundError or ValueError, with what to do, before anything is written.
+    `command` is what a message names as the way to continue. Raises FileNotFoundError or ValueError, with what to do,
+    before anything is written; in a bulk run also what `jaxdiff.bulk.bulk` raises.
     """
-    model, solver, cond = _prepared(options, runs)
+    chosen = options.format or ("tiff" if options.num <= MOST_FILES else "zarr")
+    _check_options(options, chosen)
+    parts = (options.distributed, options.coordinator, options.num_processes, options.process_id)
+    with joined(*parts) as (process, processes):
+        model, solver, cond = _prepared(options, runs)  # where there are several processes, they read it together
+    if options.format is None and chosen != "tiff":
+        print(
+            f"more than {MOST_FILES} images: one sharded Zarr array instead of as many files (--format tiff|array_record)"
+        )
+    if chosen == "tiff":
+        return _files(options, model, solver, cond)
+    job = Job(
+        model=model,
+        num=options.num,
+        out=Path(options.out),
+        solver=solver,
+        grid=_grid(options, model, solver),
+        seed=options.seed,
+        cond=cond,
+        guidance=options.guidance,
+        format=chosen,
+        dtype=options.dtype,
+        shard=options.shard,
+        batch=options.batch,
+        source=(("checkpoint", model.step),),
+        process=process,
+        processes=processes,
+        verify=options.verify,
+        command=command,
+    )
+    return bulk(job)
+
+
+def _files(options: Generate, model: Model, solver: Any, cond: dict[str, Any] | None) -> int:
+    """One OME-TIFF an image, and generate.json."""
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
 
     devices = jax.devices()
     mesh = jax.make_mesh((len(devices),), ("image",)) if len(devices) > 1 else None
-    key, size = jax.random.key(options.seed), options.batch * len(devices)
+    batch, grid = options.batch or min(BATCH, math.ceil(options.num / len(devices))), _grid(options, model, solver)
+    key, size = jax.random.key(options.seed), batch * len(devices)
     digits, info = max(5, len(str(options.num - 1))), model.info.replace(synthetic=True)
     shown, failed, saturated, nfe = [], [], 0, 0
     began = time.perf_counter()
@@ -79,11 +136,11 @@ def generate(options: Generate, runs: Path = Path("runs")) -> int:
             result = model.sample(
                 key,
                 num,
-                calls=options.steps,
                 solver=solver,
+                grid=grid,
                 cond=part,
                 guidance=options.guidance,
-                batch=options.batch,
+                batch=batch,
                 first=low,
                 mesh=mesh,
             )
@@ -104,7 +161,8 @@ def generate(options: Generate, runs: Path = Path("runs")) -> int:
         "jax": jax.__version__,
         "options": {name: str(v) if isinstance(v, Path) else v for name, v in asdict(options).items()},
         "shape": list(model.shape),
-        "grid": model.grid(options.steps).tolist(),
+        "batch": batch,
+        "grid": grid.tolist(),
         "labels": None if cond is None else np.asarray(cond["label"]).tolist(),
         "calls_per_image": int(np.max(nfe)),
         "not_finite": failed,
@@ -134,11 +192,12 @@ def _prepared(options: Generate, runs: Path) -> tuple[Model, Any, dict[str, Any]
             else "`jaxdiff demo` or `python train.py CONFIG` makes one, then --run runs/NAME"
         )
         raise ValueError(f"got no --run; expected a run folder ({known}); to fix: {fix}")
-    out = Path(options.out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"got --out {out}, which is not empty; expected a new or empty folder; to fix: another --out")
-    solver = solver_named(options.solver, order=options.order, eta=options.eta)
-    model = load(options.run, options.checkpoint)
+    begun = manifest.read(Path(options.out))  # refuses a folder with anything but a bulk run in it
+    solver = solver_named(options.solver, run=options.run, order=options.order, eta=options.eta)
+    # A run that was trained further meanwhile is continued from the checkpoint that it was begun with.
+    model = load(
+        options.run, options.checkpoint if begun is None else options.checkpoint or begun["request"]["checkpoint"]
+    )
     label: Any = options.label
     if label is None and model.network.num_classes:
         label = np.arange(options.num) % model.network.num_classes
@@ -149,6 +208,31 @@ def _prepared(options: Generate, runs: Path) -> tuple[Model, Any, dict[str, Any]
     return model, solver, model.condition(options.num, label)
 
 
+def _grid(options: Generate, model: Model, solver: Any) -> np.ndarray:
+    return np.asarray(getattr(solver, "grid", model.grid(options.steps)))
+
+
+def _check_options(options: Generate, chosen: str) -> None:
+    """Raises ValueError for what files of single images do not have, and for a bulk run's folder."""
+    bulky = {"shard": options.shard, "verify": options.verify, "distributed": options.distributed}
+    given = [
+        f"--{name}"
+        for name, value in (bulky | {"process-id": options.process_id}).items()
+        if value not in (None, False)
+    ]
+    if chosen == "tiff" and given:
+        raise ValueError(
+            f"got {', '.join(given)} for {options.num} TIFF files; expected --format zarr or array_record with it; to fix: "
+            "add one of these"
+        )
+    if chosen == "tiff" and (Path(options.out) / manifest.NAME).exists():
+        raise ValueError(
+            f"got --out {options.out}, which is not empty: it holds a bulk run; expected a new or empty folder; to fix: "
+            "another --out, or --format zarr or array_record and the --num of that run"
+        )
+
+
 def main(args: list[str], prog: str = "sample.py generate") -> int:
     """The command: options from `args`; exit status."""
-    return generate(tyro.cli(Generate, prog=prog, args=args))
+    command = shlex.join([*("python",) * prog.startswith("sample.py"), *prog.split(), *args])
+    return generate(tyro.cli(Generate, prog=prog, args=args), command=command)

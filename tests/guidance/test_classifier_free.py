@@ -65,9 +65,75 @@ def test_score_is_of_the_sharpened_density(denoise, scale, lam):
 def test_acts_inside_its_interval_only(denoise):
     guided = classifier_free(denoise, 4.0, interval=(-1.0, 1.0))
     for lam in (-1.5, 1.5):
-        np.testing.assert_allclose(guided(X, lam, LABEL), denoise(X, lam, LABEL), atol=1e-6)
+        np.testing.assert_array_equal(guided(X, lam, LABEL), denoise(X, lam, LABEL))
     for lam in (-1.0, 0.0, 1.0):
         np.testing.assert_array_equal(guided(X, lam, LABEL), classifier_free(denoise, 4.0)(X, lam, LABEL))
+
+
+def test_scale_one_is_the_condition_to_the_bit(denoise):
+    np.testing.assert_array_equal(classifier_free(denoise, 1.0)(X, 0.3, LABEL), denoise(X, 0.3, LABEL))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.7, 1.0])
+def test_rescale_is_that_of_lin(denoise, share):
+    """σ_pos/σ_cfg of the whole image, mixed in by φ (arXiv 2305.08891, eq. 15-16)."""
+    given, cfg = denoise(X, 0.3, LABEL), np.asarray(classifier_free(denoise, 5.0)(X, 0.3, LABEL))
+    wanted = share * cfg * np.std(given) / np.std(cfg) + (1 - share) * cfg
+    got = classifier_free(denoise, 5.0, rescale=share)(X, 0.3, LABEL)
+    np.testing.assert_allclose(got, wanted, rtol=1e-5)
+    outside = classifier_free(denoise, 5.0, interval=(1.0, 2.0), rescale=share)(X, 0.3, LABEL)
+    np.testing.assert_array_equal(outside, given)
+
+
+def test_rescale_of_an_image_of_one_value():
+    flat = classifier_free(lambda x, lam, cond: jnp.full_like(x, 2.0) + 0 * x, 3.0, rescale=1.0)
+    np.testing.assert_allclose(flat(X, 0.0, LABEL), 2.0)
+    assert np.all(np.isfinite(jax.grad(lambda x: flat(x, 0.0, LABEL).sum())(X)))
+
+
+def test_new_numbers_are_no_new_trace(denoise):
+    traces = []
+
+    @eqx.filter_jit
+    def call(guided):
+        traces.append(1)
+        return guided(X, 0.3, LABEL)
+
+    results = [
+        call(classifier_free(denoise, scale, interval=interval, rescale=rescale))
+        for scale, interval, rescale in ((2.0, None, 0.0), (3.0, (-1.0, 1.0), 0.5), (3, (-2, 4), 1))
+    ]
+    assert len(traces) == 1
+    assert not np.array_equal(results[0], results[1])
+
+
+def convolutions(denoise, num: int, label) -> list[int]:
+    """Batch sizes of the convolutions in the program of `num` images."""
+    x, labels = jnp.ones((num, 8, 8, 1)), {"label": jnp.full(num, label)}
+    jaxpr = jax.make_jaxpr(jax.vmap(lambda x, cond: denoise(x, 0.0, cond)))(x, labels)
+    found = []
+
+    def search(jaxpr):
+        for eqn in jaxpr.eqns:
+            if eqn.primitive.name == "conv_general_dilated":
+                found.append(eqn.invars[0].aval.shape[eqn.params["dimension_numbers"].lhs_spec[0]])
+            for inner in jax.core.jaxprs_in_params(eqn.params):
+                search(inner)
+
+    search(jaxpr.jaxpr)
+    return found
+
+
+def test_a_network_is_called_once_on_twice_the_batch():
+    """No convolution is there twice, and those that the condition does not reach run on the plain batch."""
+    network = jd.UNet(width=8, multipliers=(1,), blocks=1, attention=(False,), num_classes=3)
+    params = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 8, 8, 1)), jnp.zeros(1))
+    denoise = jd.bind(network, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), params))
+    plain = convolutions(denoise, 3, 1)
+    assert len(plain) > 6
+    assert set(plain) == {3}
+    guided = convolutions(classifier_free(denoise, 2.0, rescale=0.5), 3, 1)
+    assert sorted(guided) == [3, 3] + [6] * (len(plain) - 2)  # the stem and the first block's first
 
 
 def test_both_branches_are_one_batched_call():
@@ -93,7 +159,7 @@ def test_null_of_one_s_own():
 def test_null_of_every_key():
     cond = jd.condition(label=jnp.asarray(2), vector=jnp.ones(3), image=jnp.ones((4, 4, 1)))
     total = lambda x, lam, cond: x + cond["label"] + cond["vector"].sum() + cond["image"].sum()  # noqa: E731
-    np.testing.assert_allclose(classifier_free(total, 0.0)(X, 0.0, cond), X - 1)
+    np.testing.assert_allclose(classifier_free(total, 0.0)(X, 0.0, cond), X - 1, rtol=1e-5)
 
 
 def test_samples_at_scale_one_are_of_their_class(denoise):
@@ -117,5 +183,7 @@ def test_samples_at_scale_one_are_of_their_class(denoise):
 def test_refusals(denoise):
     with pytest.raises(ValueError, match=r"got interval=\(1.0, -1.0\); expected \(low, high\)"):
         classifier_free(denoise, interval=(1.0, -1.0))
+    with pytest.raises(ValueError, match=r"got rescale=1\.5; expected 0"):
+        classifier_free(denoise, rescale=1.5)
     with pytest.raises(ValueError, match="without a condition"):
         classifier_free(denoise)(X, 0.0, None)

@@ -25,6 +25,15 @@ def test_equals_flax(shape):
     np.testing.assert_allclose(ours.apply({"params": params}, x), expected, atol=2e-6)
 
 
+@pytest.mark.parametrize("groups", [1, 4, 12])
+def test_groups_and_epsilon_may_be_given(groups):
+    x = 0.1 * jax.random.normal(jax.random.key(0), (2, 5, 4, 12))
+    ones, zeros = jnp.ones((1, 12)), jnp.zeros((1, 12))
+    reference = flax_nn.GroupNorm(num_groups=groups, epsilon=0.1, use_fast_variance=False)
+    expected = reference.apply({"params": {"scale": ones[0], "bias": zeros[0]}}, x)
+    np.testing.assert_allclose(group_norm(x, ones, zeros, 0.1, groups), expected, atol=2e-6)
+
+
 def test_large_mean_keeps_its_digits_and_finite_gradients():
     noise = np.random.default_rng(0).normal(size=(2, 16, 16, 8))
     x = jnp.asarray(1e4 + noise, jnp.float32)  # E[x²] − E[x]² has an absolute error of about 8 here

@@ -8,7 +8,7 @@ from jaxdiff.process.schedules import Cosine, DiscreteBetas, Karras, LinearBeta,
 
 DISCRETE = DiscreteBetas(np.linspace(1e-4, 0.02, 1000))
 SCHEDULES = [LinearBeta(), Cosine(), Rectified(), VarianceExploding(), Karras(), SubVP(), DISCRETE]
-UNIFORM = [grids.uniform_lam, grids.uniform_time, grids.karras]
+UNIFORM = [grids.uniform_lam, grids.uniform_time, grids.quadratic, grids.karras]
 
 schedules = pytest.mark.parametrize("s", SCHEDULES, ids=lambda s: type(s).__name__)
 uniform = pytest.mark.parametrize("grid", UNIFORM, ids=lambda grid: grid.__name__)
@@ -61,6 +61,12 @@ def test_uniform_spacings():
     np.testing.assert_allclose(np.diff(times), np.ptp(times) / -10, rtol=1e-9)
 
 
+def test_quadratic_spacing():
+    """√t uniform: for rectified flow t = 1/(1 + e^λ)."""
+    roots = np.sqrt(1 / (1 + np.exp(grids.quadratic(Rectified(), 9, lam_min=-3.0, lam_max=4.0))))
+    np.testing.assert_allclose(np.diff(roots), np.ptp(roots) / -8, rtol=1e-9)
+
+
 def test_karras_spacing_is_edms():
     """σ_i = (σ_max^(1/ρ) + i/(N−1) (σ_min^(1/ρ) − σ_max^(1/ρ)))^ρ, arXiv 2206.00364, eq. 5."""
     n, rho, low, high = 18, 7.0, 0.002, 80.0
@@ -77,11 +83,18 @@ def ddpm_steps(spacing, n, total=1000, offset=0):
         return (np.arange(0, n) * (total // n)).round()[::-1].astype(int) + offset
     if spacing == "linspace":
         return np.linspace(0, total - 1, n).round()[::-1].astype(int)
+    if spacing == "quadratic":
+        return np.array([int(s) for s in np.linspace(0, np.sqrt(total * 0.8), n) ** 2])[::-1]
     return np.round(np.arange(total, 0, -total / n)).astype(int) - 1
 
 
-@pytest.mark.parametrize("spacing", ["leading", "linspace", "trailing"])
-@pytest.mark.parametrize("n", [1, 7, 20, 50, 1000])
+@pytest.mark.parametrize(
+    ("spacing", "n"),
+    [
+        *((spacing, n) for spacing in ("leading", "linspace", "trailing") for n in (1, 7, 20, 50, 1000)),
+        *(("quadratic", n) for n in (1, 7, 20, 29)),
+    ],
+)
 def test_discrete_grids_are_trained_steps(spacing, n):
     bar = np.cumprod(1 - DISCRETE.betas)
     steps = ddpm_steps(spacing, n)
@@ -103,6 +116,7 @@ def test_discrete_offset():
         (lambda: grids.karras(LinearBeta(), 8, lam_min=3.0, lam_max=1.0), "expected rising values inside"),
         (lambda: grids.discrete(DISCRETE, 1001), "got n=1001 calls; expected 1 to 1000"),
         (lambda: grids.discrete(DISCRETE, 10, "middle"), "got spacing='middle'; expected 'leading'"),
+        (lambda: grids.discrete(DISCRETE, 30, "quadratic"), "takes some of 1000 steps twice; expected n up to 29"),
         (lambda: grids.discrete(DISCRETE, 10, "leading", offset=100), "got offset=100, which reaches step 1000"),
         (lambda: grids.discrete(DISCRETE, 10, "leading", offset=-1), "got offset=-1, which reaches step -1"),
     ],

@@ -22,7 +22,7 @@ leaves = [leaf + 0.1 * jax.random.normal(jax.random.key(i), leaf.shape) for i, l
 denoise = jd.bind(network, jax.tree.unflatten(tree, leaves))
 
 module = sys.modules["jaxdiff.sampling.sample"]
-program, seen = module._program, []
+program, seen = module.program, []
 
 
 def recording(*args):
@@ -31,7 +31,7 @@ def recording(*args):
     return solved, finite
 
 
-module._program = recording
+module.program = recording
 
 
 def run(num=16, batch=2, devices=None, first=0, labels=None):

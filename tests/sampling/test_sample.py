@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from problems import PROBLEMS
 
 import jaxdiff as jd
+from jaxdiff.conformance.problems import PROBLEMS
 from jaxdiff.process.gaussian import alpha, sigma, start_noise, step_noise
 
 PROBLEM = PROBLEMS["gaussian"]

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from march import march
 from solvers_table import name
 
 from jaxdiff.analytic import GaussianMixture
+from jaxdiff.conformance.march import march
 from jaxdiff.solvers import DDIM, DDPM, DPMpp
 
 LOW, HIGH, FINE, PATHS = -2.0, 1.0, 2048, 200

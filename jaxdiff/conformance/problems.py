@@ -1,11 +1,10 @@
 """Data distributions whose probability flow is known: what solvers are tested on.
 
 A problem is a denoiser with the exact flow: `problem.flow(x, lam, lams)` brings states x (num, *shape) at λ = `lam`
-along the ODE to each of `lams`. Float64: ask for it under the `x64` fixture.
+along the ODE to each of `lams`. Float64: call it under `jax.enable_x64(True)`.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import diffrax
 import jax
@@ -81,25 +80,30 @@ class MixtureProblem:
         return GaussianMixture(self.means, self.stds, self.weights)
 
     def flow(self, x, lam, lams) -> np.ndarray:
-        def drift(lam, x, args):
-            a2 = jax.nn.sigmoid(2 * lam)
-            return jnp.sqrt(a2) * self.denoise(x, lam) - a2 * x
-
-        def solve(x):
-            return diffrax.diffeqsolve(
-                diffrax.ODETerm(drift),
-                diffrax.Dopri8(),
-                t0=lam,
-                t1=float(np.max(lams)),
-                dt0=0.01,
-                y0=x,
-                saveat=diffrax.SaveAt(ts=np.sort(lams)),
-                stepsize_controller=diffrax.PIDController(rtol=1e-13, atol=1e-13),
-                max_steps=20_000,
-            ).ys
-
-        states = np.asarray(jax.jit(jax.vmap(solve, out_axes=1))(jnp.asarray(x)))
+        states = np.asarray(_flow(self.denoise, jnp.asarray(x), jnp.asarray(lam), jnp.sort(jnp.asarray(lams))))
         return states[np.argsort(np.argsort(lams))]
+
+
+@jax.jit
+def _flow(denoise: GaussianMixture, x, lam, lams):
+    def drift(lam, x, args):
+        a2 = jax.nn.sigmoid(2 * lam)
+        return jnp.sqrt(a2) * denoise(x, lam) - a2 * x
+
+    def solve(x):
+        return diffrax.diffeqsolve(
+            diffrax.ODETerm(drift),
+            diffrax.Dopri8(),
+            t0=lam,
+            t1=lams[-1],
+            dt0=0.01,
+            y0=x,
+            saveat=diffrax.SaveAt(ts=lams),
+            stepsize_controller=diffrax.PIDController(rtol=1e-13, atol=1e-13),
+            max_steps=20_000,
+        ).ys
+
+    return jax.vmap(solve, out_axes=1)(x)
 
 
 def _covariance(seed: int, size: int) -> np.ndarray:
@@ -107,11 +111,18 @@ def _covariance(seed: int, size: int) -> np.ndarray:
     return root @ root.T / size + 0.02 * np.eye(size)
 
 
-PROBLEMS: dict[str, Any] = {
-    "gaussian": GaussianProblem(np.array([[0.7], [-0.4], [0.1]]), _covariance(0, 3)),
-    "mixture": MixtureProblem(
-        np.array([[[0.9], [0.2]], [[-0.8], [0.5]], [[0.1], [-1.0]]]),
-        np.array([0.3, 0.5, 0.2]),
-        np.array([0.5, 0.3, 0.2]),
-    ),
-}
+def _textured(size: int) -> GaussianProblem:
+    """Square images with pixels correlated over two of their widths, and a little noise in each."""
+    places = np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1).reshape(-1, 2)
+    distances = np.linalg.norm(places[:, None] - places[None], axis=-1)
+    brightness = np.linspace(-0.6, 0.8, size * size).reshape(size, size, 1)
+    return GaussianProblem(brightness, 0.8 * np.exp(-distances / 2.0) + 0.02 * np.eye(size * size))
+
+
+GAUSSIAN = GaussianProblem(np.array([[0.7], [-0.4], [0.1]]), _covariance(0, 3))
+MIXTURE = MixtureProblem(
+    np.array([[[0.9], [0.2]], [[-0.8], [0.5]], [[0.1], [-1.0]]]), np.array([0.3, 0.5, 0.2]), np.array([0.5, 0.3, 0.2])
+)
+IMAGE = _textured(8)
+"""With as many values as a rule that takes norms over an image (the SNR rule of Langevin steps) needs to be steady."""
+PROBLEMS: dict[str, GaussianProblem | MixtureProblem] = {"gaussian": GAUSSIAN, "mixture": MIXTURE}

@@ -1,0 +1,1 @@
+"""Bulk generation measured: `python -m benchmarks.bulk`."""

@@ -1,0 +1,1 @@
+"""Error against network calls and wall time of every solver on every grid, beside diffusers' schedulers: docs/solvers.md."""

@@ -1,0 +1,197 @@
+"""jaxdiff against PyTorch diffusers: images a second with the same network, weights, solver, calls and start states.
+
+    python -m benchmarks.throughput --torch-python OTHER_ENVIRONMENT/bin/python [--check] [--cores 1]
+
+The other environment needs torch, diffusers and safetensors. Each side is a process: jaxdiff, PyTorch eager, and
+`torch.compile` once for each of `--modes`; PyTorch's networks are channels-last and run under diffusers' scheduler. Whole
+trajectories take turns, and ratios are of neighbours, so that a machine that slows down slows all. bfloat16 on a GPU,
+float32 on a CPU. Before a network is timed, its outputs are compared in float32; `--check` compares more of them, whole
+trajectories too, and times nothing.
+
+Results go to benchmarks/results/throughput.json under "cpu" or "gpu", whichever PyTorch finds here; the other is kept.
+`python -m benchmarks.throughput_report` makes the figure and the table.
+"""
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+from benchmarks.machine import RESULTS, write
+from benchmarks.peers.networks import NETWORKS, Network
+from benchmarks.peers.protocol import Peer
+
+LIMIT = 1e-4
+"""Largest difference from PyTorch in float32, relative to the largest output."""
+EXACT = {"NVIDIA_TF32_OVERRIDE": "0", "JAX_DEFAULT_MATMUL_PRECISION": "highest"}
+"""Environment of comparisons, so that they tell mistakes from short products."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is measured."""
+
+    torch_python: str
+    """Python of the environment with torch, diffusers and safetensors."""
+    networks: tuple[str, ...] = tuple(NETWORKS)
+    """Of `benchmarks.peers.networks.NETWORKS`."""
+    rounds: int = 5
+    """Turns of each side."""
+    calls: int | None = None
+    """Network calls of a trajectory; default 20 on a GPU, 4 on a CPU."""
+    batch: int | None = None
+    """Images at once; default the network's own for a GPU or a CPU."""
+    solver: str = "DPM++2M"
+    """DDIM or DPM++2M."""
+    modes: tuple[str, ...] = ("default",)
+    """Modes of torch.compile, such as default, reduce-overhead and max-autotune."""
+    cores: int | None = None
+    """CPU cores for every side; default all that this process may use."""
+    check: bool = False
+    """Compare outputs only."""
+
+
+def sides(stack: ExitStack, options: Options, modes: tuple[str, ...] = (), **environment: str) -> dict[str, Peer]:
+    """Running processes by name: jaxdiff, eager, and one for each mode of torch.compile."""
+    cores = len(os.sched_getaffinity(0))
+    environment |= {"OMP_NUM_THREADS": str(cores), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    torch = (options.torch_python, "benchmarks.peers.torch_side")
+    pythons = {"jaxdiff": (sys.executable, "benchmarks.peers.jaxdiff_side"), "eager": torch}
+    pythons |= {f"compile {mode}": torch for mode in modes}
+    return {name: stack.enter_context(Peer(*python, **environment)) for name, python in pythons.items()}
+
+
+def make(peers: dict[str, Peer], network: Network, folder: Path) -> None:
+    """Random weights of the network, in folder/model."""
+    what = {"folder": str(folder / "model"), "config": network.config, "seed": 0}
+    if network.own:
+        peers["jaxdiff"]("make", size=network.size, **what)
+    else:
+        peers["eager"]("make", **what)
+
+
+def start_states(network: Network, batch: int, folder: Path) -> str:
+    """The file of the states that every side starts from."""
+    shape = (batch, network.size, network.size, network.channels)
+    np.save(folder / "start.npy", np.random.default_rng(0).standard_normal(shape, dtype=np.float32))
+    return str(folder / "start.npy")
+
+
+def differences(peers: dict[str, Peer], folder: Path, start: str, labels=(500,), solvers=()) -> dict[str, float]:
+    """Of single calls at trained steps and of trajectories of 8 calls, relative to the largest value.
+
+    Raises RuntimeError where one is above `LIMIT`.
+    """
+    found = {}
+    files = {name: str(folder / f"{name}.npy") for name in ("jaxdiff", "eager")}
+    for name in files:
+        peers[name]("open", folder=str(folder / "model"), dtype="float32")
+
+    def compare(what: str, do: str, **arguments: Any) -> None:
+        for name, file in files.items():
+            peers[name](do, start=start, out=file, **arguments)
+        ours, theirs = (np.load(file) for file in files.values())
+        found[what] = float(f"{np.abs(ours - theirs).max() / np.abs(theirs).max():.2g}")
+        if not found[what] <= LIMIT:
+            raise RuntimeError(f"got {what} that differs by {found[what]} from PyTorch's; expected at most {LIMIT}")
+
+    for label in labels:
+        compare(f"step {label}", "call", label=label)
+    for solver in solvers:
+        compare(solver, "sample", calls=8, solver=solver)
+    return found
+
+
+def measure(peers: dict[str, Peer], folder: Path, start: str, dtype: str, calls: int, options: Options) -> dict:
+    """Times of whole trajectories that take turns, and what follows from them."""
+    run = dict(start=start, calls=calls, solver=options.solver)
+    opened, first = {}, {}
+    for name, peer in peers.items():
+        mode = {"compiled": name.split()[1]} if name.startswith("compile") else {}
+        opened[name] = peer("open", folder=str(folder / "model"), dtype=dtype, **mode)
+        first[name] = peer("sample", **run)
+        peer("sample", **run)
+        print(f"    {name:16} first trajectory {first[name]:7.1f} s", flush=True)
+    names, times = list(peers), {name: [] for name in peers}
+    for turn in range(options.rounds):
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            times[name].append(peers[name]("sample", **run))
+    batch, flops = len(np.load(start)), peers["jaxdiff"]("flops", start=start)
+    rows = {}
+    for name, peer in peers.items():
+        seconds = statistics.median(times[name])
+        ratios = [theirs / ours for theirs, ours in zip(times[name], times["jaxdiff"])]
+        rows[name] = {
+            "seconds": round(seconds, 4),
+            "images_per_second": round(batch / seconds, 4),
+            "nfe_images_per_second": round(batch * calls / seconds, 3),
+            "tflops_per_second": round(1e-12 * flops * calls / seconds, 4),
+            "jaxdiff_is_faster_by": round(statistics.median(ratios), 3),
+            "jaxdiff_is_faster_by_quartiles": np.quantile(ratios, [0.25, 0.75]).round(3).tolist(),
+            "compile_seconds": round(max(0.0, first[name] - seconds), 2),
+            "peak_memory_gb": round(1e-9 * peer("memory"), 3),
+        }
+        print(
+            f"    {name:16} {batch * calls / seconds:9.2f} NFE·images/s   jaxdiff ×{rows[name]['jaxdiff_is_faster_by']}"
+        )
+    return {
+        "parameters": opened["jaxdiff"]["parameters"],
+        "batch": batch,
+        "calls": calls,
+        "gflop_per_image_and_call": round(1e-9 * flops / batch, 3),
+        "sides": rows,
+    }
+
+
+def main(options: Options) -> None:
+    if options.cores:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
+    with ExitStack() as stack:
+        peers = sides(stack, options)
+        machine = {**peers["jaxdiff"]("describe"), "torch": peers["eager"]("describe")}
+        on_gpu = machine["torch"]["device"] != "cpu"
+        dtype = "bfloat16" if on_gpu else "float32"
+        product = dict(size=8192 if on_gpu else 2048, dtype=dtype, repeats=10)
+        peaks = {} if options.check else {name: round(peer("peak", **product), 4) for name, peer in peers.items()}
+
+    results = {}
+    for name in options.networks:
+        network, load = NETWORKS[name], round(os.getloadavg()[0], 2)
+        print(f"{name}: load {load}", flush=True)
+        batch = options.batch or (network.gpu_batch if on_gpu else network.cpu_batch)
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            with ExitStack() as stack:
+                peers = sides(stack, options, **EXACT)
+                make(peers, network, folder)
+                more = dict(labels=(0, 17, 500, 999), solvers=("DDIM", "DPM++2M")) if options.check else {}
+                found = differences(peers, folder, start_states(network, min(2, batch), folder), **more)
+                print(f"    differences from PyTorch in float32: {found}", flush=True)
+            results[name] = {"load": load, "differences": found}
+            if not options.check:
+                with ExitStack() as stack:
+                    peers = sides(stack, options, options.modes)
+                    start, calls = start_states(network, batch, folder), options.calls or (20 if on_gpu else 4)
+                    results[name] |= measure(peers, folder, start, dtype, calls, options)
+    if options.check:
+        return
+    for network in results.values():
+        for row in network["sides"].values():
+            row["share_of_peak"] = round(row["tflops_per_second"] / max(peaks.values()), 3)
+    path = RESULTS / "throughput.json"
+    stored = json.loads(path.read_text()) if path.exists() else {"cpu": None, "gpu": None}
+    run = {"machine": machine, "options": {**asdict(options), "torch_python": "", "dtype": dtype}}
+    stored["gpu" if on_gpu else "cpu"] = {**run, "matrix_product_tflops_per_second": peaks, "networks": results}
+    print(f"written: {write('throughput', stored)}")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))

@@ -1,0 +1,74 @@
+"""Files that are there whole or not at all, whenever the process dies: written aside, flushed to disk, then renamed."""
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def write_bytes(path: Path, data: bytes | memoryview, aside: Path) -> None:
+    """`data` as `path`, by way of the file `aside` on the same file system. Raises OSError, leaving nothing behind."""
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with aside.open("wb") as file:
+            file.write(data)
+        publish(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)  # on a full disk this gives the space back
+        raise
+
+
+def publish(aside: Path, path: Path) -> None:
+    """Renames a finished file to `path` once its bytes, and then once the new name, are on the disk."""
+    _flush(aside)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(aside, path)
+    _flush(path.parent)
+
+
+def write_json(path: Path, values: Any) -> None:
+    """JSON as `path`, replacing what is there."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    write_bytes(path, json.dumps(values, indent=1).encode(), aside)
+
+
+def create_json(path: Path, values: Any) -> bool:
+    """JSON as `path` if there is no such file yet; whether it was this process that made it."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        aside.write_bytes(json.dumps(values, indent=1).encode())
+        _flush(aside)
+        os.link(aside, path)  # unlike a rename, this fails where another process was first
+        return True
+    except FileExistsError:
+        return False
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> Any:
+    """Raises ValueError, naming the file, where it is no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"got an unreadable {path} ({error}); expected JSON; to fix: restore it, or start anew in another folder"
+        ) from error
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        with contextlib.suppress(PermissionError):  # some network file systems refuse to flush a folder
+            os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,91 @@
+"""manifest.json: what a folder holds or will hold; sections, its micro-batches; and whether a job is that of the folder.
+
+The manifest is written before the first shard and again when all is there. Between the two, what happens is added as
+files of its own, so that any number of processes may add to it and no moment is a bad one to be killed at:
+`shards/00012.json` for a finished shard, `sections/00001.json` where the micro-batch changed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from jaxdiff.bulk.durable import create_json, read_json, write_json
+from jaxdiff.bulk.shards import Record
+from jaxdiff.training.plain import flat
+
+FORMAT = 1
+NAME, SECTIONS = "manifest.json", "sections"
+OURS = (".lock", f".{NAME}.")
+"""Beginnings of what may be in a folder of which the manifest is not written yet."""
+
+
+def read(out: Path) -> dict[str, Any] | None:
+    """The manifest in `out`, or None where the folder is new or empty.
+
+    Raises ValueError for a folder with anything else in it, and for a manifest of another format.
+    """
+    path = out / NAME
+    if path.is_file():
+        values = read_json(path)
+        if not isinstance(values, Mapping) or values.get("format") != FORMAT:
+            raise ValueError(f"got {path} of another format; expected format {FORMAT}; to fix: use its jaxdiff")
+        return dict(values)
+    if out.exists() and (not out.is_dir() or any(not p.name.startswith(OURS) for p in out.iterdir())):
+        raise ValueError(f"got --out {out}, which is not empty; expected a new or empty folder; to fix: another --out")
+    return None
+
+
+def write(out: Path, values: Mapping[str, Any]) -> None:
+    """Replaces the manifest in `out`."""
+    write_json(out / NAME, {"format": FORMAT, **values})
+
+
+def check_same(out: Path, manifest: Mapping[str, Any], request: Mapping[str, Any]) -> None:
+    """Raises ValueError where the folder was begun with another request, with every value that differs."""
+    old, new = flat(manifest["request"]), flat(request)
+    names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+    if names:
+        lines = "\n".join(f"  {n}: {_short(old.get(n))} in the manifest, {_short(new.get(n))} now" for n in names)
+        raise ValueError(
+            f"got options that are not those of {out}:\n{lines}\nexpected the same, as only --batch may become smaller; "
+            "to fix: set these back, or choose another --out"
+        )
+
+
+def sections(out: Path, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The micro-batches of the run, oldest first: {"batch": …, "why": …}; shards yet to be made belong to the last."""
+    added = sorted((out / SECTIONS).glob("?????.json"))
+    return [manifest["sections"][0], *(read_json(path) for path in added)]
+
+
+def add_section(out: Path, manifest: Mapping[str, Any], batch: int, why: str) -> list[dict[str, Any]]:
+    """The sections with a new one of a smaller micro-batch, unless another process was first to add such a one."""
+    known = sections(out, manifest)
+    while known[-1]["batch"] > batch:
+        create_json(out / SECTIONS / f"{len(known):05d}.json", {"batch": batch, "why": why})
+        known = sections(out, manifest)
+    return known
+
+
+def completed(manifest: Mapping[str, Any], known: list[dict[str, Any]], finished: list[Record]) -> dict[str, Any]:
+    """The manifest of a folder in which every shard is finished: with all records and their sums."""
+    totals = {
+        "images": sum(record.num for record in finished),
+        "not_finite": [i for record in finished for i in record.not_finite],
+        "saturated_values": sum(record.saturated for record in finished),
+        "bytes": sum(file.bytes for record in finished for file in record.files),
+        "seconds": round(sum(record.seconds for record in finished), 3),
+    }
+    return {
+        **manifest,
+        "sections": known,
+        "complete": True,
+        "totals": totals,
+        "shards": [asdict(record) for record in finished],
+    }
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else f"{text[:38]} … {text[-38:]}"

@@ -1,0 +1,93 @@
+"""Several processes, on one host or many, that share the work and nothing else.
+
+`jax.distributed` tells each process its index and its devices, and on TPU pods and Slurm it finds out by itself who
+takes part. Then it is shut down: nothing is exchanged while images are made, and as long as it runs, the end of one
+process would abort the others (measured on jax 0.10.2: at once where process 0 dies, after the heartbeat timeout of 100 s
+where another does).
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxdiff.bulk import manifest
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None
+
+PATIENCE = 1800.0
+"""Seconds that a process waits for the manifest: process 0 compiles and measures before it writes it."""
+
+
+@contextlib.contextmanager
+def joined(
+    distributed: bool = False,
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+) -> Iterator[tuple[int, int]]:
+    """(index, number) of this process among those of the run. Enter before anything of JAX has run.
+
+    distributed: by `jax.distributed`, from `coordinator` ("host:port" of process 0), `num_processes` and `process_id`
+    or, where these are None, from what the cluster says; it ends with the block. Otherwise `num_processes` and
+    `process_id` alone, such as those of an array of jobs that know nothing of each other; or one process.
+
+    Raises ValueError for an index without a number, or beyond it.
+    """
+    given = (num_processes, process_id)
+    if (num_processes is None) != (process_id is None) or (coordinator is not None and not distributed):
+        raise ValueError(
+            f"got coordinator={coordinator}, num_processes={num_processes}, process_id={process_id}; expected both of the "
+            "latter or none, and the first with --distributed only; to fix: add what is missing"
+        )
+    if num_processes is not None and process_id is not None and not 0 <= process_id < num_processes:
+        raise ValueError(f"got process_id={process_id} of {num_processes}; expected 0 to {num_processes - 1}")
+    if not distributed:
+        yield (0, 1) if None in given else (process_id, num_processes)  # pyright: ignore[reportReturnType]
+        return
+    jax.distributed.initialize(coordinator, num_processes, process_id)
+    try:
+        jax.devices()  # while they can still ask each other
+        yield jax.process_index(), jax.process_count()
+    finally:
+        jax.distributed.shutdown()
+
+
+@contextlib.contextmanager
+def only_run(out: Path, wait: bool = False) -> Iterator[None]:
+    """Held by process 0 of a run, and by any that completes the folder; the system frees it when a process dies.
+
+    Raises ValueError where another run has it, unless `wait`.
+    """
+    with (out / ".lock").open("w") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError as error:
+                raise ValueError(
+                    f"got {out}, which another run is writing to; expected to be the only one; to fix: wait for it, stop "
+                    "it, or choose another --out"
+                ) from error
+            except OSError:  # a file system without locks
+                pass
+        yield
+
+
+def wait_for_manifest(out: Path) -> dict[str, Any]:
+    """The manifest, once process 0 has written it. Raises TimeoutError where it does not."""
+    began = time.monotonic()
+    while time.monotonic() - began < PATIENCE:
+        found = manifest.read(out)
+        if found is not None:
+            return found
+        time.sleep(0.2)
+    raise TimeoutError(
+        f"got no {out / manifest.NAME} within {PATIENCE / 60:.0f} minutes; expected process 0 to write it; to fix: see what "
+        "process 0 says, and that all processes see the same folder"
+    )

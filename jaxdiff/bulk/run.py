@@ -1,0 +1,108 @@
+"""`bulk(job)`: any number of images into shards, continued after any interruption, by any number of processes."""
+
+import contextlib
+import shutil
+import sys
+
+import jax
+from tqdm import tqdm
+
+from jaxdiff.bulk import manifest
+from jaxdiff.bulk.job import Job
+from jaxdiff.bulk.plan import Build, plan_of
+from jaxdiff.bulk.processes import only_run
+from jaxdiff.bulk.program import Program
+from jaxdiff.bulk.session import ASIDE, Session, Stopped
+from jaxdiff.bulk.shards import records
+from jaxdiff.bulk.stores import store_of
+from jaxdiff.guidance import classifier_free
+from jaxdiff.training.interrupt import Interrupt
+
+
+def bulk(job: Job, build: Build | None = None) -> int:
+    """Makes what `job` asks for and is not there yet; returns the exit status: 0, or 1 if some images are not finite.
+
+    build: compiles the sampler of a micro-batch; default `program_of`. A test may bring its own.
+
+    Raises ValueError for a folder that is not this job's and for a run without finite images, DiskFull where space ran
+    out, SystemExit(128 + signal) on SIGTERM and Ctrl-C. In each case all finished shards are kept, and the same job
+    continues.
+    """
+    manifest.read(job.out)  # refuses a folder in use before anything is written
+    job.out.mkdir(parents=True, exist_ok=True)
+    build = build or (lambda batch: program_of(job, batch))
+    alone = only_run(job.out) if job.process == 0 else contextlib.nullcontext()
+    with alone, Interrupt() as interrupt:
+        plan = plan_of(job, build, _say)
+        session = Session(job, plan, store_of(job, plan.shard), interrupt, build, _say)
+        try:
+            session.make()
+        except Stopped:
+            images = sum(record.num for record in records(job.out))
+            _say(f"interrupted: {images} of {job.num} images are finished in {job.out}; to continue: {job.command}")
+            raise interrupt.exit() from None
+        if job.process == 0:
+            return _end(session)
+    if not _all_there(session):
+        return _end(session)
+    with only_run(job.out, wait=True):  # process 0 may be at it
+        return _end(session)
+
+
+def program_of(job: Job, batch: int) -> Program:
+    """The sampler of `job` for `batch` images on each local device."""
+    plain = job.guidance == 1.0 or job.cond is None
+    return Program(
+        job.model.denoise if plain else classifier_free(job.model.denoise, job.guidance),
+        seed=job.seed,
+        shape=job.model.shape,
+        solver=job.solver,
+        grid=job.grid,
+        cond=job.cond,
+        batch=batch,
+        devices=jax.local_devices(),
+    )
+
+
+def _end(session: Session) -> int:
+    """Completes the folder if every shard of every process is finished; says how it stands; exit status."""
+    job, plan, store, out = session.job, session.plan, session.store, session.job.out
+    finished = list(records(out))
+    rate = f", {session.made / session.seconds:.1f} images/s" if session.made else ""
+    if not _all_there(session):
+        own = sum(shard.num for shard in session.shards())
+        print(
+            f"process {job.process} of {job.processes}: its {own} images are finished{rate}; "
+            f"{plan.shards - len(finished)} of {plan.shards} shards are with other processes"
+        )
+        return 0
+    stored = manifest.read(out) or plan.manifest
+    if not stored["complete"]:
+        store.complete(finished)
+        stored = manifest.completed(stored, manifest.sections(out, stored), finished)
+        manifest.write(out, stored)
+        shutil.rmtree(out / ASIDE, ignore_errors=True)
+        for leftover in out.rglob(".*.partial"):  # of processes that were killed
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+    totals = stored["totals"]
+    print(
+        f"{job.num} images of {' x '.join(map(str, job.model.shape))} in {store.path}, "
+        f"{totals['bytes'] / 1e6:.1f} MB ({stored['calls_per_image']} calls each{rate}); look at {out / 'sheet.png'}"
+    )
+    if totals["saturated_values"]:
+        print(
+            f"{totals['saturated_values']} values beyond the range of {job.info.dtype} became its end "
+            "(--dtype float32 keeps them)"
+        )
+    failed = totals["not_finite"]
+    if failed:
+        print(f"{len(failed)} images were not finite: {failed[:10]}; all of them: {out / manifest.NAME}")
+    return 1 if failed else 0
+
+
+def _all_there(session: Session) -> bool:
+    return [record.shard for record in records(session.job.out)] == list(range(session.plan.shards))
+
+
+def _say(text: str) -> None:
+    tqdm.write(text, file=sys.stderr)

@@ -1,0 +1,177 @@
+"""One process's part of a bulk run: its unfinished shards through the pipeline, and what may go wrong on the way."""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from jaxdiff.bulk import manifest
+from jaxdiff.bulk.convert import empty, put
+from jaxdiff.bulk.disk import check_space, full, is_full
+from jaxdiff.bulk.job import Job
+from jaxdiff.bulk.memory import is_out_of_memory
+from jaxdiff.bulk.pipeline import pump
+from jaxdiff.bulk.plan import Build, Plan, Say, does_not_fit, fitting
+from jaxdiff.bulk.program import Program
+from jaxdiff.bulk.shards import Filled, Record, Shard, record_path, records, shard_of
+from jaxdiff.bulk.stores import Store
+from jaxdiff.data.picture import sheet
+from jaxdiff.training.interrupt import Interrupt
+
+ASIDE = ".partial"
+SHEET = 64
+
+
+class Stopped(Exception):
+    """A signal arrived."""
+
+
+@dataclass
+class Session:
+    """What this process does from start to end, and how far it came."""
+
+    job: Job
+    plan: Plan
+    store: Store
+    interrupt: Interrupt
+    build: Build
+    say: Say
+    made: int = 0
+    """Images sampled."""
+    seconds: float = 0.0
+    """That took, compilation left out."""
+    program: Program = field(init=False)
+    bar: tqdm = field(init=False)
+
+    def make(self) -> None:
+        """All shards of this process that are not finished."""
+        job, plan = self.job, self.plan
+        todo = self._unfinished(job.verify, say=self.say)
+        if not todo:
+            return
+        if plan.manifest["complete"]:  # a shard was damaged since
+            plan.manifest = {**plan.manifest, "complete": False}
+            manifest.write(job.out, plan.manifest)
+        if job.process == 0:
+            self.store.prepare()
+        (job.out / ASIDE).mkdir(exist_ok=True)
+        warning = check_space(job)
+        if warning:
+            self.say(warning)
+        self.program = plan.program or fitting(job, plan.batch, self.build)
+        mine = sum(shard.num for shard in self.shards())
+        began, left = time.perf_counter(), sum(shard.num for shard in todo)
+        with tqdm(
+            total=mine,
+            initial=mine - left,
+            unit="image",
+            desc="generating",
+            dynamic_ncols=True,
+            mininterval=0.1 if sys.stderr.isatty() else 15.0,
+        ) as self.bar:
+            while todo:
+                try:
+                    pump(
+                        todo,
+                        self.program.size,
+                        draw=self._draw,
+                        new=lambda shard: empty(shard, job.model.shape, job.info.dtype, job.labels),
+                        convert=self._convert,
+                        write=self._write,
+                        check=self._check,
+                    )
+                except jax.errors.JaxRuntimeError as error:
+                    if not is_out_of_memory(error):
+                        raise
+                    self._halve(error)
+                todo = self._unfinished()
+                self.bar.n = mine - sum(shard.num for shard in todo)
+        self.seconds = time.perf_counter() - began
+
+    def shards(self) -> list[Shard]:
+        """Those of this process, finished or not: every `processes`-th, whatever else is known."""
+        job = self.job
+        return [shard_of(i, job.num, self.plan.shard) for i in range(job.process, self.plan.shards, job.processes)]
+
+    def _unfinished(self, verify: bool = False, say: Callable[[str], None] | None = None) -> list[Shard]:
+        """This process's shards without a record; records of files that are not what was written are removed."""
+        known = {record.shard: record for record in records(self.job.out)}
+        todo = []
+        for shard in self.shards():
+            record = known.get(shard.index)
+            problem = record.problem(self.job.out, verify) if record and say else None
+            if problem and say:
+                say(f"shard {shard.index} is made again: {problem}")
+                record_path(self.job.out, shard.index).unlink()
+            if record is None or problem:
+                todo.append(shard)
+        return todo
+
+    def _draw(self, first: int, num: int):
+        return self.program(first, self.job.cond_of(first, num, self.program.size))
+
+    def _convert(self, drawn, filled: Filled, low: int) -> None:
+        num = put(drawn, filled, low, self.job.model.normaliser)
+        self.made += num
+        self.bar.update(num)
+
+    def _write(self, filled: Filled) -> None:
+        job, shard = self.job, filled.shard
+        if not filled.finite.any():
+            raise ValueError(
+                f"got {shard.num} images from {shard.first} on of which not one is finite; expected images; to fix: more "
+                "--steps, another --solver, or an earlier --checkpoint"
+            )
+        try:
+            if shard.index == 0:
+                shown = filled.images[filled.finite][:SHEET]
+                sheet(job.model.normaliser.forward(shown), job.out / "sheet.png")  # its map shows dim and bright alike
+            files, payload = self.store.write(filled, job.out / ASIDE / f"{shard.index:05d}")
+            Record(
+                shard=shard.index,
+                first=shard.first,
+                num=shard.num,
+                batch=self.program.batch,
+                files=files,
+                not_finite=(shard.first + np.flatnonzero(~filled.finite)).tolist(),
+                saturated=filled.saturated,
+                payload=payload,
+                seconds=round(filled.seconds, 3),
+                device=jax.local_devices()[0].device_kind,
+            ).save(job.out)
+        except OSError as error:
+            if is_full(error):
+                raise full(job, error) from error
+            raise
+
+    def _check(self) -> None:
+        if self.interrupt.signum is not None:
+            raise Stopped
+
+    def _halve(self, error: Exception) -> None:
+        """A new section with half the micro-batch; on a resume that never fitted, a refusal."""
+        job, plan = self.job, self.plan
+        batch = self.program.batch
+        if plan.resumed and not self.made:
+            raise does_not_fit(job, batch, None) from error
+        while True:
+            if batch == 1:
+                raise ValueError(
+                    f"got no memory left on the device for a single image ({error}); expected enough; to fix: end what "
+                    f"else runs on it, then {job.command}"
+                ) from error
+            plan.sections = manifest.add_section(job.out, plan.manifest, batch // 2, "out of memory")
+            batch = plan.sections[-1]["batch"]
+            self.bar.write(
+                f"out of memory: micro-batch {batch} from here on; finished shards keep theirs", file=sys.stderr
+            )
+            try:
+                self.program = self.build(batch)
+                return
+            except jax.errors.JaxRuntimeError as again:
+                if not is_out_of_memory(again):
+                    raise

@@ -1,0 +1,73 @@
+"""Both ends of the clock, the fewest grid values, and single precision."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdiff.conformance import moments
+from jaxdiff.conformance.march import call, march
+from jaxdiff.conformance.problems import IMAGE, GaussianProblem
+from jaxdiff.conformance.report import Row
+from jaxdiff.conformance.subject import Subject
+
+GRIDS = ([-10.0], [10.0], [-10.0, 10.0], [9.9, 10.0], [-10.0, -9.999, 0.0])
+FINE = np.linspace(-10.0, 10.0, 1000)
+START = np.random.default_rng(0).normal(size=(4, *IMAGE.shape)).astype(np.float32)
+CLOSE = 1e-4
+
+
+def ends(subject: Subject) -> Row:
+    """However few or uneven the steps: finite, and the result of "denoise" is D of the state at the last λ."""
+    wrong = []
+    with jax.enable_x64(False):
+        denoise = IMAGE.denoise
+        for grid in GRIDS:
+            image, state = (
+                np.asarray(march(subject.rowed, denoise, grid, START, final)) for final in ("denoise", "state")
+            )
+            if not (np.isfinite(image).all() and np.isfinite(state).all()):
+                wrong.append(f"not finite on {grid}")
+            elif not subject.rowed.ends_itself:
+                off = np.abs(image - call(denoise, state, grid[-1])).max() / max(1.0, np.abs(state).max())
+                if not off <= CLOSE:
+                    wrong.append(f"{off:.1e} from D on {grid}")
+            leads = subject.rowed.nodes(np.array(grid))[1]
+            if len(grid) > 1 and (not len(leads) or leads[-1] != grid[-1]):
+                wrong.append(f"no row leads to the end of {grid}")
+    return Row.judged(
+        "ends",
+        not wrong,
+        "; ".join(wrong) or f"finite and D on {len(GRIDS)} grids",
+        "finite for λ from −10 to 10; 1, 2, 3 values",
+        "coefficients overflow or cancel near λ = ±10, where α or σ is below 1e-4, or for a very short or long step: "
+        "compute them in `weights`, in float64, with expm1 of h; rows that `nodes` returns must end at grid[-1]",
+    )
+
+
+def float32(subject: Subject) -> Row:
+    """A thousand values from λ = −10 to 10 in float32, against float64 with the same noise.
+
+    What is not affine in x (Langevin steps) follows the score (α D − x)/σ², of which float32 knows nothing near the clean
+    end where data are smooth; it is compared on one image without any spread, whose score is of order 1/σ.
+    """
+    expected = f"≤ {CLOSE:.0e} from float64 over {len(FINE)} values"
+    if subject.noisy and not subject.own:
+        return Row("float32", "not checked", "diffrax draws other noise in float64", expected)
+    bends = subject.noisy and not moments.is_affine(subject)
+    problem = GaussianProblem(IMAGE.mean, 0.0 * IMAGE.cov) if bends else IMAGE
+    off = {}
+    for final in ("denoise", "state"):
+        with jax.enable_x64(False):
+            got = march(subject.rowed, problem.denoise, FINE, START, final)
+            single = got.dtype == jnp.float32
+        with jax.enable_x64(True):
+            wanted = march(subject.rowed, problem.denoise, FINE, START.astype(np.float64), final)
+            off[final] = float(np.abs(np.asarray(got) - np.asarray(wanted)).max()) if single else float("nan")
+    return Row.judged(
+        "float32",
+        all(value <= CLOSE for value in off.values()),
+        ", ".join(f"{value:.1e} ({final})" for final, value in off.items()) + (", one image" if bends else ""),
+        expected,
+        "digits are lost in single precision: compute coefficients in `weights` (float64, on the host) with expm1 and "
+        "log_sigmoid, never 1 − α² or differences of large weights on the device",
+    )

@@ -1,0 +1,41 @@
+"""Autoguidance: a model guided by a bad version of itself."""
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdiff.denoiser import Denoiser
+from jaxdiff.guidance.extrapolation import extrapolated, inside, interval_ends
+from jaxdiff.solvers.base import array_leaf
+
+
+class Autoguidance(eqx.Module):
+    """D = D_bad + w (D − D_bad) at the same x, λ and condition; made by `autoguidance`."""
+
+    denoise: Denoiser
+    bad: Denoiser
+    scale: np.ndarray = eqx.field(converter=array_leaf)
+    interval: np.ndarray
+
+    def __call__(self, x, lam, cond=None):
+        # Two plain calls, also where both are one network with two sets of parameters: stacking the parameters makes
+        # grouped convolutions, measured 3.5 to 7 times slower on CPU.
+        given, bad = self.denoise(x, lam, cond), self.bad(x, lam, cond)
+        guided = extrapolated(given, bad, self.scale)
+        return jnp.where(inside(lam, self.interval, x.dtype), guided, given)
+
+
+def autoguidance(
+    denoise: Denoiser, bad: Denoiser, scale: float = 2.0, interval: tuple[float, float] | None = None
+) -> Autoguidance:
+    """A denoiser that goes on from `bad` through `denoise`: better images without losing their variety.
+
+    bad: a smaller or less trained model of the same images and conditions, such as an early checkpoint of the same run.
+    scale: 1 leaves `denoise` as it is. interval: λ range where guidance acts; outside, the result is `denoise`'s to the
+        bit. Default everywhere.
+
+    It combines with classifier-free guidance: `autoguidance(classifier_free(denoise, 1.5), bad)`. Works without a
+    condition. A new scale, interval or parameters are no new trace. Raises `ValueError` for an empty interval.
+    Karras et al. 2024, "Guiding a diffusion model with a bad version of itself", arXiv 2406.02507.
+    """
+    return Autoguidance(denoise, bad, scale, interval_ends(interval))

@@ -1,0 +1,35 @@
+"""What guidance of two denoisers shares: going on from the worse through the better, inside an interval of λ."""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+
+def interval_ends(interval: tuple[float, float] | None) -> Float[np.ndarray, " 2"]:
+    """The ends in λ, infinite where None. Raises `ValueError` for an empty interval."""
+    low, high = (-np.inf, np.inf) if interval is None else interval
+    if not low < high:
+        raise ValueError(
+            f"got interval={interval}; expected (low, high) in λ with low < high; to fix: exchange the ends"
+        )
+    return np.array([low, high], np.float64)
+
+
+def inside(lam, interval, dtype) -> Array:
+    """Whether `lam` lies between the ends of `interval`, both included, in the precision of the state."""
+    low, high = jnp.asarray(interval, dtype)
+    lam = jnp.asarray(lam, dtype)
+    return (lam >= low) & (lam <= high)
+
+
+def extrapolated(better: Array, worse: Array, scale) -> Array:
+    """worse + w (better − worse), written so that w = 1 is `better` to the bit."""
+    return better + (jnp.asarray(scale, better.dtype) - 1) * (better - worse)
+
+
+def rescaled(guided: Array, given: Array, share) -> Array:
+    """`guided` brought by `share` of the way to the standard deviation that `given` has over the whole image."""
+    least = 1e-12  # an image of one value stays as it is, and its gradient finite
+    ratio = jnp.sqrt((jnp.var(given) + least) / (jnp.var(guided) + least))
+    share = jnp.asarray(share, guided.dtype)
+    return (share * ratio + (1 - share)) * guided

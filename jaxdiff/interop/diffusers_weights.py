@@ -1,0 +1,84 @@
+"""Weights of diffusers' `UNet2DModel`: from safetensors to the variables of `DiffusersUNet`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import unflatten_dict
+
+from jaxdiff.interop.diffusers_unet import DiffusersUNet
+
+FILE = "diffusion_pytorch_model.safetensors"
+OLD_NAMES = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out_0": "proj_attn"}
+"""What attention's matrices were called in files of before 2023."""
+
+
+def read_weights(folder: Path) -> dict[str, np.ndarray]:
+    """The state dict in a folder, as NumPy arrays.
+
+    Raises FileNotFoundError without a safetensors file, ImportError without the package that reads it (an extra), and
+    ValueError for a file that cannot be read.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"got {folder} without {FILE}; expected the weights as one safetensors file (pickled .bin files are never "
+            "opened, since that would run their code); to fix: save_pretrained(folder, safe_serialization=True)"
+        )
+    try:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+    except ImportError as error:
+        raise ImportError("got no safetensors; to fix: pip install 'jaxdiff[diffusers]'") from error
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"got an unreadable {path} ({error}); expected safetensors; to fix: fetch it again") from error
+
+
+def params_of(network: DiffusersUNet, weights: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Flax variables from a state dict of diffusers. Raises ValueError for tensors missing, left over or of other shape."""
+    size = 2 ** (len(network.block_out_channels) - 1)
+    x, cond = jnp.zeros((1, size, size, network.in_channels)), None
+    if network.num_class_embeds is not None:
+        cond = {"label": jnp.zeros(1, jnp.int32)}
+    expected = jax.eval_shape(network.init, jax.random.key(0), x, jnp.zeros(1), cond)
+    leaves = jax.tree_util.tree_leaves_with_path(expected)
+    shapes = {tuple(part.key for part in path): leaf.shape for path, leaf in leaves}
+    given = {name.replace(".", "_"): array for name, array in weights.items()}
+    found = {path: _find(given, path[1:]) for path in shapes}
+    missing = ["_".join(path[1:]) for path, array in found.items() if array is None]
+    wrong = [
+        f"{'_'.join(path[1:])} {array.shape} for {shapes[path]}"
+        for path, array in found.items()
+        if array is not None and array.shape != shapes[path]
+    ]
+    for what, names in (("without", missing), ("with other shapes:", wrong), ("with unknown", sorted(given))):
+        if names:
+            raise ValueError(
+                f"got weights {what} {', '.join(names[:4])}{f' and {len(names) - 4} more' if len(names) > 4 else ''}; "
+                "expected those of the network in config.json; to fix: take both files from the same model"
+            )
+    return unflatten_dict({path: jnp.asarray(array, jnp.float32) for path, array in found.items()})
+
+
+def _find(given: dict[str, np.ndarray], path: tuple[str, ...]) -> np.ndarray | None:
+    """The array for a parameter, in our layout, taken out of `given`; None where there is none."""
+    if "to_qkv" in path:
+        each = (_find(given, tuple(name if n == "to_qkv" else n for n in path)) for name in ("to_q", "to_k", "to_v"))
+        parts = [part for part in each if part is not None]
+        return np.concatenate(parts, axis=-1) if len(parts) == 3 else None
+    *owners, leaf = path
+    foreign = {"kernel": "weight", "scale": "weight", "shift": "bias", "class_embedding": "class_embedding_weight"}
+    names = [[*owners, foreign.get(leaf, leaf)]]
+    if owners and owners[-1] in OLD_NAMES:
+        names.append([*owners[:-1], OLD_NAMES[owners[-1]], foreign.get(leaf, leaf)])
+    array = next((given.pop("_".join(name)) for name in names if "_".join(name) in given), None)
+    if array is None or leaf != "kernel":
+        return array
+    if array.ndim == 4 and owners[-1] == "conv_shortcut":
+        array = array[:, :, 0, 0]
+    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T

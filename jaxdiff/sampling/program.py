@@ -1,0 +1,99 @@
+"""The program that `sample` runs: one batch of images on each device, compiled once."""
+
+import functools
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
+
+from jaxdiff.denoiser import Denoiser
+from jaxdiff.process.gaussian import start_noise
+from jaxdiff.sampling.solve import Adaptive, OnRows, Solved
+
+
+class Program:
+    """A batch of images a device, and which are finite; all but shapes and functions are arguments: nothing retraces.
+
+    `program(solve, denoise, key, images, mesh, shape, dtype)` dispatches and returns; `program.lower(...)` compiles ahead.
+    images: (indices, cond, start), leading axis the batch of all devices; without start each begins from its own noise.
+
+    Arrays and all else are told apart as by `eqx.filter_jit`, which would wait for each call to end (equinox 0.13, for its
+    run-time errors): the next batch would be handed to a device that stands still.
+    """
+
+    def __call__(
+        self,
+        solve: OnRows | Adaptive,
+        denoise: Denoiser,
+        key: PRNGKeyArray,
+        images: tuple[Any, PyTree, Any],
+        mesh: Mesh | None,
+        shape: tuple[int, ...],
+        dtype: Any,
+    ) -> tuple[Solved, Bool[Array, " batch"]]:
+        arrays, functions = _split(solve, denoise, key)
+        return _sampler(arrays, images, functions, mesh, tuple(shape), jnp.dtype(dtype))
+
+    def lower(self, *arguments: Any) -> "Lowered":
+        """The program for the arguments of a call, or others of their shapes, not yet compiled."""
+        solve, denoise, key, images, mesh, shape, dtype = arguments
+        arrays, functions = _split(solve, denoise, key)
+        return Lowered(_sampler.lower(arrays, images, functions, mesh, tuple(shape), jnp.dtype(dtype)))
+
+
+class Lowered(NamedTuple):
+    """JAX's `lowered`, to be compiled."""
+
+    lowered: jax.stages.Lowered
+
+    def compile(self) -> "Compiled":
+        return Compiled(self.lowered.compile())
+
+
+class Compiled(NamedTuple):
+    """JAX's `compiled`, called with the arguments of `program`."""
+
+    compiled: jax.stages.Compiled
+
+    def __call__(self, *arguments: Any) -> tuple[Solved, Bool[Array, " batch"]]:
+        solve, denoise, key, images, *_ = arguments
+        return self.compiled(_split(solve, denoise, key)[0], images)
+
+
+program = Program()
+
+
+def _split(*parts) -> tuple[PyTree, tuple]:
+    """Arrays, and all else as something to compare by."""
+    arrays, rest = eqx.partition(parts, eqx.is_array)
+    leaves, tree = jax.tree.flatten(rest)
+    return arrays, (tuple(leaves), tree)
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3, 4, 5))
+def _sampler(arrays, images, functions, mesh, shape, dtype):
+    leaves, tree = functions
+    solve, denoise, key = jax.tree.unflatten(tree, leaves)
+    # diffrax asks for the denoiser's shapes and maps its loop over the batch several times; as a program of its own the
+    # network is traced once for all of them, and the compiler inlines it again.
+    called = jax.jit(lambda weights, x, lam, cond: eqx.combine(weights, denoise)(x, lam, cond))
+
+    def chunk(images, arrays):
+        solving, weights, keys = eqx.combine(arrays[0], solve), arrays[1], eqx.combine(arrays[2], key)
+
+        def one(index, cond, x):
+            image_key = jax.random.fold_in(keys, index)
+            x = start_noise(image_key, shape, dtype) if x is None else x
+            return solving(lambda x, lam: called(weights, x, lam, cond), image_key, x)
+
+        return jax.vmap(one)(*images)
+
+    if mesh is not None:
+        spread = PartitionSpec(mesh.axis_names)
+        # check_vma=False: diffrax's loops do not type-check under varying manual axes (jax 0.10).
+        chunk = jax.shard_map(chunk, mesh=mesh, in_specs=(spread, PartitionSpec()), out_specs=spread, check_vma=False)
+    solved = chunk(images, arrays)
+    return solved, jnp.all(jnp.isfinite(solved.image.reshape(solved.image.shape[0], -1)), axis=1)

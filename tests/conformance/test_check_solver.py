@@ -1,0 +1,140 @@
+"""`check_solver`: that it tells what is wrong with a solver and nothing else, its table, devices, refusals and command."""
+
+import broken
+import diffrax
+import jax.numpy as jnp
+import pytest
+
+import jaxdiff as jd
+from jaxdiff import cli
+from jaxdiff.conformance import Conformance, Row, check_solver
+from jaxdiff.conformance.ends import ends
+from jaxdiff.conformance.gradients import gradients
+from jaxdiff.conformance.purity import pure
+from jaxdiff.conformance.runs import nfe, traces
+from jaxdiff.conformance.subject import Subject
+
+NAMES = ["nfe", "pure", "order", "limit", "moments", "ends", "float32", "batch", "devices", "traces", "gradients"]
+
+
+def test_table_is_printed_on_request_and_the_mode_is_left_as_it_was(capsys):
+    result = check_solver(jd.DDIM(eta=0.5))
+    assert capsys.readouterr().out == ""
+    assert jnp.ones(()).dtype == jnp.float32
+    assert [row.name for row in result.rows] == NAMES
+    again = check_solver(jd.DDIM(eta=0.5), verbose=True)
+    assert capsys.readouterr().out == f"{again}\n"
+    first, head, *lines = str(again).splitlines()
+    assert first == "DDIM(eta=0.5): passed (2 not checked)"
+    assert head.split() == ["property", "result", "measured", "expected"]
+    assert [line.split()[0] for line in lines] == NAMES
+
+
+def test_what_is_not_checked_does_not_fail_and_what_failed_is_explained():
+    rows = (Row("nfe", "ok", "5", "5"), Row("order", "not checked", "stochastic"))
+    assert Conformance("Mine()", rows).passed
+    failed = Conformance("Mine()", (*rows, Row.judged("limit", False, "0.3", "0.1", "mind the signs")))
+    assert not failed.passed
+    assert str(failed).startswith("Mine(): failed: limit (1 not checked)\n")
+    assert str(failed).endswith("\nlimit: mind the signs")
+    assert Row.judged("limit", True, "0", "0.1", "mind the signs").explanation == ""
+
+
+def test_over_two_devices(run_python):
+    code = """
+import jaxdiff as jd
+from jaxdiff.conformance.runs import devices
+from jaxdiff.conformance.subject import Subject
+print(devices(Subject(jd.DPMpp(order=2, eta=1.0), 0.0)))
+"""
+    assert "'ok', measured='bitwise on 2'" in run_python(code, devices=2)
+
+
+@pytest.mark.parametrize(
+    ("solver", "failed"),
+    [
+        (broken.Overstated(), {"order"}),
+        (broken.TooNoisy(), {"limit", "moments"}),
+        (broken.Biased(), {"order", "limit"}),
+        (broken.Cancelling(), {"ends", "float32"}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_right_property_fails(solver, failed):
+    result = check_solver(solver)
+    assert {row.name for row in result.rows if row.result == "failed"} == failed, str(result)
+    assert not result.passed
+    for name in failed:
+        assert f"\n{name}: {result[name].explanation}" in str(result)
+
+
+@pytest.mark.parametrize(
+    ("measure", "solver", "measured"),
+    [
+        (pure, broken.Counting(), "changes when traced again"),
+        (pure, broken.NumpyNoise(), "changes when traced again"),
+        (pure, broken.OwnNoise(), "draws random numbers"),
+        (pure, broken.AsksTheHost(), "calls the host"),
+        (ends, broken.ShortOfTheEnd(), "no row leads to the end"),
+        (nfe, broken.Underdeclared(), "9 calls an image"),
+        (traces, broken.PythonFloat(), "traced again for a new strength"),
+        (gradients, broken.Stopped(), "vjp"),
+        (gradients, broken.NotANumberBackwards(), "gradient not finite"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, jd.Solver) else None,
+)
+def test_one_property(measure, solver, measured):
+    row = measure(Subject(solver, 0.0))
+    assert row.result == "failed"
+    assert measured in row.measured
+    assert row.explanation
+
+
+def test_what_does_not_run_is_told_once():
+    for solver, words in ((broken.Undeclared(), "got 2 denoiser calls"), (broken.Raises(), "no table today")):
+        result = check_solver(solver)
+        assert [row.result for row in result.rows] == ["failed"] + ["not checked"] * 10
+        assert words in str(result)
+
+
+@pytest.mark.usefixtures("x64")
+def test_the_caller_s_precision_is_left_as_it_is():
+    assert nfe(Subject(jd.DDIM(), 0.0)).result == ends(Subject(jd.DDIM(), 0.0)).result == "ok"
+    assert jnp.ones(()).dtype == jnp.float64
+
+
+@pytest.mark.parametrize(
+    ("solver", "options", "message"),
+    [
+        ("ddim", {}, "got 'ddim'; expected a solver object"),
+        (jd.DDIM, {}, r"to fix: check_solver\(DDIM\(\)\)"),
+        (jd.DDIM(), {"eta": 1.0}, "got DDIM with eta=1.0; expected the solver's own"),
+        (diffrax.Kvaerno3(), {}, "got the implicit solver Kvaerno3"),
+    ],
+)
+def test_refusals(solver, options, message):
+    with pytest.raises(ValueError, match=message):
+        check_solver(solver, **options)
+
+
+MODULE = """
+import jaxdiff as jd
+
+class Mine(jd.Solver):
+    order = 1
+
+    def update(self, denoise, x, at, to, noise, memory):
+        return 0.5 * denoise(denoise(x, at.lam), at.lam), memory
+"""
+
+
+def test_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
+    (tmp_path / "my_solver.py").write_text(MODULE)
+    assert cli.run(cli.check_solver, ["ddim", "--eta", "0.5"], "cmd") == 0
+    assert capsys.readouterr().out.startswith("DDIM(eta=0.5): passed")
+    assert cli.run(cli.check_solver, ["my_solver:Mine"], "cmd") == 1
+    assert "got 2 denoiser calls in one update of Mine" in capsys.readouterr().out
+    assert cli.run(cli.check_solver, ["ddmi"], "cmd") == 2
+    assert "expected one of ddim" in capsys.readouterr().err
