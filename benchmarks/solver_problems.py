@@ -28,7 +28,7 @@ network that memorises its training set becomes.
 import hashlib
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import diffrax
@@ -130,7 +130,7 @@ def mixture_hard(num: int = 4096, seed: int = 0) -> Problem:
 
 def images(num: int = 256, seed: int = 0) -> Problem:
     """A memorised set of synthetic microscope images."""
-    return _mixture("images", nuclei(64, 16), 0.05, num, seed)
+    return replace(_mixture("images", nuclei(64, 16), 0.05, num, seed), batch=128)
 
 
 def gaussian(num: int = 4096, seed: int = 0) -> Problem:

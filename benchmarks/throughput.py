@@ -8,7 +8,8 @@ trajectories take turns, and ratios are of neighbours, so that a machine that sl
 float32 on a CPU. Before a network is timed, its outputs are compared in float32; `--check` compares more of them, whole
 trajectories too, and times nothing.
 
-Results go to benchmarks/results/throughput.json under "cpu" or "gpu", whichever PyTorch finds here; the other is kept.
+Results go to benchmarks/results/throughput.json under "cpu" or "gpu", whichever PyTorch finds here; the other is kept, and
+so are networks that were measured before on the same processor, cores and versions.
 `python -m benchmarks.throughput_report` makes the figure and the table.
 """
 
@@ -63,6 +64,7 @@ def sides(stack: ExitStack, options: Options, modes: tuple[str, ...] = (), **env
     """Running processes by name: jaxdiff, eager, and one for each mode of torch.compile."""
     cores = len(os.sched_getaffinity(0))
     environment |= {"OMP_NUM_THREADS": str(cores), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    environment |= {"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}  # neither side finds what an earlier run compiled
     torch = (options.torch_python, "benchmarks.peers.torch_side")
     pythons = {"jaxdiff": (sys.executable, "benchmarks.peers.jaxdiff_side"), "eager": torch}
     pythons |= {f"compile {mode}": torch for mode in modes}
@@ -158,6 +160,10 @@ def main(options: Options) -> None:
         peers = sides(stack, options)
         machine = {**peers["jaxdiff"]("describe"), "torch": peers["eager"]("describe")}
         on_gpu = machine["torch"]["device"] != "cpu"
+        if on_gpu == (machine["devices"] == ["cpu"]):
+            raise RuntimeError(
+                f"got {machine['devices']} in JAX and {machine['torch']['device']} in PyTorch; expected one"
+            )
         dtype = "bfloat16" if on_gpu else "float32"
         product = dict(size=8192 if on_gpu else 2048, dtype=dtype, repeats=10)
         peaks = {} if options.check else {name: round(peer("peak", **product), 4) for name, peer in peers.items()}
@@ -188,9 +194,12 @@ def main(options: Options) -> None:
             row["share_of_peak"] = round(row["tflops_per_second"] / max(peaks.values()), 3)
     path = RESULTS / "throughput.json"
     stored = json.loads(path.read_text()) if path.exists() else {"cpu": None, "gpu": None}
+    kind = "gpu" if on_gpu else "cpu"
+    before = stored[kind] or {"machine": {}, "networks": {}}
+    same = all(before["machine"].get(what) == machine[what] for what in ("cores", "processor", "versions", "torch"))
     run = {"machine": machine, "options": {**asdict(options), "torch_python": "", "dtype": dtype}}
-    stored["gpu" if on_gpu else "cpu"] = {**run, "matrix_product_tflops_per_second": peaks, "networks": results}
-    print(f"written: {write('throughput', stored)}")
+    run |= {"matrix_product_tflops_per_second": peaks, "networks": {**(before["networks"] if same else {}), **results}}
+    print(f"written: {write('throughput', {**stored, kind: run})}")
 
 
 if __name__ == "__main__":

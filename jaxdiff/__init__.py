@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from jaxdiff import analytic as analytic
 from jaxdiff import guidance as guidance
 from jaxdiff import predictions as predictions
+from jaxdiff.conformance import check_solver as check_solver
 from jaxdiff.denoiser import Denoiser as Denoiser
 from jaxdiff.denoiser import bind as bind
 from jaxdiff.nn import UNet as UNet
@@ -37,8 +38,10 @@ from jaxdiff.solvers import DPMpp as DPMpp
 from jaxdiff.solvers import EDMHeun as EDMHeun
 from jaxdiff.solvers import LinearMultistep as LinearMultistep
 from jaxdiff.solvers import Point as Point
+from jaxdiff.solvers import PredictorCorrector as PredictorCorrector
 from jaxdiff.solvers import SASolver as SASolver
 from jaxdiff.solvers import Solver as Solver
+from jaxdiff.solvers import Tuned as Tuned
 from jaxdiff.solvers import UniPC as UniPC
 
 if TYPE_CHECKING:

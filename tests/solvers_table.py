@@ -40,7 +40,6 @@ STOCHASTIC = [
     jd.SASolver(order=2, eta=0.7, corrector=False),
     jd.EDMHeun(churn=20.0),
     PredictorCorrector(),
-    PredictorCorrector(corrections=2, snr=0.1, eta=0.0),
 ]
 
 FOREIGN = [diffrax.Euler(), diffrax.Heun(), diffrax.Tsit5(), diffrax.HalfSolver(diffrax.Heun())]

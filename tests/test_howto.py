@@ -26,7 +26,7 @@ def defined(section: str, name: str):
     return names[name]
 
 
-@pytest.mark.parametrize("section", ["solver", "schedule", "loss", "guidance"])
+@pytest.mark.parametrize("section", ["solver", "table", "schedule", "loss", "guidance"])
 def test_each_example_is_short(section):
     lines = [
         line for line in SECTIONS[section].splitlines() if line.strip() and not line.startswith(("import", "from"))
@@ -35,8 +35,9 @@ def test_each_example_is_short(section):
 
 
 @pytest.mark.usefixtures("x64")
-def test_solver_converges_with_its_order_and_samples():
-    solver, problem = defined("solver", "Midpoint")(), PROBLEMS["gaussian"]
+@pytest.mark.parametrize(("section", "name", "nfe"), [("solver", "Midpoint", 5), ("table", "Adams", 3)])
+def test_solver_converges_with_its_order_and_samples(section, name, nfe):
+    solver, problem = defined(section, name)(), PROBLEMS["gaussian"]
     x, calls = np.random.default_rng(0).normal(size=(3, *problem.shape)), (64, 128, 256)
     exact = problem.flow(x, -2.0, [2.0])[0]
     errors = [np.abs(march(solver, problem.denoise, np.linspace(-2, 2, n + 1), x) - exact).max() for n in calls]
@@ -45,8 +46,12 @@ def test_solver_converges_with_its_order_and_samples():
     out = jd.sample(
         jax.random.key(0), problem.denoise, shape=problem.shape, num=2, solver=solver, grid=[-2.0, 0.0, 2.0]
     )
-    assert out.nfe == 5
+    assert out.nfe == nfe
     assert out.finite.all()
+
+
+def test_table_runs_in_the_common_program():
+    assert defined("table", "Adams")().kernel == jd.DDIM().kernel
 
 
 def test_schedule_lays_grids_and_draws_times():

@@ -3,13 +3,14 @@
     python -m benchmarks.bulk [--pairs 5] [--kills 10] [--seed 0]
 
 * rate: whole bulk runs (sampling, conversion, compression, writing, manifest) beside the same micro-batches sampled one
-  after the other with nothing else, in alternation; the ratio of a pair is of these two, the median is quoted. Beside it the same
-  of processor time, which other programs disturb less: what the host's part costs where the host is the device too.
+  after the other with nothing else, in alternation; the ratio of a pair is of these two, the median is quoted. Beside it
+  the same of processor time, which other programs disturb less: what the host's part costs where it is the device too.
 * host: how many images a second the host converts, compresses and writes when sampling costs nothing: the device's rate
   from which on the host would hold it up.
 * kills: `sample.py generate` in a process of its own, killed at random moments until it has been killed often enough, then
   to the end; its bytes beside those of an undisturbed run.
-* processes: two of four forced CPU devices each, joined by jax.distributed, beside one of one and one of four.
+* processes: two of four forced CPU devices each, joined by jax.distributed, beside one of one and one of four; and with
+  one of the two killed, whose part another run makes.
 * full disk: a small file system in memory, where the system lets one be mounted; enlarged for the resume.
 
 Kills, processes and full disk run on the CPU, where bytes are comparable; rate and host on what JAX finds.

@@ -108,28 +108,31 @@ def finished(out: Path) -> dict[str, int]:
 
 
 def processes(run: Path, folder: Path, whole: dict[str, bytes]) -> list[dict]:
-    """Two of four devices by jax.distributed, and one of four."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    """One of four devices; two of four by jax.distributed; the same two, the second killed, and one continuing alone."""
     rows = []
-    for number in (1, 2):
-        out, began = folder / f"processes_{number}", time.time()
+    for number, killed in ((1, False), (2, False), (2, True)):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        out, began = folder / f"processes_{number}_{killed}", time.time()
         joined = ("--distributed", "--coordinator", address, "--num-processes", str(number))
         more = [(*joined, "--process-id", str(i)) if number > 1 else () for i in range(number)]
         children = [start(run, out, "zarr", *options, devices=4) for options in more]
+        if killed:
+            while "00003.json" not in finished(out) and children[1].poll() is None:
+                time.sleep(0.01)
+            children[1].send_signal(signal.SIGKILL)
         said = [child.communicate()[0] for child in children]
-        rows.append(
-            {
-                "processes": number,
-                "devices_each": 4,
-                "exit_status": [child.returncode for child in children],
-                "same_bytes": data_files(out) == whole,
-                "seconds": round(time.time() - began, 1),
-                "said": [text.splitlines()[-1].replace(str(folder), "…") for text in said],
-            }
-        )
-        print(rows[-1], flush=True)
+        row = {"processes": number, "devices_each": 4, "exit_status": [child.returncode for child in children]}
+        if killed:
+            row["shards_after_the_kill"] = len(finished(out))
+            alone = start(run, out, "zarr")
+            said = [said[0], alone.communicate()[0]]
+            row["exit_status_alone"] = alone.returncode
+        row |= {"same_bytes": data_files(out) == whole, "seconds": round(time.time() - began, 1)}
+        row["said"] = [text.splitlines()[-1].replace(str(folder), "…") for text in said]
+        rows.append(row)
+        print(row, flush=True)
     return rows
 
 

@@ -59,7 +59,7 @@ class TorchSide:
             fields = json.loads((Path(folder) / "unet.json").read_text())
             model = UNet(**fields)
             model.load_flax(safetensors.torch.load_file(Path(folder) / "unet.safetensors"))
-            self.lam = torch.tensor(np.load(Path(folder) / "lam.npy"))
+            self.lam = torch.tensor(np.load(Path(folder) / "lam.npy"), dtype=torch.float32, device=self.device)
             self.prediction = "v_prediction"
         else:
             model = diffusers.UNet2DModel.from_pretrained(Path(folder) / "unet")
@@ -70,8 +70,7 @@ class TorchSide:
 
     def _call(self, x: torch.Tensor, label, classes) -> torch.Tensor:
         if self.own:
-            lam = self.lam.to(x.device)[label].float()
-            return self.model(x, lam.expand(len(x)))
+            return self.model(x, self.lam[label].expand(len(x)))
         return self.model(x, label, class_labels=classes, return_dict=False)[0][:, : x.shape[1]]
 
     def _array(self, file: str) -> torch.Tensor:

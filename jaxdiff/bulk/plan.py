@@ -62,7 +62,7 @@ def _begun(job: Job, build: Build, say: Say) -> Plan:
     devices, rates = jax.local_devices(), {}
     if job.batch is not None:
         _check_shard(job.shard, job.batch * len(devices))
-        program = build(job.batch)
+        program = _asked_for(job.batch, build)
     else:
         most = max(1, -(-job.num // len(devices)))
         sizes = [b for b in BATCHES if b < 2 * most and (job.shard is None or job.shard % (b * len(devices)) == 0)]
@@ -87,6 +87,18 @@ def _begun(job: Job, build: Build, say: Say) -> Plan:
     }
     manifest.write(job.out, values)
     return Plan(values, manifest.sections(job.out, values), program, resumed=False)
+
+
+def _asked_for(batch: int, build: Build) -> Program:
+    try:
+        return build(batch)
+    except jax.errors.JaxRuntimeError as error:
+        if is_out_of_memory(error):
+            raise ValueError(
+                f"got --batch {batch}, for which the device's memory does not suffice ({error}); expected one that fits; to "
+                "fix: ask for less, or leave it out"
+            ) from error
+        raise
 
 
 def _continued(job: Job, values: dict[str, Any], build: Build, say: Say, resumed: bool) -> Plan:

@@ -32,15 +32,16 @@ def bulk(job: Job, build: Build | None = None) -> int:
     job.out.mkdir(parents=True, exist_ok=True)
     build = build or (lambda batch: program_of(job, batch))
     alone = only_run(job.out) if job.process == 0 else contextlib.nullcontext()
-    with alone, Interrupt() as interrupt:
+    with alone:
         plan = plan_of(job, build, _say)
-        session = Session(job, plan, store_of(job, plan.shard), interrupt, build, _say)
-        try:
-            session.make()
-        except Stopped:
-            images = sum(record.num for record in records(job.out))
-            _say(f"interrupted: {images} of {job.num} images are finished in {job.out}; to continue: {job.command}")
-            raise interrupt.exit() from None
+        session = Session(job, plan, store_of(job, plan.shard), build, _say)
+        with Interrupt() as interrupt:
+            try:
+                session.make(interrupt)
+            except Stopped:
+                images = sum(record.num for record in records(job.out))
+                _say(f"interrupted: {images} of {job.num} images are finished in {job.out}; to continue: {job.command}")
+                raise interrupt.exit() from None
         if job.process == 0:
             return _end(session)
     if not _all_there(session):

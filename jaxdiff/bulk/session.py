@@ -37,7 +37,6 @@ class Session:
     job: Job
     plan: Plan
     store: Store
-    interrupt: Interrupt
     build: Build
     say: Say
     made: int = 0
@@ -47,9 +46,14 @@ class Session:
     program: Program = field(init=False)
     bar: tqdm = field(init=False)
 
-    def make(self) -> None:
-        """All shards of this process that are not finished."""
+    def make(self, interrupt: Interrupt) -> None:
+        """All shards of this process that are not finished. Raises Stopped on a signal."""
         job, plan = self.job, self.plan
+
+        def check() -> None:
+            if interrupt.signum is not None:
+                raise Stopped
+
         todo = self._unfinished(job.verify, say=self.say)
         if not todo:
             return
@@ -82,7 +86,7 @@ class Session:
                         new=lambda shard: empty(shard, job.model.shape, job.info.dtype, job.labels),
                         convert=self._convert,
                         write=self._write,
-                        check=self._check,
+                        check=check,
                     )
                 except jax.errors.JaxRuntimeError as error:
                     if not is_out_of_memory(error):
@@ -147,10 +151,6 @@ class Session:
             if is_full(error):
                 raise full(job, error) from error
             raise
-
-    def _check(self) -> None:
-        if self.interrupt.signum is not None:
-            raise Stopped
 
     def _halve(self, error: Exception) -> None:
         """A new section with half the micro-batch; on a resume that never fitted, a refusal."""

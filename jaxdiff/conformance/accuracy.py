@@ -11,6 +11,7 @@ from jaxdiff.conformance.march import march
 from jaxdiff.conformance.problems import IMAGE, MIXTURE
 from jaxdiff.conformance.report import Row
 from jaxdiff.conformance.subject import Subject
+from jaxdiff.solvers.base import tabulate
 
 PROBLEMS = {"gaussian": IMAGE, "mixture": MIXTURE}
 HIGH = 1.0
@@ -51,12 +52,14 @@ class Errors(NamedTuple):
 def errors(subject: Subject) -> dict[str, Errors]:
     """Of each problem."""
     start = low(subject.rowed.convergence_order)
+    grids = [np.linspace(start, HIGH, n + 1) for n in CALLS]
+    tables = [tabulate(subject.rowed, grid, "state") for grid in grids]
     measured = {}
     with jax.enable_x64(True):
         for name, problem in PROBLEMS.items():
             x, end = flow(name, start)
-            denoise, grids = problem.denoise, [np.linspace(start, HIGH, n + 1) for n in CALLS]
-            off = [np.asarray(march(subject.rowed, denoise, grid, x)) - end for grid in grids]
+            go = functools.partial(march, subject.rowed, problem.denoise)
+            off = [np.asarray(go(grid, x, rows=rows)) - end for grid, rows in zip(grids, tables, strict=True)]
             rms = lambda off: np.sqrt(np.mean(off**2))  # noqa: E731
             measured[name] = Errors(np.array([rms(each) for each in off]), rms(2 * off[-1] - off[-2]))
     return measured

@@ -47,13 +47,15 @@ def march(
     final: str = "state",
     noise: Callable = shared_noise,
     seed: int = 0,
+    rows: Rows | None = None,
 ) -> Array:
     """The states x at grid[0] after the rows of `grid`, in x's dtype: those of `jd.sample(start=x)` but for the noise.
 
     final: as in `jd.sample`. noise: a source as `jd.sample` takes it; image i draws under `fold_in(key(seed), i)`.
+    rows: the solver's table for `grid` and `final`, where it is at hand.
     """
     states, grid = jnp.asarray(x), np.asarray(grid, np.float64)
-    rows = tabulate(solver, grid, final)
+    rows = tabulate(solver, grid, final) if rows is None else rows
     steps = len(rows.last)
     if steps:
         table = padded(rows, states.dtype)

@@ -35,6 +35,7 @@ from jaxdiff.interop.export_readme import readme
 from jaxdiff.model import Model
 from jaxdiff.nn.condition import expected_shapes
 from jaxdiff.sampling.program import program
+from jaxdiff.sampling.sample import checked_grid
 from jaxdiff.sampling.solve import on_rows
 from jaxdiff.solvers import DPMpp
 from jaxdiff.training.leaves import named
@@ -59,13 +60,13 @@ def export_sampler(
 
     calls, solver, grid, guidance: as in `Model.sample`. units: of the images, those of the data or the network's own.
     platforms: of "cpu", "cuda", "tpu", "rocm"; attention becomes plain XLA, which all of them have.
-    Raises `ValueError` for a path that exists or is no .zip, guidance without classes, a platform that JAX does not know,
-    or where flatbuffers, which `jax.export` writes with, is missing; nothing is left behind then.
+    Raises `ValueError` for a path that exists or is no .zip, a grid that does not rise, guidance without classes, a
+    platform that JAX does not know, or where flatbuffers, which `jax.export` writes with, is missing; nothing is left then.
     """
     path = Path(path)
     _check(path, platforms, units, guidance, model)
     solver = DPMpp(2) if solver is None else solver
-    grid = np.asarray(getattr(solver, "grid", model.grid(calls)) if grid is None else grid, np.float64)
+    grid = checked_grid(getattr(solver, "grid", model.grid(calls)) if grid is None else grid)
     solve = on_rows(solver, grid)
     if callable(guidance):
         denoise = guidance(model.denoise)

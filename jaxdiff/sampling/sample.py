@@ -76,7 +76,7 @@ def sample(
 
     Raises `ValueError` on shapes, grids or options that do not fit, before anything is traced.
     """
-    grid = _checked_grid(getattr(solver, "grid", None) if grid is None else grid)
+    grid = checked_grid(getattr(solver, "grid", None) if grid is None else grid)
     _check(shape, num, batch, final, trajectory, controller, solver, eta)
     if mesh is not None:  # with automatic axes, so that any number of images can be cut from what comes back
         mesh = Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
@@ -122,7 +122,8 @@ def _where_it_is(leaf):
     return leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
 
 
-def _checked_grid(grid) -> np.ndarray:
+def checked_grid(grid) -> np.ndarray:
+    """`grid` in float64. Raises `ValueError` unless its values are finite and rise."""
     if grid is None:
         raise ValueError("got no grid; expected n rising values of λ; to fix: grid=jd.grids.uniform_lam(schedule, n)")
     grid = np.asarray(grid, np.float64)

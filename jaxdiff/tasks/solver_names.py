@@ -20,6 +20,7 @@ NAMES = {
     "ipndm": solvers.IPNDM,
     "edm-heun": solvers.EDMHeun,
     "sa": solvers.SASolver,
+    "predictor-corrector": solvers.PredictorCorrector,
 }
 
 

@@ -12,6 +12,10 @@ from bulk_jobs import CLASSES, INFO, data_files, rounded, small_job
 from tensorflow_datasets.proto import tf_example_pb2
 
 from jaxdiff.bulk import bulk
+from jaxdiff.bulk.record_store import RecordStore
+from jaxdiff.bulk.shards import Filled, Record, shard_of
+from jaxdiff.bulk.zarr_store import ZarrStore
+from jaxdiff.data.info import DataInfo
 from jaxdiff.data.tfds_source import TfdsSource
 
 NUM = 27
@@ -125,6 +129,33 @@ def test_an_image_that_is_not_finite_is_said_and_left_out(model, build, images, 
     else:
         data = tfds.builder_from_directory(str(out)).as_data_source("train")
         assert [data[i]["index"] for i in range(len(data))] == [i for i in range(NUM) if i != 9]
+
+
+@pytest.mark.parametrize("store", [ZarrStore, RecordStore])
+def test_volumes_of_two_channels_without_classes(tmp_path, store):
+    """(n, z, y, x, c); three images in shards of two."""
+    volumes = np.random.default_rng(0).integers(0, 60000, (3, 4, 6, 8, 2)).astype(np.uint16)
+    info = DataInfo(axes="ZYXC", channel_names=("a", "b"), pixel_size={"Z": 2.0, "Y": 0.5, "X": 0.5}, unit="µm")
+    files, finished = store(tmp_path, 3, 2, volumes.shape[1:], info, 0), []
+    files.prepare()
+    for i in range(2):
+        shard = shard_of(i, 3, 2)
+        own = volumes[shard.first : shard.first + shard.num]
+        written, payload = files.write(Filled(shard, own, None, np.ones(shard.num, bool)), tmp_path / "aside")
+        finished.append(Record(i, shard.first, shard.num, 1, written, payload=payload))
+        assert all((tmp_path / file.path).stat().st_size == file.bytes for file in written)
+    files.complete(finished)
+    if store is ZarrStore:
+        group = zarr.open_group(files.path, mode="r")
+        assert group["image"].metadata.dimension_names == ("n", "z", "y", "x", "c")
+        assert group.attrs["pixel_size"] == {"Z": 2.0, "Y": 0.5, "X": 0.5}
+        assert "label" not in group
+        stored = group["image"][:]
+    else:
+        data = tfds.builder_from_directory(str(files.path)).as_data_source("train")
+        stored = np.stack([data[i]["image"] for i in range(3)])
+        assert "label" not in data[0]
+    np.testing.assert_array_equal(stored, volumes)
 
 
 def test_the_manifest_tells_what_was_run(undisturbed):

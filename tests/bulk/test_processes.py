@@ -48,7 +48,7 @@ def arguments(run, out, *more):
     return ["generate", *(str(part) for name, value in options.items() for part in (f"--{name}", value)), *more]
 
 
-def test_two_processes_of_four_devices_and_one_of_one(run, tmp_path, capfd):
+def test_two_processes_of_four_devices_and_one_of_one(run, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -111,6 +111,15 @@ def test_what_does_not_go_together_is_refused(run, tmp_path, capsys):
         assert not out.exists()
     with joined() as alone:
         assert alone == (0, 1)
+
+
+def test_many_images_go_into_one_array_unless_told_otherwise(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys.modules["jaxdiff.tasks.generate"], "MOST_FILES", 40)
+    assert cli.run(cli.sample, arguments(run, tmp_path / "out"), "sample.py") == 0
+    said = capsys.readouterr().out
+    assert "more than 40 images: one sharded Zarr array" in said
+    assert str(tmp_path / "out" / "images.zarr") in said
+    assert (tmp_path / "out" / "sheet.png").exists()
 
 
 def test_a_folder_of_a_bulk_run_takes_no_files(run, tmp_path, capsys):

@@ -180,11 +180,13 @@ def test_what_cannot_be_exported_is_said_and_leaves_nothing(model, tmp_path, mon
         (tmp_path / "a.zip", {"platforms": ["gpu"]}, "cuda"),
         (tmp_path / "a.zip", {"platforms": []}, "cuda"),
         (tmp_path / "a.zip", {"units": "grey"}, "'data'"),
+        (tmp_path / "a.zip", {"grid": np.array([1.0, 0.0])}, "strictly rising"),
     ]:
         with pytest.raises(ValueError, match=words):
             export_sampler(model, path, **options)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"jaxdiff\[export\]"):
         export_sampler(model, tmp_path / "a.zip")
+    assert cli.run(cli.export, [str(tmp_path / "no_run"), "--out", str(tmp_path / "a.zip")], "jaxdiff export") == 2
     assert [path.name for path in tmp_path.iterdir()] == ["there.zip"]
     assert there.read_bytes() == b"mine"

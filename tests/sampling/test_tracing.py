@@ -72,7 +72,9 @@ def test_eta_of_ours_seed_and_position():
 
 def test_one_kernel_for_all_linear_multistep_methods():
     methods = [solver for solver in (*DETERMINISTIC, *STOCHASTIC) if isinstance(solver, jd.LinearMultistep)]
-    others = [dict(solver=solver) for solver in methods if solver.order > 1 or solver in STOCHASTIC]  # the rest are DDIM
+    others = [
+        dict(solver=solver) for solver in methods if solver.order > 1 or solver in STOCHASTIC
+    ]  # the rest are DDIM
     assert len(others) > 15
     assert new_traces(dict(solver=jd.DDIM()), *others) == 0
 
