@@ -80,6 +80,13 @@ def make(peers: dict[str, Peer], network: Network, folder: Path) -> None:
         peers["eager"]("make", **what)
 
 
+def best_product(options: Options, dtype: str, on_gpu: bool) -> dict[str, float]:
+    """TFLOP/s of a large matrix product in each framework; short ones on a CPU, so that some meet no interruption."""
+    product = dict(size=8192, repeats=20) if on_gpu else dict(size=1024, repeats=200)
+    with ExitStack() as stack:
+        return {name: round(peer("peak", dtype=dtype, **product), 4) for name, peer in sides(stack, options).items()}
+
+
 def start_states(network: Network, batch: int, folder: Path) -> str:
     """The file of the states that every side starts from."""
     shape = (batch, network.size, network.size, network.channels)
@@ -153,53 +160,62 @@ def measure(peers: dict[str, Peer], folder: Path, start: str, dtype: str, calls:
     }
 
 
+def one_network(name: str, options: Options, dtype: str, on_gpu: bool) -> dict[str, Any]:
+    """Compares a network's outputs and, unless only that is asked for, times it, in fresh processes."""
+    network, load = NETWORKS[name], round(os.getloadavg()[0], 2)
+    print(f"{name}: load {load}", flush=True)
+    batch = options.batch or (network.gpu_batch if on_gpu else network.cpu_batch)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        with ExitStack() as stack:
+            peers = sides(stack, options, **EXACT)
+            make(peers, network, folder)
+            more = dict(labels=(0, 17, 500, 999), solvers=("DDIM", "DPM++2M")) if options.check else {}
+            found = differences(peers, folder, start_states(network, min(2, batch), folder), **more)
+            print(f"    differences from PyTorch in float32: {found}", flush=True)
+        result = {"load": load, "differences": found}
+        if not options.check:
+            with ExitStack() as stack:
+                peers = sides(stack, options, options.modes)
+                start, calls = start_states(network, batch, folder), options.calls or (20 if on_gpu else 4)
+                result |= measure(peers, folder, start, dtype, calls, options)
+    return result
+
+
+def store(kind: str, machine: dict, options: dict, peaks: list[dict[str, float]], networks: dict[str, Any]) -> Path:
+    """Writes the results, beside those of the other kind of device and of networks measured before on the same machine."""
+    path = RESULTS / "throughput.json"
+    stored = json.loads(path.read_text()) if path.exists() else {"cpu": None, "gpu": None}
+    before = stored[kind] or {"machine": {}}
+    if all(before["machine"].get(what) == machine[what] for what in ("cores", "processor", "versions", "torch")):
+        networks = before["networks"] | networks
+        peaks = [*peaks, before["matrix_product_tflops_per_second"]]
+    best = {side: max(peak[side] for peak in peaks) for side in peaks[0]}
+    run = {"machine": machine, "options": options, "matrix_product_tflops_per_second": best, "networks": networks}
+    return write("throughput", {**stored, kind: run})
+
+
 def main(options: Options) -> None:
     if options.cores:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
     with ExitStack() as stack:
         peers = sides(stack, options)
         machine = {**peers["jaxdiff"]("describe"), "torch": peers["eager"]("describe")}
-        on_gpu = machine["torch"]["device"] != "cpu"
-        if on_gpu == (machine["devices"] == ["cpu"]):
-            raise RuntimeError(
-                f"got {machine['devices']} in JAX and {machine['torch']['device']} in PyTorch; expected one"
-            )
-        dtype = "bfloat16" if on_gpu else "float32"
-        product = dict(size=8192 if on_gpu else 2048, dtype=dtype, repeats=10)
-        peaks = {} if options.check else {name: round(peer("peak", **product), 4) for name, peer in peers.items()}
-
-    results = {}
-    for name in options.networks:
-        network, load = NETWORKS[name], round(os.getloadavg()[0], 2)
-        print(f"{name}: load {load}", flush=True)
-        batch = options.batch or (network.gpu_batch if on_gpu else network.cpu_batch)
-        with tempfile.TemporaryDirectory() as temporary:
-            folder = Path(temporary)
-            with ExitStack() as stack:
-                peers = sides(stack, options, **EXACT)
-                make(peers, network, folder)
-                more = dict(labels=(0, 17, 500, 999), solvers=("DDIM", "DPM++2M")) if options.check else {}
-                found = differences(peers, folder, start_states(network, min(2, batch), folder), **more)
-                print(f"    differences from PyTorch in float32: {found}", flush=True)
-            results[name] = {"load": load, "differences": found}
-            if not options.check:
-                with ExitStack() as stack:
-                    peers = sides(stack, options, options.modes)
-                    start, calls = start_states(network, batch, folder), options.calls or (20 if on_gpu else 4)
-                    results[name] |= measure(peers, folder, start, dtype, calls, options)
+    on_gpu = machine["torch"]["device"] != "cpu"
+    if on_gpu == (machine["devices"] == ["cpu"]):
+        raise RuntimeError(
+            f"got {machine['devices']} in JAX, {machine['torch']['device']} in PyTorch; expected one device"
+        )
+    dtype = "bfloat16" if on_gpu else "float32"
     if options.check:
+        for name in options.networks:
+            one_network(name, options, dtype, on_gpu)
         return
-    for network in results.values():
-        for row in network["sides"].values():
-            row["share_of_peak"] = round(row["tflops_per_second"] / max(peaks.values()), 3)
-    path = RESULTS / "throughput.json"
-    stored = json.loads(path.read_text()) if path.exists() else {"cpu": None, "gpu": None}
-    kind = "gpu" if on_gpu else "cpu"
-    before = stored[kind] or {"machine": {}, "networks": {}}
-    same = all(before["machine"].get(what) == machine[what] for what in ("cores", "processor", "versions", "torch"))
-    run = {"machine": machine, "options": {**asdict(options), "torch_python": "", "dtype": dtype}}
-    run |= {"matrix_product_tflops_per_second": peaks, "networks": {**(before["networks"] if same else {}), **results}}
-    print(f"written: {write('throughput', {**stored, kind: run})}")
+    before = best_product(options, dtype, on_gpu)
+    networks = {name: one_network(name, options, dtype, on_gpu) for name in options.networks}
+    peaks = [before, best_product(options, dtype, on_gpu)]
+    said = {**asdict(options), "torch_python": "", "dtype": dtype}
+    print(f"written: {store('gpu' if on_gpu else 'cpu', machine, said, peaks, networks)}")
 
 
 if __name__ == "__main__":

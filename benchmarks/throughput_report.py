@@ -35,11 +35,15 @@ def table(kind: str, run: dict[str, Any] | None) -> str:
     if run is None:
         return f"**{kind.upper()}**: not measured yet."
     machine, options = run["machine"], run["options"]
-    device = machine["torch"]["device"] if kind == "gpu" else f"{machine['processor']}, {machine['cores']} cores"
+    device = (
+        machine["torch"]["device"]
+        if kind == "gpu"
+        else f"{machine['processor']}, {machine['cores']} core{'s' if machine['cores'] > 1 else ''}"
+    )
     versions = {**machine["versions"], **machine["torch"]["versions"]}
     names = ", ".join(f"{name} {versions[name]}" for name in ("jax", "torch", "diffusers"))
     loads = [network["load"] for network in run["networks"].values()]
-    others = peers(run)
+    others, peak = peers(run), max(run["matrix_product_tflops_per_second"].values())
     header = ["network", "parameters", "batch", "jaxdiff NFE·images/s", "share of peak"]
     header += [f"over {name}" for name in others] + ["compile s", "peak memory GB"]
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
@@ -52,7 +56,7 @@ def table(kind: str, run: dict[str, Any] | None) -> str:
             f"{1e-6 * network['parameters']:.1f} M",
             str(network["batch"]),
             f"{ours['nfe_images_per_second']:.1f}",
-            f"{100 * ours['share_of_peak']:.0f} %",
+            f"{100 * ours['tflops_per_second'] / peak:.0f} %",
             *(f"{sides[other]['jaxdiff_is_faster_by']:.2f}×" for other in others),
             " / ".join(f"{sides[side]['compile_seconds']:.0f}" for side in every if side != "eager"),
             " / ".join(f"{sides[side]['peak_memory_gb']:.1f}" for side in every),
@@ -89,7 +93,8 @@ def draw(runs: dict[str, dict[str, Any]]) -> None:
         device = run["machine"]["torch"]["device"] if kind == "gpu" else f"CPU, {cores} core{'s' if cores > 1 else ''}"
         axis.set_title(f"{device}, {run['options']['dtype']}", fontsize=10)
         axis.set_xlabel("images/s of jaxdiff over PyTorch diffusers")
-        axis.legend(fontsize=8, loc="lower right")
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=8, loc="outside lower center", ncols=len(labels))
     FIGURE.parent.mkdir(exist_ok=True)
     figure.savefig(FIGURE, dpi=120)
 
