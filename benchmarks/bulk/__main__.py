@@ -1,6 +1,6 @@
 """Bulk generation: its rate beside pure sampling, ten kills, two processes, a full disk.
 
-    python -m benchmarks.bulk [--pairs 5] [--kills 10] [--seed 0]
+    python -m benchmarks.bulk [--parts rate host kills processes full_disk] [--pairs 5] [--kills 10] [--seed 0]
 
 * rate: whole bulk runs (sampling, conversion, compression, writing, manifest) beside the same micro-batches sampled one
   after the other with nothing else, in alternation; the ratio of a pair is of these two, the median is quoted. Beside it
@@ -13,42 +13,48 @@
   one of the two killed, whose part another run makes.
 * full disk: a small file system in memory, where the system lets one be mounted; enlarged for the resume.
 
-Kills, processes and full disk run on the CPU, where bytes are comparable; rate and host on what JAX finds.
+Parts that are left out keep their earlier result. Kills, processes and full disk run on the CPU, where bytes are comparable; rate and host on what JAX finds.
 """
 
+import json
 import random
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import jax
 import tyro
 
 from benchmarks.bulk.interruptions import full_disk, kills, processes, random_run, undisturbed
 from benchmarks.bulk.rate import FORMATS, Options, host, rate
-from benchmarks.machine import describe, write
+from benchmarks.machine import RESULTS, describe, write
 
 
 def main(options: Options) -> None:
-    machine = describe(("tensorstore", "array_record", "tensorflow-datasets"))
+    stored = RESULTS / "bulk.json"
+    result = json.loads(stored.read_text()) if stored.exists() else {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        result = {"machine": machine, "options": asdict(options), "gpu": "not measured yet"}
-        if jax.default_backend() != "cpu":
-            result.pop("gpu")
-        result["rate"], result["host"] = rate(options, folder), host(folder)
-        run = random_run(folder / "run")
-        whole = {format: undisturbed(run, folder, format) for format in FORMATS}
-        moments = random.Random(options.seed)
-        result["kills"] = {
-            format: kills(options.kills, run, folder, whole[format], format, moments) for format in FORMATS
-        }
-        result["processes"] = processes(run, folder, whole["zarr"])
-        result["full_disk"] = full_disk(run, folder, whole["zarr"])
+        parts: dict[str, Callable[[], Any]] = {"rate": lambda: rate(options, folder), "host": lambda: host(folder)}
+        if {"kills", "processes", "full_disk"} & set(options.parts):
+            run, moments = random_run(folder / "run"), random.Random(options.seed)
+            whole = {format: undisturbed(run, folder, format) for format in FORMATS}
+            parts |= {
+                "kills": lambda: [kills(options.kills, run, folder, whole[f], f, moments) for f in FORMATS],
+                "processes": lambda: processes(run, folder, whole["zarr"]),
+                "full_disk": lambda: [full_disk(run, folder, whole["zarr"])],
+            }
+        for part in options.parts:
+            machine = describe(("tensorstore", "array_record", "tensorflow-datasets"))
+            result[part] = {"machine": machine, "options": asdict(options), "result": parts[part]()}
+    if jax.default_backend() == "cpu":
+        result["gpu"] = "not measured yet"
     print(f"written: {write('bulk', result)}")
-    same = [part["same_bytes"] for part in (*result["kills"].values(), *result["processes"], result["full_disk"])]
-    if not all(same):
+    told = [row for part in ("kills", "processes", "full_disk") for row in result.get(part, {"result": []})["result"]]
+    if not all(row["same_bytes"] for row in told):
         sys.exit("bytes differ")
 
 

@@ -92,6 +92,7 @@ def kills(number: int, run: Path, folder: Path, whole: dict[str, bytes], format:
     said = child.communicate()[0]
     manifest = json.loads((out / "manifest.json").read_text())
     return {
+        "format": format,
         "kills": rows,
         "shards_redone_or_lost": redone,
         "exit_status": child.returncode,

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -23,10 +23,14 @@ NORMALISER = Normaliser("asinh", (200.0,), (90.0,), (0.8,), (0.9,))
 INFO = DataInfo(class_names=("a", "b", "c", "d"))
 
 
+Part = Literal["rate", "host", "kills", "processes", "full_disk"]
+
+
 @dataclass(frozen=True)
 class Options:
     """What is measured."""
 
+    parts: tuple[Part, ...] = get_args(Part)
     pairs: int = 5
     size: int = 32
     """Pixels of an image's side."""

@@ -31,6 +31,8 @@ FOOT = """\
   the trailing grid, and diffusers' schedulers with each other there.
 * rms weighs the few start noises near a boundary between modes, which end elsewhere under any sampler of few calls; `rms_99`
   and `flipped` in the JSON separate them.
+* On `images` one start noise of the 256 that ends in another image is an rms of 0.07 by itself: there the table counts flips,
+  and neighbours in it differ by chance.
 * A tuned sampler is learned for one denoiser; a problem of few numbers is learned far better than one of images.
 * Diffusers' UniPC with `solver_type="bh1"` returns NaN with its default `final_sigmas_type="zero"`; it is run with
   `"sigma_min"`. `IPNDMScheduler` steps a process of its own and is left out."""

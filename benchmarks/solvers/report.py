@@ -1,6 +1,7 @@
 """docs/solvers.md and the text of solvers.json, both from what was measured."""
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ from benchmarks.solvers.scores import Cell
 DIGITS = 5
 KNOWN = {5: 0.05, 8: 0.02, 20: 0.005}
 """Errors aimed at on `mixture`, by calls."""
+UNIT = ("DPMpp(2)", "uniform_lam")
+"""What `overall` compares with."""
 
 
 def dumps(result: Any, indent: str = "") -> str:
@@ -37,7 +40,7 @@ def _rounded(value: Any) -> Any:
 
 def markdown(stored: dict[str, Any]) -> str:
     """The whole page."""
-    parts = [HEAD, targets(stored)]
+    parts = [HEAD, targets(stored), overall(stored)]
     for name, problem in stored["problems"].items():
         parts += [f"## {name}\n\n{facts(problem)}", best_table(problem["best"], stored["calls"])]
         parts += [grid_table(problem, "DPMpp(2)", stored["calls"]), adaptive_line(problem["adaptive"])]
@@ -74,6 +77,30 @@ def taken(stored: dict[str, Any]) -> str:
     return (
         f"Measured until {machine['date'][:10]} on {machine['cores']} cores of {machine['processor']}; {versions}. Processor "
         f"time of our side: {seconds}. GPU: not measured yet; the command is the same."
+    )
+
+
+def overall(stored: dict[str, Any], shown: int = 8) -> str:
+    """Solvers and schedulers as they come, by the geometric mean of their errors over problems and calls."""
+    logs: dict[tuple[str, str, str], list[float]] = {}
+    for problem in stored["problems"].values():
+        unit = {one["calls"]: one["rms"] for one in problem["cells"] if (one["solver"], one["grid"]) == UNIT}
+        for whose, name in (("cells", "solver"), ("diffusers", "scheduler")):
+            for one in problem.get(whose, []):
+                if one["rms"] is not None:
+                    key = ("diffusers" if whose == "diffusers" else "jaxdiff", one[name], one["grid"])
+                    logs.setdefault(key, []).append(math.log(one["rms"] / unit[one["calls"]]))
+    most = max(map(len, logs.values()))
+    ratios = sorted((math.exp(sum(these) / most), *key) for key, these in logs.items() if len(these) == most)
+    lines = ["| error | | as it comes | grid |", "|---|---|---|---|"]
+    for side in ("jaxdiff", "diffusers"):
+        best = [row for row in ratios if row[1] == side][:shown]
+        lines += [f"| {ratio:.2f} | {side} | {name} | {grid} |" for ratio, _, name, grid in best]
+    problems = ", ".join(f"`{name}`" for name in stored["problems"])
+    return (
+        "## Without choosing anything\n\nrms on the grid's default end (of diffusers: as its settings are), relative to "
+        f"{UNIT[0]} on `{UNIT[1]}`, geometric mean over {problems} and all calls; "
+        f"the best {shown} of each side.\n\n" + "\n".join(lines)
     )
 
 

@@ -1,5 +1,7 @@
 """Classifier-free guidance."""
 
+from typing import NamedTuple
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,21 @@ from jaxdiff.denoiser import Denoiser
 from jaxdiff.guidance.extrapolation import extrapolated, inside, interval_ends, rescaled
 from jaxdiff.nn.condition import null as null_of
 from jaxdiff.solvers.base import array_leaf
+
+
+class Guidance(NamedTuple):
+    """The numbers of classifier-free guidance, as commands and records hold them: denoiser -> denoiser."""
+
+    scale: float = 1.0
+    """1 for none."""
+    interval: tuple[float, float] | None = None
+    rescale: float = 0.0
+
+    def __call__(self, denoise: Denoiser) -> Denoiser:
+        """`classifier_free`, or at scale 1 the denoiser itself."""
+        if self.scale == 1.0:
+            return denoise
+        return classifier_free(denoise, self.scale, interval=self.interval, rescale=self.rescale)
 
 
 class ClassifierFree(eqx.Module):
