@@ -13,7 +13,8 @@
   one of the two killed, whose part another run makes.
 * full disk: a small file system in memory, where the system lets one be mounted; enlarged for the resume.
 
-Parts that are left out keep their earlier result. Kills, processes and full disk run on the CPU, where bytes are comparable; rate and host on what JAX finds.
+Parts that are left out keep their earlier result. Kills, processes and full disk run on the CPU, where bytes are
+comparable; rate and host on what JAX finds.
 """
 
 import json

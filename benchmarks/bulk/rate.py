@@ -45,7 +45,10 @@ class Options:
 
 
 def rate(options: Options, folder: Path) -> dict[str, Any]:
-    """For each format: pairs of pure sampling and a whole bulk run of the same micro-batches, in alternation."""
+    """For each format: pairs of pure sampling and a whole bulk run of the same micro-batches, in alternation.
+
+    host: the same run where sampling costs nothing, that is, all that could be lost if nothing overlapped.
+    """
     model = model_of(options.size, options.width)
     shard = options.batch * jax.local_device_count() * options.micro_batches // 2
     num = 2 * shard
@@ -75,12 +78,19 @@ def rate(options: Options, folder: Path) -> dict[str, Any]:
             pairs.append((first, second) if i % 2 else (second, first))
             alone, run = pairs[-1]
             print(f"{format}: pure {num / alone[0]:.2f} images/s, bulk {num / run[0]:.2f}", flush=True)
+        hosts = [
+            measured(lambda i=i, free=free, format=format: bulk(job(f"{format}_h{i}", format), lambda _: free))
+            for i in range(5)
+        ]
         ratios, of_processor = ([alone[k] / run[k] for alone, run in pairs] for k in (0, 1))
         rows[format] = {
             "ratio_median": round(statistics.median(ratios), 4),
             "ratios": np.round(ratios, 4).tolist(),
             "processor_time_ratio_median": round(statistics.median(of_processor), 4),
             "processor_time_ratios": np.round(of_processor, 4).tolist(),
+            "host_seconds": round(statistics.median(clock for clock, _ in hosts), 3),
+            "host_processor_seconds": round(statistics.median(processor for _, processor in hosts), 3),
+            "pure_processor_seconds": round(statistics.median(alone[1] for alone, _ in pairs), 3),
             "pure_images_per_second": round(num / statistics.median(alone[0] for alone, _ in pairs), 3),
             "bulk_images_per_second": round(num / statistics.median(run[0] for _, run in pairs), 3),
         }

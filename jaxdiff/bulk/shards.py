@@ -70,6 +70,7 @@ class Record:
     device: str = ""
 
     def save(self, out: Path) -> None:
+        """Writes it: from here on the shard is finished."""
         write_json(record_path(out, self.shard), asdict(self))
 
     def problem(self, out: Path, verify: bool) -> str | None:
@@ -86,6 +87,7 @@ class Record:
 
 
 def record_path(out: Path, shard: int) -> Path:
+    """Where the record of a shard lies."""
     return out / RECORDS / f"{shard:05d}.json"
 
 
