@@ -5,7 +5,7 @@ import importlib.metadata
 import json
 import re
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from jaxdiff.data.info import DataInfo
+from jaxdiff.guidance import Guidance
 from jaxdiff.model import Model
 from jaxdiff.training.leaves import checksums
 
@@ -33,7 +34,7 @@ class Job:
     seed: int = 0
     cond: PyTree = None
     """From `model.condition(num, …)`, or None."""
-    guidance: float = 1.0
+    guidance: Guidance = field(default_factory=Guidance)
     format: Format = "zarr"
     dtype: str | None = None
     """None: the data's, rounded; values beyond its range become its end and are counted."""
@@ -87,7 +88,7 @@ class Job:
                 "structure": _structure(static),
             },
             "grid": np.asarray(self.grid, np.float64).tolist(),
-            "guidance": self.guidance,
+            "guidance": self.guidance._asdict(),
             "labels": _rule(self.labels),
             "shape": list(self.model.shape),
             "dtype": self.info.dtype,

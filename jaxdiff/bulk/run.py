@@ -15,7 +15,6 @@ from jaxdiff.bulk.program import Program
 from jaxdiff.bulk.session import ASIDE, Session, Stopped
 from jaxdiff.bulk.shards import records
 from jaxdiff.bulk.stores import store_of
-from jaxdiff.guidance import classifier_free
 from jaxdiff.training.interrupt import Interrupt
 
 
@@ -52,9 +51,8 @@ def bulk(job: Job, build: Build | None = None) -> int:
 
 def program_of(job: Job, batch: int) -> Program:
     """The sampler of `job` for `batch` images on each local device."""
-    plain = job.guidance == 1.0 or job.cond is None
     return Program(
-        job.model.denoise if plain else classifier_free(job.model.denoise, job.guidance),
+        job.guidance(job.model.denoise),
         seed=job.seed,
         shape=job.model.shape,
         solver=job.solver,

@@ -18,7 +18,9 @@ from jaxdiff.bulk import Job, bulk, manifest
 from jaxdiff.bulk.processes import joined
 from jaxdiff.data.picture import sheet
 from jaxdiff.data.write import write_image
+from jaxdiff.guidance import Guidance
 from jaxdiff.model import Model, load
+from jaxdiff.solvers import Tuned
 from jaxdiff.tasks.solver_names import solver_named
 
 SHEET = 64  # images shown
@@ -38,7 +40,8 @@ class Generate:
     out: Path = Path("samples")
     """Folder for the images: new or empty, or that of the same bulk run, which is then continued."""
     solver: str = "dpmpp"
-    """ddim, ddpm, dpmpp, unipc, deis, ipndm, edm-heun, or package.module:Class."""
+    """ddim, ddpm, dpmpp, unipc, deis, ipndm, sa, edm-heun, predictor-corrector, tuned:CALLS of `jaxdiff tune`, or
+    package.module:Class."""
     steps: int = 20
     """Values of λ on the way: network calls of a solver with one call a step."""
     seed: int = 0
@@ -51,6 +54,10 @@ class Generate:
     """Class of all images; default: all classes in turn, where the model knows classes."""
     guidance: float = 1.0
     """Scale of classifier-free guidance on the class; 1 = none."""
+    guidance_interval: tuple[float, float] | None = None
+    """λ from and to which guidance acts; default everywhere."""
+    guidance_rescale: float = 0.0
+    """Share, 0 to 1, by which the guided image gets back the contrast of the unguided one; the paper takes 0.7."""
     batch: int | None = None
     """Images in one program on each device; default at most 64, in a bulk run what memory and rate suggest."""
     checkpoint: int | None = None
@@ -76,6 +83,11 @@ class Generate:
         for name in ("num", "steps", "batch", "shard"):
             if (getattr(self, name) or 1) < 1 or getattr(self, name) == 0:
                 raise ValueError(f"got {name}={getattr(self, name)}; expected at least 1; to fix: --{name} 1 or more")
+
+    @property
+    def guided(self) -> Guidance:
+        """The numbers of guidance, together."""
+        return Guidance(self.guidance, self.guidance_interval, self.guidance_rescale)
 
 
 def generate(options: Generate, runs: Path = Path("runs"), command: str = "the same call") -> int:
@@ -103,7 +115,7 @@ def generate(options: Generate, runs: Path = Path("runs"), command: str = "the s
         grid=_grid(options, model, solver),
         seed=options.seed,
         cond=cond,
-        guidance=options.guidance,
+        guidance=options.guided,
         format=chosen,
         dtype=options.dtype,
         shard=options.shard,
@@ -139,7 +151,7 @@ def _files(options: Generate, model: Model, solver: Any, cond: dict[str, Any] | 
                 solver=solver,
                 grid=grid,
                 cond=part,
-                guidance=options.guidance,
+                guidance=options.guided,
                 batch=batch,
                 first=low,
                 mesh=mesh,
@@ -201,6 +213,13 @@ def _prepared(options: Generate, runs: Path) -> tuple[Model, Any, dict[str, Any]
     label: Any = options.label
     if label is None and model.network.num_classes:
         label = np.arange(options.num) % model.network.num_classes
+    if options.guidance == 1.0 and (options.guidance_interval or options.guidance_rescale):
+        raise ValueError(
+            "got --guidance-interval or --guidance-rescale at guidance 1, which is none; expected another --guidance with "
+            "it; to fix: add --guidance 2"
+        )
+    if isinstance(solver, Tuned):
+        solver = model.tuned(solver.calls, options.guidance)  # warns where it is for another checkpoint or guidance
     if options.guidance != 1.0 and label is None:
         raise ValueError(
             f"got --guidance {options.guidance} for a model without classes; expected 1; to fix: leave it out"

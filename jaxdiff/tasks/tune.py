@@ -11,7 +11,7 @@ import tyro
 from tqdm import tqdm
 
 from jaxdiff import tuning
-from jaxdiff.guidance import classifier_free
+from jaxdiff.guidance import Guidance
 from jaxdiff.model import load
 from jaxdiff.process import grids
 from jaxdiff.tuning import stored
@@ -66,7 +66,7 @@ def tune(options: Tune) -> dict[int, list[tuning.Score]]:
         raise ValueError(f"got --guidance {options.guidance} for a model without classes; expected 1")
     if not wanted:
         return {}
-    denoise = classifier_free(model.denoise, options.guidance) if options.guidance != 1.0 else model.denoise
+    denoise = Guidance(options.guidance)(model.denoise)
 
     def examples(part: int, num: int, name: str) -> tuning.Examples:
         """Start noises and images of a part of the run's randomness, in chunks with progress."""

@@ -14,6 +14,7 @@ from bulk_jobs import data_files, small_job
 
 from jaxdiff.bulk import bulk
 from jaxdiff.bulk.disk import DiskFull, check_space
+from jaxdiff.guidance import Guidance
 
 HERE = Path(__file__).parent
 CHILD = """
@@ -134,7 +135,7 @@ def test_another_request_is_refused_with_both_values(model, undisturbed):
     other = model.condition(27, 1)
     for options, words in {
         "seed": ({"seed": 7}, "seed: 0 in the manifest, 7 now"),
-        "guidance": ({"guidance": 2.0}, "guidance: 1.0 in the manifest, 2.0 now"),
+        "guidance": ({"guidance": Guidance(2.0)}, "guidance.scale: 1.0 in the manifest, 2.0 now"),
         "dtype": ({"dtype": "float32"}, "dtype: uint16 in the manifest, float32 now"),
         "format": ({"format": "array_record"}, "format: zarr in the manifest, array_record now"),
         "shard": ({"shard": 16}, "shard: 8 in the manifest, 16 now"),

@@ -8,7 +8,7 @@ import pytest
 
 import jaxdiff as jd
 from jaxdiff.analytic import Gaussian, GaussianMixture
-from jaxdiff.guidance import classifier_free
+from jaxdiff.guidance import Guidance, classifier_free
 from jaxdiff.predictions import from_x0
 from jaxdiff.process.gaussian import alpha, sigma
 
@@ -187,3 +187,11 @@ def test_refusals(denoise):
         classifier_free(denoise, rescale=1.5)
     with pytest.raises(ValueError, match="without a condition"):
         classifier_free(denoise)(X, 0.0, None)
+
+
+def test_numbers_of_guidance_make_the_guided_denoiser(denoise):
+    assert Guidance()(denoise) is denoise
+    wanted = classifier_free(denoise, 3.0, interval=(-1.0, 1.0), rescale=0.5)
+    got = Guidance(3.0, (-1.0, 1.0), 0.5)(denoise)
+    for lam in (-2.0, 0.3):
+        np.testing.assert_array_equal(got(X, lam, LABEL), wanted(X, lam, LABEL))
