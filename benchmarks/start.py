@@ -32,10 +32,10 @@ from benchmarks.machine import describe, write
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.demo import config as demo
+from jaxdiff.durable import write_json
 from jaxdiff.interop import export_sampler
 from jaxdiff.training.checkpoint import Checkpoints
 from jaxdiff.training.run_folder import describe as describe_run
-from jaxdiff.training.run_folder import write_json
 
 COUNTING = """
 import json, sys, time

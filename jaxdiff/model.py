@@ -14,7 +14,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.denoiser import Denoiser, bind
-from jaxdiff.guidance import classifier_free
+from jaxdiff.guidance import Guidance
 from jaxdiff.nn import UNet, condition
 from jaxdiff.process import grids
 from jaxdiff.process.schedules import Schedule
@@ -46,9 +46,14 @@ class Model:
     run: Path | None = None
     """Folder that it was loaded from."""
 
-    def grid(self, calls: int) -> np.ndarray:
-        """The default grid of `calls` network calls: uniform in λ (`jd.grids.uniform_lam`)."""
-        return grids.uniform_lam(self.schedule, calls)
+    def grid(self, calls: int, solver: Any = None) -> np.ndarray:
+        """The default grid of `calls` network calls, uniform in λ (`jd.grids.uniform_lam`), or the solver's own."""
+        own = getattr(solver, "grid", None)
+        return grids.uniform_lam(self.schedule, calls) if own is None else np.asarray(own)
+
+    def guided(self, guidance: float | Callable[[Denoiser], Denoiser]) -> Denoiser:
+        """The denoiser under guidance: a scale of classifier-free guidance, or a function of the denoiser."""
+        return guidance(self.denoise) if callable(guidance) else Guidance(guidance)(self.denoise)
 
     def tuned(self, calls: int, guidance: float = 1.0) -> Tuned:
         """The sampler of `calls` calls that `jaxdiff tune` left beside the checkpoints.
@@ -105,17 +110,14 @@ class Model:
         from the model's denoiser to the guided one, such as `lambda d: jd.guidance.classifier_free(d, 3.0, rescale=0.7)`
         or `lambda d: jd.guidance.autoguidance(d, early.denoise)`. The rest is `jd.sample`'s.
         """
-        if callable(guidance):
-            denoise = guidance(self.denoise)
-        else:
-            denoise = self.denoise if guidance == 1.0 or cond is None else classifier_free(self.denoise, guidance)
+        denoise = self.denoise if cond is None and not callable(guidance) else self.guided(guidance)
         out = sample(
             key,
             denoise,
             shape=self.shape,
             num=num,
             solver=DPMpp(2) if solver is None else solver,
-            grid=getattr(solver, "grid", self.grid(calls)) if grid is None else grid,
+            grid=self.grid(calls, solver) if grid is None else grid,
             cond=cond,
             batch=batch,
             first=first,

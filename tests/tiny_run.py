@@ -9,9 +9,10 @@ import optax
 import jaxdiff as jd
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
+from jaxdiff.durable import write_json
 from jaxdiff.training.checkpoint import Checkpoints
 from jaxdiff.training.config import TrainConfig
-from jaxdiff.training.run_folder import describe, write_json
+from jaxdiff.training.run_folder import describe
 
 SHAPE = (8, 8, 1)
 NETWORK = jd.UNet(width=8, multipliers=(1,), blocks=1, attention=(True,), head_size=8, num_classes=3)

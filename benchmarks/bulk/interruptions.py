@@ -16,9 +16,10 @@ import numpy as np
 import jaxdiff as jd
 from benchmarks.bulk.rate import INFO, NORMALISER
 from jaxdiff.data.config import Synthetic
+from jaxdiff.durable import write_json
 from jaxdiff.training.checkpoint import Checkpoints
 from jaxdiff.training.config import TrainConfig
-from jaxdiff.training.run_folder import describe, write_json
+from jaxdiff.training.run_folder import describe
 from jaxdiff.training.state import TrainState
 
 ROOT = Path(__file__).parents[2]

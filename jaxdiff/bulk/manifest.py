@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jaxdiff.bulk.durable import create_json, read_json, write_json
 from jaxdiff.bulk.shards import Record
+from jaxdiff.durable import create_json, read_json, write_json
 from jaxdiff.training.plain import flat
 
 FORMAT = 1

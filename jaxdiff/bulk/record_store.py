@@ -16,10 +16,10 @@ import tensorflow_datasets as tfds
 from etils import epath
 from tensorflow_datasets.core import dataset_info, example_serializer, naming, splits
 
-from jaxdiff.bulk.durable import publish, sha256
 from jaxdiff.bulk.shards import Filled, Record, Written
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.tfds_build import METADATA
+from jaxdiff.durable import publish, sha256
 
 NAME, SPLIT = "generated", "train"
 

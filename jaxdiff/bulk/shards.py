@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdiff.bulk.durable import read_json, sha256, write_json
+from jaxdiff.durable import read_json, sha256, write_json
 
 RECORDS = "shards"
 

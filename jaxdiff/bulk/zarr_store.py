@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import tensorstore as ts
 
-from jaxdiff.bulk.durable import write_bytes, write_json
 from jaxdiff.bulk.shards import Filled, Record, Written
 from jaxdiff.data.info import DataInfo
+from jaxdiff.durable import write_bytes, write_json
 
 GROUP = "images.zarr"
 CHUNK_BYTES = 2**16

@@ -30,7 +30,6 @@ import numpy as np
 from jax import export as jax_export
 
 from jaxdiff.denoiser import Bound, Denoiser
-from jaxdiff.guidance import classifier_free
 from jaxdiff.interop.export_readme import readme
 from jaxdiff.model import Model
 from jaxdiff.nn.condition import expected_shapes
@@ -66,13 +65,9 @@ def export_sampler(
     path = Path(path)
     _check(path, platforms, units, guidance, model)
     solver = DPMpp(2) if solver is None else solver
-    grid = checked_grid(getattr(solver, "grid", model.grid(calls)) if grid is None else grid)
+    grid = checked_grid(model.grid(calls, solver) if grid is None else grid)
     solve = on_rows(solver, grid)
-    if callable(guidance):
-        denoise = guidance(model.denoise)
-    else:
-        denoise = model.denoise if guidance == 1.0 else classifier_free(model.denoise, guidance)
-    denoise = portable(denoise)
+    denoise = portable(model.guided(guidance))
     arrays, functions = eqx.partition(denoise, eqx.is_array)
     names, tree = list(named(arrays)), jax.tree.structure(arrays)
 

@@ -112,7 +112,7 @@ def generate(options: Generate, runs: Path = Path("runs"), command: str = "the s
         num=options.num,
         out=Path(options.out),
         solver=solver,
-        grid=_grid(options, model, solver),
+        grid=model.grid(options.steps, solver),
         seed=options.seed,
         cond=cond,
         guidance=options.guided,
@@ -136,7 +136,7 @@ def _files(options: Generate, model: Model, solver: Any, cond: dict[str, Any] | 
 
     devices = jax.devices()
     mesh = jax.make_mesh((len(devices),), ("image",)) if len(devices) > 1 else None
-    batch, grid = options.batch or min(BATCH, math.ceil(options.num / len(devices))), _grid(options, model, solver)
+    batch, grid = options.batch or min(BATCH, math.ceil(options.num / len(devices))), model.grid(options.steps, solver)
     key, size = jax.random.key(options.seed), batch * len(devices)
     digits, info = max(5, len(str(options.num - 1))), model.info.replace(synthetic=True)
     shown, failed, saturated, nfe = [], [], 0, 0
@@ -225,10 +225,6 @@ def _prepared(options: Generate, runs: Path) -> tuple[Model, Any, dict[str, Any]
             f"got --guidance {options.guidance} for a model without classes; expected 1; to fix: leave it out"
         )
     return model, solver, model.condition(options.num, label)
-
-
-def _grid(options: Generate, model: Model, solver: Any) -> np.ndarray:
-    return np.asarray(getattr(solver, "grid", model.grid(options.steps)))
 
 
 def _check_options(options: Generate, chosen: str) -> None:

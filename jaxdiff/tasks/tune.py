@@ -11,7 +11,6 @@ import tyro
 from tqdm import tqdm
 
 from jaxdiff import tuning
-from jaxdiff.guidance import Guidance
 from jaxdiff.model import load
 from jaxdiff.process import grids
 from jaxdiff.tuning import stored
@@ -66,7 +65,7 @@ def tune(options: Tune) -> dict[int, list[tuning.Score]]:
         raise ValueError(f"got --guidance {options.guidance} for a model without classes; expected 1")
     if not wanted:
         return {}
-    denoise = Guidance(options.guidance)(model.denoise)
+    denoise = model.guided(options.guidance)
 
     def examples(part: int, num: int, name: str) -> tuning.Examples:
         """Start noises and images of a part of the run's randomness, in chunks with progress."""

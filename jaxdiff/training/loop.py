@@ -13,6 +13,7 @@ import numpy as np
 from jaxdiff.data.config import open_data
 from jaxdiff.data.loader import Loader
 from jaxdiff.data.normalise import Normaliser
+from jaxdiff.durable import write_json
 from jaxdiff.training.batch import to_batch
 from jaxdiff.training.cadence import Budget, Clock
 from jaxdiff.training.checkpoint import Checkpoints
@@ -26,7 +27,7 @@ from jaxdiff.training.metrics_log import Averager, MetricsLog
 from jaxdiff.training.preview import Preview, as_array
 from jaxdiff.training.progress import Progress
 from jaxdiff.training.restore import CheckpointError, steps
-from jaxdiff.training.run_folder import check_same, claim, describe, read_run, write_json
+from jaxdiff.training.run_folder import check_same, claim, describe, read_run
 from jaxdiff.training.state import TrainState
 from jaxdiff.training.step import make_train_step
 from jaxdiff.training.validation import Validation

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,16 +15,6 @@ except ImportError:
     fcntl = None
 
 FORMAT = 1
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Writes JSON so that the file is the old one or the whole new one, whenever the process dies."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump(values, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def claim(folder: Path) -> BinaryIO:

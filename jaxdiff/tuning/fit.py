@@ -30,7 +30,7 @@ from jaxdiff.tuning.parameters import flatten, free, rows, start, tuned, unflatt
 from jaxdiff.tuning.teacher import Examples
 
 
-class Program(NamedTuple):
+class Fixed(NamedTuple):
     """What does not change during a fit."""
 
     denoise: Denoiser
@@ -71,22 +71,22 @@ def fit(
     learned = np.flatnonzero(free(calls, depth))
     held_num = max(1, int(HELD_OUT * num))
     fitted, held_out = examples.part(0, num - held_num), examples.part(num - held_num, num)
-    program = Program(denoise, learned, depth, ends)
+    fixed = Fixed(denoise, learned, depth, ends)
 
     theta, damping = flatten(start(grid, order, depth, ends)), 1e-2
-    errors = _errors(program, theta, fitted, batch)
-    best, best_held = theta, float(np.mean(_errors(program, theta, held_out, batch)))
+    errors = _errors(fixed, theta, fitted, batch)
+    best, best_held = theta, float(np.mean(_errors(fixed, theta, held_out, batch)))
     report(0, float(np.mean(errors)), best_held)
     for iteration in range(1, iterations + 1):
         knee = float(np.median(errors))
         loss = np.sum(_huber(errors, knee))
-        matrix, gradient = _normal_equations(program, theta, fitted, batch, knee)
+        matrix, gradient = _normal_equations(fixed, theta, fitted, batch, knee)
         tried, tried_errors, gained = theta, errors, 0.0
         for _ in range(8):
             scale = np.diag(matrix) + 1e-9 * np.trace(matrix)
             tried = theta.copy()
             tried[learned] -= np.linalg.solve(matrix + damping * np.diag(scale), gradient)
-            tried_errors = _errors(program, tried, fitted, batch)
+            tried_errors = _errors(fixed, tried, fitted, batch)
             gained = 1.0 - np.sum(_huber(tried_errors, knee)) / loss
             if gained > 0.0:
                 damping = max(damping / 3.0, 1e-7)
@@ -95,7 +95,7 @@ def fit(
         if not gained > 0.0:
             break
         theta, errors = tried, tried_errors
-        held = float(np.mean(_errors(program, theta, held_out, batch)))
+        held = float(np.mean(_errors(fixed, theta, held_out, batch)))
         if held < best_held:
             best, best_held = theta, held
         report(iteration, float(np.mean(errors)), held)
@@ -108,23 +108,23 @@ def _huber(errors: np.ndarray, knee: float) -> np.ndarray:
     return np.where(errors <= knee, errors**2, 2.0 * knee * errors - knee**2)
 
 
-def _errors(program: Program, theta, examples: Examples, batch: int) -> np.ndarray:
+def _errors(fixed: Fixed, theta, examples: Examples, batch: int) -> np.ndarray:
     """The rms of each image, NaN as ∞."""
     parts = [
-        np.asarray(_chunk_errors(program, theta, chunk), np.float64)[:kept] for chunk, kept in _chunks(examples, batch)
+        np.asarray(_chunk_errors(fixed, theta, chunk), np.float64)[:kept] for chunk, kept in _chunks(examples, batch)
     ]
     return np.nan_to_num(np.concatenate(parts), nan=np.inf)
 
 
 def _normal_equations(
-    program: Program, theta, examples: Examples, batch: int, knee: float
+    fixed: Fixed, theta, examples: Examples, batch: int, knee: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Σ w JᵀJ and Σ w Jᵀr, w Huber's weight of the image."""
     matrix: Any = 0.0
     gradient: Any = 0.0
     for chunk, kept in _chunks(examples, batch):
         counts = np.arange(batch) < kept
-        m, g = _chunk_normal_equations(program, theta, chunk, counts, np.asarray(knee))
+        m, g = _chunk_normal_equations(fixed, theta, chunk, counts, np.asarray(knee))
         matrix, gradient = matrix + np.asarray(m, np.float64), gradient + np.asarray(g, np.float64)
     return matrix, gradient
 
@@ -137,9 +137,9 @@ def _chunks(examples: Examples, batch: int):
         yield jax.tree.map(lambda leaf, rows=rows: jnp.asarray(leaf)[rows], examples), min(batch, num - low)
 
 
-def _residual(program: Program, theta, values, example: Examples):
+def _residual(fixed: Fixed, theta, values, example: Examples):
     """Sampler minus image, flat, with `values` in the places `learned` of θ."""
-    denoise, learned, depth, ends = program
+    denoise, learned, depth, ends = fixed
     changed = jnp.asarray(theta, values.dtype).at[learned].set(values)
     table = rows(unflatten(changed, (len(theta) - 1) // (2 + depth), depth), ends)
     solve = OnRows(Kernel(depth), table, table.at.lam[-1], "denoise", None, diffrax.ForwardMode())
@@ -149,22 +149,22 @@ def _residual(program: Program, theta, values, example: Examples):
 
 
 @eqx.filter_jit
-def _chunk_errors(program: Program, theta, chunk: Examples):
+def _chunk_errors(fixed: Fixed, theta, chunk: Examples):
     def one(example: Examples):
-        values = jnp.asarray(theta[program.learned], example.start.dtype)
-        return jnp.sqrt(jnp.mean(_residual(program, theta, values, example) ** 2))
+        values = jnp.asarray(theta[fixed.learned], example.start.dtype)
+        return jnp.sqrt(jnp.mean(_residual(fixed, theta, values, example) ** 2))
 
     return jax.vmap(one)(chunk)
 
 
 @eqx.filter_jit
-def _chunk_normal_equations(program: Program, theta, chunk: Examples, counts, knee):
+def _chunk_normal_equations(fixed: Fixed, theta, chunk: Examples, counts, knee):
     def one(example: Examples, counted):
         def residual(values):
-            r = _residual(program, theta, values, example)
+            r = _residual(fixed, theta, values, example)
             return r, r
 
-        j, r = jax.jacfwd(residual, has_aux=True)(jnp.asarray(theta[program.learned], example.start.dtype))
+        j, r = jax.jacfwd(residual, has_aux=True)(jnp.asarray(theta[fixed.learned], example.start.dtype))
         weight = counted * jnp.minimum(1.0, knee / jnp.sqrt(jnp.mean(r**2))) / r.size
         return weight * (j.T @ j), weight * (j.T @ r)
 

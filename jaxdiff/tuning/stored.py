@@ -1,10 +1,10 @@
 """Tuned samplers beside the checkpoints they are for: RUN/tuned/CALLS.json, numbers only."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxdiff.durable import write_json
 from jaxdiff.solvers import Tuned
 
 FORMAT = 1
@@ -25,13 +25,7 @@ def path_of(run: str | Path, calls: int) -> Path:
 def save(run: str | Path, solver: Tuned, record: dict[str, Any]) -> Path:
     """Writes it, whole or not at all."""
     path = path_of(run, solver.calls)
-    path.parent.mkdir(exist_ok=True)
-    part = path.with_suffix(".part")
-    with part.open("w", encoding="utf-8") as file:
-        json.dump({"format": FORMAT, "calls": solver.calls, "sampler": solver.to_json(), **record}, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    write_json(path, {"format": FORMAT, "calls": solver.calls, "sampler": solver.to_json(), **record})
     return path
 
 

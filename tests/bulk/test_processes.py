@@ -18,10 +18,11 @@ from bulk_jobs import INFO, NORMALISER, data_files
 from jaxdiff import cli
 from jaxdiff.bulk.processes import joined
 from jaxdiff.data.config import Folder
+from jaxdiff.durable import write_json
 from jaxdiff.nn import UNet
 from jaxdiff.training.checkpoint import Checkpoints
 from jaxdiff.training.config import TrainConfig
-from jaxdiff.training.run_folder import describe, write_json
+from jaxdiff.training.run_folder import describe
 from jaxdiff.training.state import TrainState
 
 ROOT = Path(__file__).parents[2]
