@@ -13,6 +13,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
+from jaxdiff.data.pairing import Pairing
 from jaxdiff.denoiser import Denoiser, bind
 from jaxdiff.guidance import Guidance
 from jaxdiff.nn import UNet, condition
@@ -22,7 +23,7 @@ from jaxdiff.sampling import Samples, sample
 from jaxdiff.solvers import DPMpp, Tuned
 from jaxdiff.training.config import TrainConfig
 from jaxdiff.training.restore import restore_step
-from jaxdiff.training.run_folder import read_run
+from jaxdiff.training.run_folder import read_pairing, read_run
 from jaxdiff.tuning import stored
 
 
@@ -41,6 +42,8 @@ class Model:
     """Data units to model units and back."""
     info: DataInfo
     """Axes, channel names, pixel size, unit, dtype, class names."""
+    pairing: Pairing | None = None
+    """Of a conditional task: what the condition is, and how it becomes model units."""
     step: int | None = None
     """Of the checkpoint."""
     run: Path | None = None
@@ -143,6 +146,7 @@ def load(run: str | Path, step: int | None = None, *, ema: bool = True) -> Model
         shape=tuple(stored["shape"]),
         normaliser=Normaliser.from_json(stored["normaliser"]),
         info=DataInfo.from_json(stored["data"]),
+        pairing=read_pairing(stored),
         step=found,
         run=Path(run),
     )

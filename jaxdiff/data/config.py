@@ -12,6 +12,8 @@ from jaxdiff.data.errors import DataError
 from jaxdiff.data.folder import list_folder
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Map, Normaliser
+from jaxdiff.data.pairing import Pairing, Pairs
+from jaxdiff.data.pairs import paired
 from jaxdiff.data.source import Binned, Cached, Memory, Source
 
 GIGABYTE = 2**30
@@ -23,13 +25,21 @@ class DataConfig(Protocol):
     def open(self, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset: ...
 
 
-def open_data(config: DataConfig, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset:
-    """The checked data set of a config, for patches (Y, X) or (Z, Y, X).
+def open_data(
+    config: DataConfig,
+    patch: Sequence[int],
+    seed: int,
+    normaliser: Normaliser | None = None,
+    pairs: Pairs | None = None,
+    pairing: Pairing | None = None,
+) -> Dataset:
+    """The checked data set of a config, for patches (Y, X) or (Z, Y, X), as `pairs` where they are given.
 
-    `seed` chooses what is held out. `normaliser` is that of a run that goes on; without it one is fitted on the
-    training part. Reads every image once; raises DataError for all that cannot be trained on.
+    `seed` chooses what is held out. `normaliser` and `pairing` are those of a run that goes on; without them they are
+    fitted on the training part. Reads every image once; raises DataError for all that cannot be trained on.
     """
-    return config.open(tuple(patch), seed, normaliser)
+    data = config.open(tuple(patch), seed, normaliser if pairs is None else None)
+    return data if pairs is None else paired(data, pairs, normaliser, pairing)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from tqdm import tqdm
 from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Map, Normaliser
-from jaxdiff.data.patches import Batch, as_network, check_patch, random_patch
+from jaxdiff.data.pairing import Pairing, as_network
+from jaxdiff.data.patches import Batch, check_patch, random_patch
 from jaxdiff.data.source import ImagesOf, Region, Source, Subset
 from jaxdiff.data.split import groups, split_groups, split_regions
 
@@ -19,7 +20,7 @@ class Dataset:
     """Training and validation sources, disjoint, with their common info and the normaliser fitted on training.
 
     `validation` has length 0 when nothing is held out; `skipped` says why files were left out, `notes` what else a
-    person should know.
+    person should know. `pairing` makes the pairs of a conditional task; `info` and `normaliser` are of what is diffused.
     """
 
     train: Source
@@ -28,6 +29,7 @@ class Dataset:
     normaliser: Normaliser
     skipped: tuple[str, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
+    pairing: Pairing | None = None
 
     def validation_batches(self, patch: Sequence[int], batch_size: int, num: int, seed: int = 0) -> Iterator[Batch]:
         """`num` fixed patches of the validation images in turn, not augmented; the last batch may be smaller.
@@ -35,19 +37,14 @@ class Dataset:
         Patch i depends on (seed, i) alone. Nothing is yielded when nothing is held out.
         """
         patch = check_patch(patch, self.info)
+
+        def example(i: int) -> Batch:
+            rng = np.random.default_rng([seed, i])
+            record = random_patch(self.validation[i % len(self.validation)], patch, rng, augment=False)
+            return as_network(record, self.normaliser, self.pairing, rng)
+
         for start in range(0, num if len(self.validation) else 0, batch_size):
-            records = [
-                as_network(
-                    random_patch(
-                        self.validation[i % len(self.validation)],
-                        patch,
-                        np.random.default_rng([seed, i]),
-                        augment=False,
-                    ),
-                    self.normaliser,
-                )
-                for i in range(start, min(start + batch_size, num))
-            ]
+            records = [example(i) for i in range(start, min(start + batch_size, num))]
             yield {name: np.stack([record[name] for record in records]) for name in records[0]}
 
 

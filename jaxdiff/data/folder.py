@@ -44,7 +44,7 @@ def list_folder(
     unless `skip_unreadable`.
     """
     root = Path(path)
-    found, ignored = _find(root, classes)
+    found, ignored = find_images(root, classes)
     labels_of = sorted({file.parent.name for file in found}) if classes else []
     mask_of = _pair(found, Path(masks), classes) if masks is not None else {}
     entries: list[Entry] = []
@@ -73,8 +73,11 @@ def list_folder(
     return Listing(Files(entries, _stated(info, pixel_size, channel_names)), tuple(skipped), ignored)
 
 
-def _find(root: Path, classes: bool) -> tuple[list[Path], Counter[str]]:
-    """Image files, sorted, and the count of other files by suffix."""
+def find_images(root: Path, classes: bool = False) -> tuple[list[Path], Counter[str]]:
+    """Image files of a folder (or `root` itself, a file), sorted, and the count of other files by suffix.
+
+    classes: those of its sub-folders instead. Raises DataError for a folder that is missing or without images.
+    """
     try:
         if root.is_file():
             return [root], Counter()
@@ -98,7 +101,8 @@ def _find(root: Path, classes: bool) -> tuple[list[Path], Counter[str]]:
     return images, ignored
 
 
-def _stem(file: Path) -> str:
+def stem(file: Path) -> str:
+    """The name of an image without .tif, .ome.tif or .png."""
     return file.stem[:-4] if file.stem.lower().endswith(".ome") else file.stem
 
 
@@ -108,13 +112,13 @@ def _pair(images: list[Path], masks: Path, classes: bool) -> dict[Path, Path]:
     def keyed(files: list[Path]) -> dict[tuple[str, str], Path]:
         result: dict[tuple[str, str], Path] = {}
         for file in files:
-            key = (file.parent.name if classes else "", _stem(file))
+            key = (file.parent.name if classes else "", stem(file))
             if key in result:
                 raise DataError(f"{result[key]} and {file}", "one file of a name beside masks", "rename one of them")
             result[key] = file
         return result
 
-    of_image, of_mask = keyed(images), keyed(_find(masks, classes)[0])
+    of_image, of_mask = keyed(images), keyed(find_images(masks, classes)[0])
     for have, lack, what, other in ((of_image, of_mask, "image", "mask"), (of_mask, of_image, "mask", "image")):
         alone = [str(file) for key, file in have.items() if key not in lack]
         if alone:

@@ -9,7 +9,8 @@ import numpy as np
 
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.normalise import Normaliser
-from jaxdiff.data.patches import Batch, as_network, check_patch, random_patch, turnable
+from jaxdiff.data.pairing import Pairing, as_network
+from jaxdiff.data.patches import Batch, check_patch, random_patch, turnable
 from jaxdiff.data.source import Source
 
 with warnings.catch_warnings():
@@ -32,9 +33,10 @@ class Loader:
         patch: (Y, X) or (Z, Y, X) in pixels.
         augment: random flips and quarter turns, as far as the pixel sizes allow (jaxdiff.data.patches).
         threads: how many batches are prepared at the same time; 0 for none ahead.
+        pairing: makes the pairs of a conditional task; default the images alone.
 
-    `next` gives "image" float32 (batch_size, *patch, C) and, where the records have them, "mask" int32
-    (batch_size, *patch) and "label" int32 (batch_size,). Raises DataError for a patch that does not fit.
+    `next` gives "image" float32 (batch_size, *patch, C) and, where the records or pairs have them, "input" float32
+    (batch_size, *patch, C'), "mask" int32 (batch_size, *patch) and "label" int32 (batch_size,). Raises DataError for a patch that does not fit.
     """
 
     def __init__(
@@ -46,11 +48,12 @@ class Loader:
         seed: int = 0,
         augment: bool = True,
         threads: int = 2,
+        pairing: Pairing | None = None,
     ):
         if batch_size < 1 or not len(source):
             raise DataError(f"batch_size {batch_size} of {len(source)} records", "at least 1 of each", "raise it")
         self.patch = check_patch(patch, source.info)
-        draw = _Draw(source, normaliser, self.patch, seed, augment)
+        draw = _Draw(source, normaliser, self.patch, seed, augment, pairing)
         self._identity = {
             "records": len(source),
             "patch": list(self.patch),
@@ -87,8 +90,17 @@ class Loader:
 class _Draw(grain.transforms.MapWithIndex):
     """Draw n: the next record of this epoch's order, cut, turned and normalised. Threads may share it."""
 
-    def __init__(self, source: Source, normaliser: Normaliser, patch: tuple[int, ...], seed: int, augment: bool):
+    def __init__(
+        self,
+        source: Source,
+        normaliser: Normaliser,
+        patch: tuple[int, ...],
+        seed: int,
+        augment: bool,
+        pairing: Pairing | None,
+    ):
         self.source, self.normaliser, self.patch, self.seed = source, normaliser, patch, seed
+        self.pairing = pairing
         self.augment, self.turn = augment, turnable(source.info)
         # Grain's own shuffle takes 250 µs an index, five times the rest of a 64 x 64 draw.
         self.order = functools.lru_cache(2)(lambda epoch: self._rng(0, epoch).permutation(len(source)))
@@ -96,9 +108,9 @@ class _Draw(grain.transforms.MapWithIndex):
     def map_with_index(self, index: int, element: int) -> Batch:
         epoch, place = divmod(index, len(self.source))
         record = self.source[int(self.order(epoch)[place])]
-        return as_network(
-            random_patch(record, self.patch, self._rng(1, index), self.augment, self.turn), self.normaliser
-        )
+        rng = self._rng(1, index)
+        patch = random_patch(record, self.patch, rng, self.augment, self.turn)
+        return as_network(patch, self.normaliser, self.pairing, rng)
 
     def _rng(self, purpose: int, number: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, purpose, number])

@@ -12,7 +12,6 @@ import numpy as np
 
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.info import DataInfo
-from jaxdiff.data.normalise import Normaliser
 
 Record = dict[str, Any]
 Batch = dict[str, np.ndarray]
@@ -68,36 +67,26 @@ def turnable(info: DataInfo) -> bool:
 def random_patch(
     record: Record, patch: tuple[int, ...], rng: np.random.Generator, augment: bool = True, turn: bool = True
 ) -> Record:
-    """A patch of a record at a uniformly random place and, with `augment`, in a random orientation; mask alike.
+    """A patch of a record at a uniformly random place and, with `augment`, in a random orientation, of all its arrays.
 
-    With `turn` False, or where the image is too small for a turned patch, y and x are not exchanged.
+    Arrays have the image's pixels or a whole fraction of them, and are cut where they coincide. With `turn` False, or
+    where the image is too small for a turned patch, y and x are not exchanged.
     """
-    image = record["image"]
-    spatial = image.shape[:-1]
+    rank = len(patch)
+    spatial = record["image"].shape[:rank]
+    arrays = {name: value for name, value in record.items() if isinstance(value, np.ndarray) and value.ndim >= rank}
+    factors = {name: tuple(n // m for n, m in zip(spatial, array.shape)) for name, array in arrays.items()}
+    common = tuple(int(np.lcm.reduce(one)) for one in zip(*factors.values()))
     turned = (*patch[:-2], patch[-1], patch[-2])
     exchange = augment and turn and all(n >= p for n, p in zip(spatial, turned)) and bool(rng.integers(2))
     size = turned if exchange else patch
-    place = tuple(slice(s := int(rng.integers(n - p + 1)), s + p) for n, p in zip(spatial, size))
+    start = tuple(f * int(rng.integers((n - p) // f + 1)) for n, p, f in zip(spatial, size, common))
     flips = tuple(slice(None, None, -1 if augment and rng.integers(2) else 1) for _ in patch)
 
-    def cut(array: np.ndarray) -> np.ndarray:
-        array = array[place]
+    def cut(array: np.ndarray, factor: tuple[int, ...]) -> np.ndarray:
+        array = array[tuple(slice(s // f, (s + p) // f) for s, p, f in zip(start, size, factor))]
         if exchange:
-            y = len(patch) - 2
-            array = array.swapaxes(y, y + 1)
+            array = array.swapaxes(rank - 2, rank - 1)
         return array[flips]
 
-    result = {**record, "image": cut(image)}
-    if "mask" in record:
-        result["mask"] = cut(record["mask"])
-    return result
-
-
-def as_network(record: Record, normaliser: Normaliser) -> Batch:
-    """A record as the network sees it: normalised image, int32 mask and label."""
-    result = {"image": normaliser.forward(record["image"])}
-    if "mask" in record:
-        result["mask"] = np.ascontiguousarray(record["mask"], np.int32)
-    if "label" in record:
-        result["label"] = np.asarray(record["label"], np.int32)
-    return result
+    return {**record, **{name: cut(array, factors[name]) for name, array in arrays.items()}}

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
+from jaxdiff.durable import publish
+
 GAP = 2  # pixels between images
 GAP_GREY = 64
 NOT_FINITE = (255, 0, 0)  # NaN and infinite pixels are seen, not hidden
@@ -37,7 +39,7 @@ def sheet(
         )
     if images.ndim == 5:
         images = images[:, images.shape[1] // 2]
-    colour = _colour(images.astype(np.float32), low, high)
+    colour = coloured(images.astype(np.float32), low, high)
     number, height, width, _ = colour.shape
     across = min(number, math.ceil(math.sqrt(number)) if columns is None else columns)
     rows = math.ceil(number / across)
@@ -46,19 +48,24 @@ def sheet(
         top, left = GAP + (i // across) * (height + GAP), GAP + (i % across) * (width + GAP)
         canvas[top : top + height, left : left + width] = image
 
+    return write_png(path, canvas)
+
+
+def write_png(path: str | Path, picture: np.ndarray) -> Path:
+    """Write (Y, X, 3) uint8 as a PNG, whole or not at all, replacing what is there; returns the path."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        Image.fromarray(canvas).save(partial, format="PNG")
-        os.replace(partial, path)
+        Image.fromarray(picture).save(partial, format="PNG")
+        publish(partial, path)
     finally:
         partial.unlink(missing_ok=True)
     return path
 
 
-def _colour(images: np.ndarray, low: ArrayLike | None, high: ArrayLike | None) -> np.ndarray:
-    """(N, Y, X, C) -> (N, Y, X, 3) uint8."""
+def coloured(images: np.ndarray, low: ArrayLike | None = None, high: ArrayLike | None = None) -> np.ndarray:
+    """(N, Y, X, C) float -> (N, Y, X, 3) uint8, as `sheet` says."""
     channels = images.shape[-1]
     low, high = (None if v is None else np.broadcast_to(np.asarray(v, np.float32), (channels,)) for v in (low, high))
     if channels > 3:

@@ -17,7 +17,7 @@ from jaxdiff.data.imagefile import ImageFile
 
 SYNTHETIC = "jaxdiff:synthetic"  # the name of the OME annotation that marks generated images
 
-_MICROMETRES = {"µm": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6, "pm": 1e-6, "Å": 1e-4}
+MICROMETRES = {"µm": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6, "pm": 1e-6, "Å": 1e-4}
 _MICRO = ("um", "\u03bcm", "micron", "microns", "micrometer", "\\u00B5m", "\\u00b5m")
 _SPELLINGS: dict[str, str] = dict.fromkeys(_MICRO, "µm")
 
@@ -167,8 +167,8 @@ def _imagej(file: tifffile.TiffFile) -> tuple[tuple[str, ...], dict[str, float],
 
 def _one_unit(sizes: dict[str, tuple[float, str]]) -> tuple[dict[str, float], str | None]:
     """Sizes in one length unit: the file's own when it is the same for all axes, micrometres otherwise."""
-    known = {a: (v, _SPELLINGS.get(u, u)) for a, (v, u) in sizes.items() if _SPELLINGS.get(u, u) in _MICROMETRES}
+    known = {a: (v, _SPELLINGS.get(u, u)) for a, (v, u) in sizes.items() if _SPELLINGS.get(u, u) in MICROMETRES}
     units = {u for _, u in known.values()}
     if len(units) == 1:
         return {a: v for a, (v, _) in known.items()}, units.pop()
-    return {a: v * _MICROMETRES[u] for a, (v, u) in known.items()}, "µm" if known else None
+    return {a: v * MICROMETRES[u] for a, (v, u) in known.items()}, "µm" if known else None

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.tiff import SYNTHETIC
+from jaxdiff.durable import publish
 
 OME_DTYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64")
 
@@ -58,7 +59,7 @@ def write_image(
             compression="zlib",
             metadata={"axes": axes, **_metadata(info)},
         )
-        os.replace(partial, path)
+        publish(partial, path)
     finally:
         partial.unlink(missing_ok=True)
     return saturated

@@ -10,8 +10,9 @@ from jaxdiff.nn.condition import condition
 def to_batch(loaded: dict[str, np.ndarray], network: Any) -> dict[str, Any]:
     """{"image"[, "cond"]} as NumPy arrays; labels and masks that the network does not read are left out.
 
-    A mask (instance labels) becomes a one-channel image condition, 1 inside objects and 0 outside. Raises ValueError
-    where the network reads a condition that the data do not have, or with another size.
+    The image condition is the pair's input; without pairs it is the mask (instance labels), 1 inside objects and 0
+    outside. Raises ValueError where the network reads a condition that the data do not have, or with another size, and
+    where there are inputs that it does not read.
     """
     values = {}
     if getattr(network, "num_classes", 0):
@@ -24,12 +25,17 @@ def to_batch(loaded: dict[str, np.ndarray], network: Any) -> dict[str, Any]:
         values["label"] = labels
     if getattr(network, "vector_size", 0):
         raise ValueError("got network.vector_size > 0; expected 0, as no data has vectors yet; to fix: set it to 0")
-    if getattr(network, "image_channels", 0):
-        if network.image_channels != 1:
+    reads = getattr(network, "image_channels", 0)
+    if reads or "input" in loaded:
+        what, image = "the pairs' input", loaded.get("input")
+        if image is None:
+            what, image = "the mask", (_need(loaded, "mask", "image_channels") > 0)[..., None].astype(np.float32)
+        if image.shape[-1] != reads:
             raise ValueError(
-                f"got network.image_channels={network.image_channels}; expected 1, the mask; to fix: set 1"
+                f"got network.image_channels={reads}; expected {image.shape[-1]}, {what}; to fix: "
+                f"--network.image-channels {image.shape[-1]}"
             )
-        values["image"] = (_need(loaded, "mask", "image_channels") > 0)[..., None].astype(np.float32)
+        values["image"] = image
     batch: dict[str, Any] = {"image": loaded["image"]}
     if values:
         batch["cond"] = {name: np.asarray(value) for name, value in condition(**values).items()}

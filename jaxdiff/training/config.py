@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jaxdiff.data.config import BBBC039, Folder, Synthetic, Tfds
+from jaxdiff.data.pairs import Denoising, Joint, LabelledGeneration, Segmentation
 from jaxdiff.nn.unet import UNet
 from jaxdiff.predictions import Prediction
 from jaxdiff.process.schedules import Cosine, DiscreteBetas, Karras, LinearBeta, Rectified, SubVP, VarianceExploding
@@ -15,6 +16,7 @@ from jaxdiff.training.plain import from_plain, to_plain
 from jaxdiff.training.weighting import MinSNR, Sigmoid, Uniform
 
 Data = Synthetic | Folder | Tfds | BBBC039
+AnyPairs = Segmentation | Denoising | LabelledGeneration | Joint
 AnySchedule = Cosine | LinearBeta | Rectified | VarianceExploding | Karras | SubVP | DiscreteBetas
 AnyWeighting = Sigmoid | Uniform | MinSNR
 
@@ -27,6 +29,8 @@ class TrainConfig:
     """Name of the run; its folder is OUT/NAME. The same command again resumes it."""
     data: Data = field(default_factory=Synthetic)
     """Where images come from."""
+    pairs: AnyPairs | None = None
+    """What is diffused under which condition, for conditional tasks; none: images, for generation."""
     patch: tuple[int, ...] = (32, 32)
     """Size in pixels of what the network sees: y x, or z y x."""
     augment: bool = True
@@ -117,8 +121,10 @@ class TrainConfig:
         return from_plain(values, (cls, *CLASSES))
 
 
+PAIRS: tuple[type, ...] = (Segmentation, Denoising, LabelledGeneration, Joint)
 CLASSES: tuple[type, ...] = (
     *(BBBC039, Folder, Synthetic, Tfds),
+    *PAIRS,
     *(Cosine, DiscreteBetas, Karras, LinearBeta, Rectified, SubVP, VarianceExploding),
     *(MinSNR, Sigmoid, Uniform),
     *(UNet, AdamW, EMA, Every),

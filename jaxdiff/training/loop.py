@@ -27,7 +27,7 @@ from jaxdiff.training.metrics_log import Averager, MetricsLog
 from jaxdiff.training.preview import Preview, as_array
 from jaxdiff.training.progress import Progress
 from jaxdiff.training.restore import CheckpointError, steps
-from jaxdiff.training.run_folder import check_same, claim, describe, read_run
+from jaxdiff.training.run_folder import check_same, claim, describe, read_pairing, read_run
 from jaxdiff.training.state import TrainState
 from jaxdiff.training.step import make_train_step
 from jaxdiff.training.validation import Validation
@@ -74,7 +74,7 @@ class _Run:
             )
 
         normaliser = Normaliser.from_json(stored["normaliser"]) if stored else None
-        self.data = open_data(config.data, config.patch, config.seed, normaliser)
+        self.data = open_data(config.data, config.patch, config.seed, normaliser, config.pairs, read_pairing(stored or {}))
         self.normaliser = self.data.normaliser
         self.loss = DenoisingLoss(
             lam_sampler=Stratified(config.schedule),
@@ -103,7 +103,7 @@ class _Run:
             fresh = start_from(create(), config.init_from, config.predicts, partial=config.init_partial)
         if not stored:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_json(self.folder / "run.json", describe(config, self.data.info, self.normaliser))
+            write_json(self.folder / "run.json", describe(config, self.data.info, self.normaliser, self.data.pairing))
         stack.enter_context(claim(self.folder))
         self.checkpoints = stack.enter_context(Checkpoints(self.folder / "checkpoints", config.keep, config.keep_every))
         restored = self.checkpoints.restore(like)
@@ -119,7 +119,13 @@ class _Run:
 
     def _loader(self, source: Any, size: int, augment: bool) -> Loader:
         return Loader(
-            source, self.normaliser, patch=self.config.patch, batch_size=size, seed=self.config.seed, augment=augment
+            source,
+            self.normaliser,
+            patch=self.config.patch,
+            batch_size=size,
+            seed=self.config.seed,
+            augment=augment,
+            pairing=self.data.pairing,
         )
 
     def _resume(self, meta: dict[str, Any]) -> float:

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from jaxdiff.training.config import MAY_CHANGE, TrainConfig
-from jaxdiff.training.plain import fields_of, flat
+from jaxdiff.data.info import DataInfo
+from jaxdiff.data.normalise import Normaliser
+from jaxdiff.data.pairing import Pairing
+from jaxdiff.training.config import MAY_CHANGE, PAIRS, TrainConfig
+from jaxdiff.training.plain import fields_of, flat, from_plain, to_plain
 
 try:
     import fcntl
@@ -35,7 +38,7 @@ def claim(folder: Path) -> BinaryIO:
     return file
 
 
-def describe(config: TrainConfig, info: Any, normaliser: Any) -> dict[str, Any]:
+def describe(config: TrainConfig, info: Any, normaliser: Any, pairing: Pairing | None = None) -> dict[str, Any]:
     """The contents of run.json: all that sampling needs besides parameters; plain data."""
     return {
         "format": FORMAT,
@@ -48,7 +51,30 @@ def describe(config: TrainConfig, info: Any, normaliser: Any) -> dict[str, Any]:
         "shape": [*config.patch, info.channels],
         "normaliser": normaliser.to_json(),
         "data": info.to_json(),
+        "pairing": None if pairing is None else _of_pairing(pairing),
     }
+
+
+def _of_pairing(pairing: Pairing) -> dict[str, Any]:
+    return {
+        "pairs": to_plain(pairing.pairs),
+        "data": None if pairing.info is None else pairing.info.to_json(),
+        "normaliser": None if pairing.normaliser is None else pairing.normaliser.to_json(),
+        "factor": list(pairing.factor),
+    }
+
+
+def read_pairing(stored: Mapping[str, Any]) -> Pairing | None:
+    """The fitted pairs of a run that `read_run` returned; None where it diffuses images alone."""
+    values = stored.get("pairing")  # runs of before there were pairs have no such entry
+    if values is None:
+        return None
+    return Pairing(
+        from_plain(values["pairs"], PAIRS),
+        None if values["data"] is None else DataInfo.from_json(values["data"]),
+        None if values["normaliser"] is None else Normaliser.from_json(values["normaliser"]),
+        tuple(values["factor"]),
+    )
 
 
 def read_run(folder: str | Path) -> dict[str, Any]:

@@ -1,0 +1,92 @@
+"""`python -m benchmarks.tasks PART --data PATH/bbbc039`: segmentation and denoising beside other methods.
+
+    baselines                                   the classical methods' parameters, chosen on dev
+    regression  --config RUN                    the same network, data and steps as the run, trained to the mean; or
+    regression  --config configs/X.py -- --steps 3000 --data.path PATH       the run's config file and options
+    calls       --task T --run RUN              quality against network calls on dev; how many to take
+    evaluate    --task T --run RUN --regression RUN_regression [--split val] [--full]
+    uncertainty --task T --run RUN [--split val]
+    report                                      benchmarks/results/tasks.md from tasks.json
+
+Everything is chosen on dev, so dev comes first (its `evaluate` also chooses the watershed of the networks); val is
+measured once, what is stored of it stays unless --again. A command that runs out of its --minutes ends with status 75,
+and continues when it is given again.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from benchmarks.machine import RESULTS
+from benchmarks.tasks import calls, choose_baselines, evaluate, regression, report, uncertainty
+from benchmarks.tasks.calls import Calls
+from benchmarks.tasks.evaluate import Evaluate
+from benchmarks.tasks.fields import FEW
+from benchmarks.tasks.uncertainty import Uncertainty
+from jaxdiff.cli import use_compilation_cache
+from jaxdiff.config import override
+from jaxdiff.data.errors import DataError
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """Choose the parameters of the classical methods on dev."""
+
+    data: Path
+    """The BBBC039 folder, with {train,dev}/{images,masks}."""
+    num: int = FEW
+    """Fields of dev."""
+    only: tuple[str, ...] = ("segmentation", "denoising")
+    """Tasks."""
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Train the regression that goes with a diffusion run."""
+
+    config: Path
+    """The run's folder, or its config file with, behind `--`, the options that the run was given."""
+    minutes: float = 9.0
+    """Of this session; the same command continues."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write benchmarks/results/tasks.md from tasks.json."""
+
+
+Part = Baselines | Regression | Calls | Evaluate | Uncertainty | Report
+
+
+def main(part: Part, more: list[str]) -> None:
+    """One part; `more`: what stood behind `--`."""
+    match part:
+        case Baselines():
+            if "denoising" in part.only:
+                choose_baselines.denoising(part.data, part.num)
+            if "segmentation" in part.only:
+                choose_baselines.segmentation(part.data, part.num)
+        case Regression():
+            print(regression.train(override(regression.config_of(part.config), more), part.minutes))
+        case Calls():
+            calls.measure(part)
+        case Evaluate():
+            evaluate.evaluate(part)
+        case Uncertainty():
+            uncertainty.measure(part)
+        case Report():
+            (RESULTS / "tasks.md").write_text(report.markdown(), encoding="utf-8")
+            print(report.markdown())
+
+
+if __name__ == "__main__":
+    use_compilation_cache()
+    arguments = sys.argv[1:]
+    split = arguments.index("--") if "--" in arguments else len(arguments)
+    try:
+        main(tyro.cli(Part, args=arguments[:split], description=__doc__), arguments[split + 1 :])  # type: ignore[arg-type]
+    except (DataError, FileNotFoundError) as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from error

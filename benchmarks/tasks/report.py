@@ -1,0 +1,161 @@
+"""What tasks.json holds, as markdown tables; what is not in it is said to be not measured."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.tasks import scores, store
+from benchmarks.tasks.exposure import PHOTONS
+
+METHODS = {
+    "noisy": "the recording itself",
+    "otsu_watershed": "Otsu and watershed",
+    "nlm": "Anscombe and non-local means",
+    "tv": "Anscombe and total variation",
+    "regression": "regression U-Net",
+    "regression_corrected": "regression U-Net, mean light corrected",
+    "diffusion": "**diffusion**, mean of {samples}",
+    "diffusion_uncorrected": "diffusion, mean of {samples}, mean light not corrected",
+    "diffusion_one_sample": "diffusion, one sample",
+}
+COLUMNS = {
+    "segmentation": {"ap50": "AP@0.5", "ap": "AP 0.5–0.9", "aji": "AJI", "pq": "PQ", "dice": "Dice"},
+    "denoising": {
+        "psnr": "PSNR (dB)",
+        "ssim": "SSIM",
+        "nrmse": "NRMSE",
+        "bias_percent": "bias of the mean light (%)",
+        "nuclei_bias_percent": "the same in nuclei (%)",
+    },
+}
+OURS = "diffusion"
+
+
+def markdown() -> str:
+    """The whole page."""
+    result = store.read()
+    parts = ["# Segmentation and denoising of BBBC039", "Written by `python -m benchmarks.tasks report`."]
+    for task in COLUMNS:
+        parts.append(f"## {task.capitalize()}")
+        measured = result.get("scores", {}).get(task, {})
+        for where in sorted(measured, key=lambda name: (not name.startswith("val"), name)):
+            if task == "segmentation":
+                parts += [f"### {where}", _scores(task, measured[where])]
+            else:
+                found = [p for p in map(str, PHOTONS) if p in measured[where]]
+                parts += [f"### {where}, {p} photons\n\n{_scores(task, measured[where][p])}" for p in found]
+        parts += [] if measured else ["Not measured yet."]
+        parts += [
+            "### Quality against network calls",
+            _calls(task, result.get("calls", {}).get(task)),
+            "### Uncertainty",
+            *[_uncertainty(split, entry) for split, entry in result.get("uncertainty", {}).get(task, {}).items()],
+        ]
+        parts += [] if result.get("uncertainty", {}).get(task) else ["Not measured yet."]
+    parts += ["## Chosen on dev", _choices(result.get("choices", {}))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _scores(task: str, measured: Mapping[str, Any]) -> str:
+    """A row a method, then our lead over each of the others, field by field."""
+    columns = COLUMNS[task]
+    shown = [name for name in METHODS if name in measured]
+    rows = []
+    for name in shown:
+        title = METHODS[name].format(samples=measured[name]["settings"].get("samples"))
+        cells = [_interval(measured[name]["scores"][column]) for column in columns]
+        rows.append([title, *cells, f"{measured[name]['seconds']:.2g}"])
+    lines = [_table(["method", *columns.values(), "s a field"], rows)]
+    first = "ap" if task == "segmentation" else "psnr"
+    if OURS in measured:
+        ours, wells = _fields(measured[OURS])
+        leads = []
+        for name in shown:
+            theirs, same = _fields(measured[name])
+            if not name.startswith(OURS) and same == wells:
+                lead = _interval(scores.ahead(ours, theirs, wells)[first], sign="+")
+                leads.append(f"{METHODS[name]} {lead}")
+        lines.append(f"{columns[first]} of diffusion minus that of: {'; '.join(leads)}.")
+    fields = measured[shown[0]]["fields"]
+    wells = {row["well"] for row in fields.values()}
+    lines.append(
+        f"Means over {len(fields)} fields, 95 % intervals of {scores.DRAWS} bootstrap draws of {len(wells)} wells. "
+        f"{_machine(measured[shown[-1]])}"
+    )
+    return "\n\n".join(lines)
+
+
+def _fields(entry: Mapping[str, Any]) -> tuple[list[scores.Row], list[str]]:
+    rows = list(entry["fields"].values())
+    return [{k: v for k, v in row.items() if k != "well"} for row in rows], [row["well"] for row in rows]
+
+
+def _calls(task: str, entry: Mapping[str, Any] | None) -> str:
+    if entry is None:
+        return "Not measured yet."
+    names = [name for name in ("ap50", "ap", "dice", "psnr", "ssim") if name in entry["rows"][0]]
+    titles = COLUMNS[task]
+    rows = [
+        [
+            row["method"],
+            *([str(row["photons"])] if row["photons"] is not None else []),
+            str(row["calls"]),
+            str(row["samples"]),
+            *[f"{row[name]:.4g}" for name in names],
+            f"{row['seconds']:.2g}",
+        ]
+        for row in entry["rows"]
+    ]
+    head = ["method", *(["photons"] if task == "denoising" else []), "calls", "samples"]
+    table = _table([*head, *[titles[name] for name in names], "s a crop"], rows)
+    size = entry["size"]
+    return (
+        f"{table}\n\nMiddles of {size}×{size} pixels of {len(entry['fields'])} fields of dev. Chosen: {entry['chosen']} "
+        f"calls ({entry['rule']}). {_machine(entry)}"
+    )
+
+
+def _uncertainty(split: str, entry: Mapping[str, Any]) -> str:
+    parts = []
+    for row in entry["rows"]:
+        light = "" if row["photons"] is None else f", {row['photons']} photons"
+        ece = f"; expected calibration error of the foreground's probability {row['ece']:.3f}" if "ece" in row else ""
+        bins = [[f"{std:.3g}", f"{error:.3g}"] for std, error in zip(row["std"], row["error"])]
+        parts.append(
+            f"{split}{light}: {100 * row['coverage']:.1f} % of {row['pixels']} pixels lie between the least and the greatest "
+            f"of {entry['samples']} samples ({100 * row['nominal']:.0f} % if truth and samples were alike){ece}."
+        )
+        parts.append(_table(["predicted std, rms", "error of the mean, rms"], bins))
+    return "\n\n".join([*parts, _machine(entry)])
+
+
+def _choices(choices: Mapping[str, Any]) -> str:
+    rows = []
+    for task, methods in choices.items():
+        flat = (
+            methods.items()
+            if task == "segmentation"
+            else [
+                (f"{name}, {photons} photons", entry)
+                for photons, entries in methods.items()
+                for name, entry in entries.items()
+            ]
+        )
+        for name, entry in flat:
+            values = ", ".join(f"{key} {value}" for key, value in entry["parameters"].items())
+            rows.append([task, name, values, f"{entry['score']} {entry['dev']:.4g}"])
+    return _table(["task", "method", "parameters", "on dev"], rows) if rows else "Nothing yet."
+
+
+def _interval(value: Mapping[str, float], sign: str = "") -> str:
+    mean, low, high = (f"{value[name]:{sign}.3f}" for name in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}]"
+
+
+def _machine(entry: Mapping[str, Any]) -> str:
+    machine = entry["machine"]
+    return f"{machine['date'][:10]}, {machine['processor']}, {machine['cores']} cores."
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,84 @@
+"""The form of a kind of pairs, and how a drawn pair becomes what the network sees."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from jaxdiff.data.errors import DataError
+from jaxdiff.data.info import DataInfo
+from jaxdiff.data.normalise import Map, Normaliser
+from jaxdiff.data.patches import Batch, Record
+from jaxdiff.data.source import Source
+
+
+class Pairs(Protocol):
+    """A kind of pairs: a frozen dataclass of its settings.
+
+    Records hold data units; a patch is a record of which every array was cut at the same place.
+    """
+
+    task: ClassVar[str]
+    """What the trained model is for: the name of the function in `jaxdiff.tasks`."""
+
+    def fit(self, source: Source) -> Any:
+        """The same kind with the numbers that it takes from the training images filled in."""
+        ...
+
+    def prepare(self, record: Record) -> Record:
+        """What needs a whole image, added to its record; computed once, then cached."""
+        ...
+
+    def draw(self, patch: Record, rng: np.random.Generator) -> Record:
+        """The pair of a patch: "image" is diffused, "input" (*spatial or an integer part of it, C) is its condition."""
+        ...
+
+    def infos(self, info: DataInfo) -> tuple[DataInfo, DataInfo | None]:
+        """What "image" and "input" are, in a data set of images that are `info`; None: there is no input."""
+        ...
+
+    def maps(self, map: Map) -> tuple[Map, Map]:
+        """Monotone maps of "image" and "input" before scaling, where the data set's own is `map`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Fitted pairs, with what their inputs are and how these become network units."""
+
+    pairs: Pairs
+    info: DataInfo | None = None
+    """Of the inputs; None where there are none."""
+    normaliser: Normaliser | None = None
+    """Of the inputs."""
+    factor: tuple[int, ...] = ()
+    """Pixels of the image along each axis for one of the input."""
+
+
+def as_network(
+    patch: Record, normaliser: Normaliser, pairing: Pairing | None = None, rng: np.random.Generator | None = None
+) -> Batch:
+    """A patch as the network sees it: normalised "image" and "input", int32 "mask" and "label", where there are such.
+
+    With `pairing`, image and input are a pair drawn from the patch by `rng`; an input of fewer pixels is spread to the
+    grid of the image.
+    """
+    if pairing is not None:
+        patch = pairing.pairs.draw(patch, np.random.default_rng(0) if rng is None else rng)
+    result = {"image": normaliser.forward(patch["image"])}
+    if pairing is not None and pairing.normaliser is not None:
+        result["input"] = spread(pairing.normaliser.forward(patch["input"]), result["image"].shape[:-1])
+    if "mask" in patch:
+        result["mask"] = np.ascontiguousarray(patch["mask"], np.int32)
+    if "label" in patch:
+        result["label"] = np.asarray(patch["label"], np.int32)
+    return result
+
+
+def spread(image: np.ndarray, spatial: tuple[int, ...]) -> np.ndarray:
+    """(*coarse, C) repeated to (*spatial, C). Raises DataError where that is not a whole number of times."""
+    for axis, (have, want) in enumerate(zip(image.shape, spatial)):
+        if want % have:
+            raise DataError(f"an input of {image.shape[:-1]} for an image of {spatial}", "a whole fraction", "crop both")
+        image = np.repeat(image, want // have, axis) if want != have else image
+    return image

@@ -1,0 +1,43 @@
+"""Joint generation: the image and the signed distance of its instances, diffused together."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from jaxdiff.data.info import DataInfo
+from jaxdiff.data.normalise import Map
+from jaxdiff.data.pairs.distance import TRUNCATION, with_distance
+from jaxdiff.data.pairs.segmentation import DISTANCE
+from jaxdiff.data.patches import Record
+from jaxdiff.data.source import Source
+
+
+@dataclass(frozen=True)
+class Joint:
+    """Diffuses image and signed distance as channels of one picture: new images come with their own masks.
+
+    The sign of the distance is the mask, its ridges are the instances; so the two are one channel.
+    """
+
+    truncation: float = TRUNCATION
+    """Pixels from an outline at which the distance ends."""
+
+    task: ClassVar[str] = "generate"
+
+    def fit(self, source: Source) -> "Joint":
+        return self
+
+    def prepare(self, record: Record) -> Record:
+        return with_distance(record, self.truncation)
+
+    def draw(self, patch: Record, rng: np.random.Generator) -> Record:
+        label = {"label": patch["label"]} if "label" in patch else {}
+        image = np.concatenate([patch["image"].astype(np.float32), patch["distance"]], axis=-1)
+        return {"image": image, **label}
+
+    def infos(self, info: DataInfo) -> tuple[DataInfo, None]:
+        return info.replace(channel_names=(*info.channel_names, DISTANCE), colour=False), None
+
+    def maps(self, map: Map) -> tuple[Map, Map]:
+        return map, "linear"

@@ -1,0 +1,42 @@
+"""Labelled generation: the image, given the signed distance of its instances and perhaps its class."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from jaxdiff.data.info import DataInfo
+from jaxdiff.data.normalise import Map
+from jaxdiff.data.pairs.distance import TRUNCATION, with_distance
+from jaxdiff.data.pairs.segmentation import distance_info
+from jaxdiff.data.patches import Record
+from jaxdiff.data.source import Source
+
+
+@dataclass(frozen=True)
+class LabelledGeneration:
+    """Diffuses the image, given its instances: the reverse of segmentation.
+
+    The condition is the signed distance and not a binary mask, so that instances that touch stay two.
+    """
+
+    truncation: float = TRUNCATION
+    """Pixels from an outline at which the distance ends."""
+
+    task: ClassVar[str] = "generate"
+
+    def fit(self, source: Source) -> "LabelledGeneration":
+        return self
+
+    def prepare(self, record: Record) -> Record:
+        return with_distance(record, self.truncation)
+
+    def draw(self, patch: Record, rng: np.random.Generator) -> Record:
+        label = {"label": patch["label"]} if "label" in patch else {}
+        return {"image": patch["image"], "input": patch["distance"], **label}
+
+    def infos(self, info: DataInfo) -> tuple[DataInfo, DataInfo]:
+        return info, distance_info(info)
+
+    def maps(self, map: Map) -> tuple[Map, Map]:
+        return map, "linear"

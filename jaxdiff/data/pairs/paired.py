@@ -1,0 +1,60 @@
+"""A data set of images seen through a kind of pairs."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from jaxdiff.data.dataset import Dataset
+from jaxdiff.data.normalise import Normaliser
+from jaxdiff.data.pairing import Pairing, Pairs
+from jaxdiff.data.patches import Record
+from jaxdiff.data.source import Cached, Source
+
+
+def paired(
+    data: Dataset, pairs: Pairs, normaliser: Normaliser | None = None, pairing: Pairing | None = None, cache: int = 2**31
+) -> Dataset:
+    """The data set of pairs made from one of images.
+
+    `normaliser` and `pairing` are those of a run that goes on; without them they are fitted on the training part, to one
+    drawn pair of each whole image. `cache`: bytes of prepared images that are kept.
+    """
+    fitted = pairs.fit(data.train) if pairing is None else pairing.pairs
+    train, validation = (Cached(_Prepared(part, fitted), cache) for part in (data.train, data.validation))
+    info, input_info = fitted.infos(data.info)
+    if pairing is None or normaliser is None:
+        map, input_map = fitted.maps(data.normaliser.map)
+        normaliser = Normaliser.fit(_Drawn(train, fitted, "image"), map)
+        pairing = Pairing(fitted)
+        if input_info is not None:
+            inputs = _Drawn(train, fitted, "input")
+            sizes = zip(_Drawn(train, fitted, "image")[0].shape[:-1], inputs[0].shape[:-1])
+            factor = tuple(round(n / m) for n, m in sizes)
+            pairing = Pairing(fitted, input_info, Normaliser.fit(inputs, input_map), factor)
+    return replace(data, train=train, validation=validation, info=info, normaliser=normaliser, pairing=pairing)
+
+
+class _Prepared:
+    """Every record of a source, prepared."""
+
+    def __init__(self, source: Source, pairs: Pairs):
+        self.source, self.pairs, self.info = source, pairs, source.info
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Record:
+        return self.pairs.prepare(self.source[index])
+
+
+class _Drawn:
+    """"image" or "input" of one drawn pair of each whole image; the same one every time."""
+
+    def __init__(self, source: Source, pairs: Pairs, name: str):
+        self.source, self.pairs, self.name = source, pairs, name
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self.pairs.draw(self.source[index], np.random.default_rng([2, index]))[self.name]

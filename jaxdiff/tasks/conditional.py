@@ -1,0 +1,151 @@
+"""What all conditional tasks share: samples of what a model diffuses, of any size, given an image."""
+
+import math
+import warnings
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray
+
+from jaxdiff.data.info import DataInfo
+from jaxdiff.data.pairing import spread
+from jaxdiff.guidance import Guidance, windowed
+from jaxdiff.guidance.windowed import window_starts
+from jaxdiff.model import Model
+from jaxdiff.nn import condition
+from jaxdiff.process.gaussian import noise
+from jaxdiff.sampling import sample
+from jaxdiff.solvers import DPMpp
+
+TOGETHER = 32
+"""Windows in one network call, over all samples that are computed together."""
+
+
+def check_task(model: Model, task: str) -> None:
+    """Raises ValueError unless the model was trained for `task`."""
+    trained = "generate" if model.pairing is None else model.pairing.pairs.task
+    if trained != task:
+        raise ValueError(
+            f"got a model trained to {trained}; expected one to {task}; to fix: use jd.tasks.{trained}, or train a config "
+            f"whose pairs are for {task}"
+        )
+
+
+def given(
+    key: PRNGKeyArray,
+    model: Model,
+    image: Float[np.ndarray, "*spatial channels"],
+    samples: int,
+    *,
+    calls: int,
+    solver: Any = None,
+) -> Float[np.ndarray, "samples *fine channels"]:
+    """`samples` draws from p(what is diffused | image), in its own units, float32.
+
+    image: in the units of the model's inputs, any size; one channel may be left out. It is normalised as a whole.
+    calls: network calls of the default solver, `DPMpp(2)`, on the model's default grid.
+
+    Sample k depends on (key, k). Raises ValueError for an image with other axes or channels, or with pixels that are not
+    finite.
+    """
+    pairing = model.pairing
+    if pairing is None or pairing.info is None or pairing.normaliser is None:
+        raise ValueError("got a model without an image condition; expected one that was trained with pairs")
+    if samples < 1:
+        raise ValueError(f"got samples={samples}; expected at least 1; to fix: samples=8")
+    values = with_channels(image, pairing.info)
+    if not np.isfinite(values).all():
+        raise ValueError("got an image with NaN or infinite pixels; expected finite ones; to fix: repair it")
+    normal = pairing.normaliser.forward(values)
+    normal = spread(normal, tuple(n * f for n, f in zip(normal.shape, pairing.factor)))
+    return sampled(
+        key, model, samples, normal.shape[:-1], inputs=normal[None], grid=model.grid(calls, solver), solver=solver
+    )
+
+
+def sampled(
+    key: PRNGKeyArray,
+    model: Model,
+    num: int,
+    size: tuple[int, ...],
+    *,
+    grid: np.ndarray,
+    inputs: Float[np.ndarray, "n *size channels"] | None = None,
+    labels: Any = None,
+    start: Float[np.ndarray, "n *size channels"] | None = None,
+    solver: Any = None,
+    guidance: Guidance | None = None,
+    overlap: float = 0.25,
+) -> Float[np.ndarray, "num *size channels"]:
+    """`num` samples of `size` pixels in the data's units, float32, through windows of the patch of training.
+
+    inputs: image condition in model units, one for each sample or one for all; labels likewise. start: images in model
+        units that sampling starts from, with the noise of grid[0] added, instead of from noise alone.
+    overlap: share of a window that it has in common with the next.
+
+    What is smaller than a window is reflected beyond its far edges, and a warning says so. Raises ValueError where
+    samples are not finite.
+    """
+    window = model.shape[:-1]
+    padded = tuple(map(max, size, window))
+    if padded != size:
+        warnings.warn(
+            f"an image of {_by(size)} pixels is smaller than the model's window of {_by(window)} and was reflected beyond "
+            "its edges",
+            stacklevel=4,
+        )
+    margins = tuple(int(overlap * w) for w in window)
+    windows = math.prod(len(window_starts(*axis)) for axis in zip(padded, window, margins))
+    batch = max(1, min(num, TOGETHER // windows))
+    denoise = model.denoise if guidance is None else guidance(model.denoise)
+    if windows > 1:
+        denoise = windowed(denoise, window, margins, chunk=max(1, TOGETHER // batch))
+    if start is not None:
+        start = noise(key, jnp.asarray(_for_all(reflected(start, padded), num)), grid[0])
+    cond = condition(
+        image=None if inputs is None else _for_all(reflected(inputs, padded), num),
+        label=None if labels is None else _for_all(np.atleast_1d(labels), num),
+    )
+    result = sample(
+        key,
+        denoise,
+        shape=(*padded, model.info.channels),
+        num=num,
+        solver=DPMpp(2) if solver is None else solver,
+        grid=grid,
+        cond=cond or None,
+        start=start,
+        batch=batch,
+    )
+    if not np.asarray(result.finite).all():
+        raise ValueError("got samples that are not finite; expected finite ones; to fix: another solver or more calls")
+    inner = (slice(None), *(slice(0, n) for n in size))
+    return model.normaliser.inverse(np.asarray(result.images)[inner]).astype(np.float32)
+
+
+def with_channels(image: Any, info: DataInfo) -> np.ndarray:
+    """(*spatial, C) of an image that may lack the axis of its one channel. Raises ValueError for another shape."""
+    values = np.asarray(image)
+    if values.ndim == len(info.spatial) and info.channels == 1:
+        values = values[..., None]
+    if values.ndim != len(info.axes) or values.shape[-1] != info.channels:
+        raise ValueError(
+            f"got an image of shape {values.shape}; expected axes {info.axes} with {info.channels} channels "
+            f"({', '.join(info.channel_names)}), as in training; to fix: reorder its axes or choose its channels"
+        )
+    return values
+
+
+def reflected(images: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """(N, *spatial, C) mirrored beyond the far edges to at least `size`."""
+    missing = [(0, max(0, want - have)) for have, want in zip(images.shape[1:], size)]
+    return np.pad(images, [(0, 0), *missing, (0, 0)], mode="symmetric") if any(m for _, m in missing) else images
+
+
+def _for_all(values: np.ndarray, num: int) -> np.ndarray:
+    return values if len(values) == num else np.broadcast_to(values, (num, *values.shape[1:]))
+
+
+def _by(size: tuple[int, ...]) -> str:
+    return " x ".join(map(str, size))

@@ -1,0 +1,65 @@
+"""Denoising: the mean of K samples of the clean image, the samples, and their spread."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray
+
+from jaxdiff.data.pairs import Denoising
+from jaxdiff.model import Model
+from jaxdiff.tasks.conditional import check_task, given, with_channels
+
+
+class Denoised(NamedTuple):
+    """What `denoise` returns, in the data's units."""
+
+    image: Float[np.ndarray, "*spatial channels"]
+    """Mean of the samples: the estimate with the least squared error."""
+    std: Float[np.ndarray, "*spatial channels"]
+    """Standard deviation of the samples, pixel by pixel; 0 for one sample."""
+    samples: Float[np.ndarray, "k *spatial channels"]
+    """Images as sharp as real ones, each a possible truth."""
+    bias: Float[np.ndarray, " channels"] | None
+    """Mean light of the denoised image, before correction, over that of the noisy one, minus 1; None if unknown."""
+
+
+def denoise(
+    key: PRNGKeyArray,
+    model: Model,
+    image: Float[np.ndarray, "*spatial channels"],
+    samples: int = 8,
+    *,
+    calls: int = 8,
+    solver: Any = None,
+    correct: bool = True,
+) -> Denoised:
+    """The clean image behind a noisy one of any size, (*spatial, C) in the data's own units.
+
+    Camera noise has mean 0, so that the mean light of the noisy image is that of the clean one, up to its standard
+    error; `correct` scales each channel's light above the camera's offset to it. Models trained on pairs from files, whose
+    exposures may differ, are not corrected.
+    Raises ValueError for a model trained for something else, and for what `jaxdiff.tasks.conditional.given` refuses.
+    """
+    check_task(model, "denoise")
+    draws = given(key, model, image, samples, calls=calls, solver=solver)
+    pairs = model.pairing.pairs if model.pairing is not None else None
+    bias = None
+    if isinstance(pairs, Denoising) and pairs.offset is not None:
+        light = with_channels(image, model.pairing.info).astype(np.float64) - pairs.offset
+        bias = mean_bias(light, draws - np.float32(pairs.offset))
+        if correct:
+            draws = np.float32(pairs.offset) + (draws - np.float32(pairs.offset)) / (1 + bias).astype(np.float32)
+    return Denoised(draws.mean(axis=0), draws.std(axis=0), draws, bias)
+
+
+def mean_bias(noisy: np.ndarray, draws: np.ndarray) -> Float[np.ndarray, " channels"]:
+    """Relative excess of the samples' mean light over that of the noisy image, channel by channel.
+
+    It is 0 where the noisy image has less light than four of its standard errors: nothing can be measured there.
+    """
+    axes = tuple(range(noisy.ndim - 1))
+    mean = noisy.mean(axis=axes)
+    error = noisy.std(axis=axes) / np.sqrt(noisy[..., 0].size)
+    got = draws.mean(axis=(0, *(a + 1 for a in axes)), dtype=np.float64)
+    measurable = (mean > 4 * error) & (got > 0)
+    return np.where(measurable, got / np.where(measurable, mean, 1) - 1, 0.0)

@@ -1,0 +1,123 @@
+"""Labelled generation: new images together with the instance masks and classes that belong to them."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int, PRNGKeyArray
+
+from jaxdiff.data.pairs import Joint, LabelledGeneration, signed_distance
+from jaxdiff.guidance import Guidance
+from jaxdiff.model import Model
+from jaxdiff.process import grids
+from jaxdiff.tasks.conditional import check_task, sampled, with_channels
+from jaxdiff.tasks.instances import instances
+
+
+class Labelled(NamedTuple):
+    """A training set: images in the data's units, instance masks, and classes."""
+
+    images: Float[np.ndarray, "num *spatial channels"]
+    masks: Int[np.ndarray, "num *spatial"]
+    labels: Int[np.ndarray, " num"] | None
+    """Class of each image; None where the model knows none."""
+
+
+def generate_labelled(
+    key: PRNGKeyArray,
+    model: Model,
+    masks: Int[np.ndarray, "num *spatial"] | None = None,
+    *,
+    num: int | None = None,
+    labels: Any = None,
+    calls: int = 20,
+    solver: Any = None,
+    guidance: float | Guidance = 1.0,
+    start: Float[np.ndarray, "num *spatial channels"] | None = None,
+    start_lam: float = -1.0,
+    seed: float = 4.0,
+    least: int = 20,
+) -> Labelled:
+    """New images with their masks.
+
+    masks: instance labels of any size, for a model trained with `LabelledGeneration`; a model trained with `Joint` makes
+        its own, and takes `num`. labels: class of all images or of each, where the model knows classes.
+    guidance: towards masks and classes, 1 for none.
+    start, start_lam: real images to vary: noise is added up to λ = start_lam and taken off again, so that what is
+        coarser than the noise stays (SDEdit, Meng et al. 2022, arXiv 2108.01073); of a `Joint` model with their masks.
+    seed, least: see `jaxdiff.tasks.instances.instances`, for `Joint`.
+    Raises ValueError for masks that are not integers or of another rank, and for a model trained for something else.
+    """
+    check_task(model, "generate")
+    pairs = None if model.pairing is None else model.pairing.pairs
+    if not isinstance(pairs, Joint | LabelledGeneration):
+        raise ValueError(
+            "got a model that was trained on images alone; expected pairs=LabelledGeneration() or Joint(); to fix: "
+            "model.sample, or train such a config"
+        )
+    distance = None if masks is None else _distances(masks, len(model.shape) - 1, pairs.truncation)
+    count = _number(pairs, distance, num, start)
+    size = model.shape[:-1] if distance is None else distance.shape[1:-1]
+    grid = model.grid(calls, solver)
+    state = None
+    if start is not None:
+        grid = grids.uniform_lam(model.schedule, calls, lam_min=start_lam)
+        state = _state(model, pairs, start, distance)
+    images = sampled(
+        key,
+        model,
+        count,
+        size,
+        grid=grid,
+        inputs=None if isinstance(pairs, Joint) else model.pairing.normaliser.forward(distance),
+        labels=labels if labels is None else model.condition(count, labels)["label"],
+        start=state,
+        solver=solver,
+        guidance=guidance if isinstance(guidance, Guidance) else Guidance(guidance),
+    )
+    if isinstance(pairs, Joint):
+        images, distances = images[..., :-1], images[..., -1]
+        masks = np.stack([instances(one, seed=seed, least=least) for one in distances])
+    labels = None if labels is None else np.broadcast_to(np.asarray(labels, np.int32), (count,))
+    return Labelled(images, np.asarray(masks, np.int32), labels)
+
+
+def _distances(masks: Any, rank: int, truncation: float) -> np.ndarray:
+    masks = np.asarray(masks)
+    if masks.dtype.kind not in "ui" or masks.ndim != rank + 1:
+        raise ValueError(
+            f"got masks of shape {masks.shape} and type {masks.dtype}; expected integer labels (num, "
+            f"{'z, ' * (rank == 3)}y, x); to fix: one integer for each instance, 0 for the background"
+        )
+    return np.stack([signed_distance(mask.astype(np.int32), truncation) for mask in masks])[..., None]
+
+
+def _number(pairs: Any, distance: np.ndarray | None, num: int | None, start: Any) -> int:
+    if isinstance(pairs, LabelledGeneration) and distance is None:
+        raise ValueError("got no masks for a model that makes images of given masks; expected them; to fix: masks=...")
+    if isinstance(pairs, Joint) and (distance is None) != (start is None):
+        raise ValueError(
+            "got masks without start images, or these without masks, for a model that makes its own masks; expected "
+            "neither or both; to fix: num=... alone"
+        )
+    if distance is not None:
+        if num not in (None, len(distance)):
+            raise ValueError(f"got num={num} for {len(distance)} masks; expected as many; to fix: leave num out")
+        return len(distance)
+    if num is None or num < 1:
+        raise ValueError(f"got num={num}; expected at least 1; to fix: num=64")
+    return num
+
+
+def _state(model: Model, pairs: Any, start: Any, distance: Any) -> np.ndarray:
+    """Start images in model units. Raises ValueError where they do not fit the masks."""
+    info = model.info
+    if isinstance(pairs, Joint):
+        info = info.replace(channel_names=info.channel_names[:-1])
+    images = np.stack([with_channels(image, info) for image in start]).astype(np.float32)
+    if images.shape[:-1] != distance.shape[:-1]:
+        raise ValueError(
+            f"got start images of {images.shape[:-1]} for masks of {distance.shape[:-1]}; expected the same; to fix: crop"
+        )
+    if isinstance(pairs, Joint):
+        images = np.concatenate([images, distance], axis=-1)
+    return model.normaliser.forward(images)

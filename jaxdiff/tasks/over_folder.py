@@ -1,0 +1,161 @@
+"""The loop of `sample.py TASK --input FOLDER --out FOLDER [--resume]`: images in, results out, one image at a time.
+
+`jaxdiff.tasks.results_folder` says what is in the folder, and how a killed run is gone on with.
+"""
+
+import math
+import sys
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from jaxdiff.bulk.disk import is_full
+from jaxdiff.data.errors import DataError
+from jaxdiff.data.files import check_image, info_of, inspect, read
+from jaxdiff.data.folder import find_images, stem
+from jaxdiff.data.imagefile import ImageFile
+from jaxdiff.data.info import DataInfo
+from jaxdiff.data.kind import check_kind
+from jaxdiff.tasks.results_folder import ResultsFolder
+from jaxdiff.training.plain import to_plain
+
+Work = Callable[[np.ndarray, DataInfo, str], Mapping[str, str | float]]
+"""(image (*spatial, C) in data units, what is known of it, its name) -> numbers for the summary.
+
+It writes the image's results as NAME + each suffix, with the writers of `jaxdiff.data`, whole or not at all.
+"""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image of a file, or why the file has none."""
+
+    name: str
+    file: Path
+    image: ImageFile | None = None
+    index: int = 0
+    problem: Exception | None = None
+
+
+def over_folder(
+    inputs: Path,
+    out: Path,
+    work: Work,
+    *,
+    suffixes: Sequence[str],
+    resume: bool,
+    expected: DataInfo,
+    axes: str | None = None,
+    describe: Mapping[str, Any],
+) -> int:
+    """Calls `work` for every image of a folder (or one file); returns the exit status: 0, or 1 if any image failed.
+
+    suffixes: of the files that `work` writes for each image. expected: what the model's inputs are (see
+        `jaxdiff.data.kind.check_kind`). axes: letters for files whose metadata do not say. describe: the options that the
+        results depend on, plain values.
+    resume: go on in `out`. An image is made again unless its record, all its results and the same input file are there.
+
+    Images are named after their files; those of a file of several (T, P, series) NAME_0000, NAME_0001, …. What goes wrong
+    with one image is said, and the rest is done; then the summary says what failed and why. Warnings are said once and
+    kept in the summary.
+    Raises DataError before any work where there are no images, two have one name, `out` is not empty without `resume`,
+    or was begun with other options; OSError where the disk is full.
+    """
+    items, ignored = listed(Path(inputs), axes)
+    folder = ResultsFolder(Path(out), tuple(suffixes), to_plain(describe))
+    folder.claim(resume)
+    if ignored:
+        print(f"no images, left alone: {', '.join(f'{n} {kind}' for kind, n in sorted(ignored.items()))}")
+    before = {}
+    for item in items:
+        if resume and item.image is not None and (record := folder.finished(item.name, item.file)):
+            before[item.name] = record
+    began, records, said = time.perf_counter(), [], set()
+    with tqdm(total=len(items), initial=len(before), unit="image", dynamic_ncols=True) as bar:
+        for item in items:
+            if item.name in before:
+                records.append(before[item.name])
+                continue
+            bar.set_description(item.name, refresh=False)
+            records.append(_made(item, folder, work, expected))
+            for text in (*records[-1]["warnings"], records[-1].get("reason")):
+                if text and text not in said:
+                    tqdm.write(f"{item.name}: {text}", file=sys.stderr)
+                    said.add(text)
+            bar.update()
+    failed = [record for record in records if record["status"] == "failed"]
+    totals = {"images": len(records), "done": len(records) - len(failed), "failed": len(failed), "before": len(before)}
+    seconds = round(time.perf_counter() - began, 3)
+    folder.summarise(complete=True, **totals, seconds=seconds, files=records)
+    earlier = f", {len(before)} of them before" if before else ""
+    print(f"{totals['done']} of {len(records)} images done{earlier}, in {out} ({seconds:.1f} s); {folder.summary}")
+    for record in failed:
+        print(f"failed: {record['name']}: {record['reason']}")
+    return 1 if failed else 0
+
+
+def listed(inputs: Path, axes: str | None = None) -> tuple[list[Item], Counter[str]]:
+    """The images of a folder or file, by name, from the headers; and the other files by suffix.
+
+    A file that cannot be read is an item with its problem. Raises DataError for two images of one name.
+    """
+    files, ignored = find_images(inputs)
+    items: list[Item] = []
+    for file in files:
+        try:
+            images = [(image, index) for image in inspect(file, axes) for index in range(image.layout.number)]
+        except (DataError, OSError) as error:
+            items.append(Item(stem(file), file, problem=error))
+            continue
+        several = len(images) > 1
+        for number, (image, index) in enumerate(images):
+            items.append(Item(f"{stem(file)}_{number:04}" if several else stem(file), file, image, index))
+    first: dict[str, Item] = {}
+    for item in items:
+        other = first.setdefault(item.name.lower(), item)  # some disks know no capitals
+        if other is not item:
+            raise DataError(
+                f"{other.file.name} and {item.file.name}, whose results would both be named {item.name}",
+                "one image of a name",
+                "rename one of them",
+            )
+    return items, ignored
+
+
+def _made(item: Item, folder: ResultsFolder, work: Work, expected: DataInfo) -> dict[str, Any]:
+    """Makes the results of one image and then its record; of one that failed nothing is left, its record not kept."""
+    began = time.perf_counter()
+    record: dict[str, Any] = {"name": item.name, "file": item.file.name, "status": "failed", "warnings": []}
+    folder.clear(item.name)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            if item.image is None:
+                raise item.problem or DataError(f"{item.file} without images", "at least one", "leave it out")
+            check_image(item.image)
+            info = info_of(item.image)
+            record["warnings"] += check_kind(info, expected, str(item.file))
+            numbers = to_plain(dict(work(read(item.image, item.index), info, item.name)))
+        record["warnings"] += dict.fromkeys(str(warning.message) for warning in caught)
+        # A number that is none, as of an empty image, is text: JSON has none of those.
+        record["numbers"] = {
+            k: str(v) if isinstance(v, float) and not math.isfinite(v) else v for k, v in numbers.items()
+        }
+        record |= {"status": "done", "seconds": round(time.perf_counter() - began, 3)}
+        return folder.finish(item.name, item.file, record)
+    except Exception as error:
+        folder.clear(item.name)
+        if is_full(error):
+            raise OSError(
+                f"got a full disk at {item.name} ({error}); to fix: free some space, then --resume"
+            ) from error
+        text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        record |= {"status": "failed", "reason": text, "seconds": round(time.perf_counter() - began, 3)}
+        return record

@@ -1,0 +1,116 @@
+"""A folder of results that a killed run leaves in order, and that the same call goes on with.
+
+OUT/NAME.SUFFIX          results of an image, made by a task
+OUT/records/NAME.json    written last: an image without it is made again
+OUT/summary.json         the options, from the start on; at the end what became of every image
+"""
+
+import functools
+import importlib.metadata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jaxdiff.data.errors import DataError
+from jaxdiff.durable import read_json, sha256, write_json
+from jaxdiff.training.plain import flat
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ResultsFolder:
+    """Results of many images, made with the same options."""
+
+    out: Path
+    suffixes: tuple[str, ...]
+    """Of the files that make up the results of one image."""
+    options: dict[str, Any]
+    """JSON values that the results depend on."""
+
+    @property
+    def summary(self) -> Path:
+        """Where the summary is."""
+        return self.out / "summary.json"
+
+    def claim(self, resume: bool) -> None:
+        """Makes the folder, or with `resume` goes on in it.
+
+        Raises DataError for a folder that is not empty without `resume`, that is not one of results, and, with every
+        value that differs, one of other options.
+        """
+        out = self.out
+        found = out.exists() and (not out.is_dir() or any(not p.name.endswith(".partial") for p in out.iterdir()))
+        if found and not resume:
+            fix = "another --out" + (", or --resume to go on" if self.summary.is_file() else "")
+            raise DataError(f"--out {out}, which is not empty", "a new or empty folder", fix)
+        if found:
+            self._check_same()
+        self.summarise(complete=False)
+
+    def _check_same(self) -> None:
+        if not self.summary.is_file():
+            raise DataError(
+                f"--resume in {self.out}, without {self.summary.name}", "results begun before", "another --out"
+            )
+        stored = read_json(self.summary)
+        if not isinstance(stored, dict) or stored.get("format") != FORMAT:
+            raise DataError(f"{self.summary} of another format", f"format {FORMAT}", "use its version of jaxdiff")
+        old, new = flat(stored["options"]), flat(self.options)
+        names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+        if names:
+            lines = "".join(f"\n  {name}: {old.get(name)} before, {new.get(name)} now" for name in names)
+            raise DataError(
+                f"--resume in {self.out} with other options:{lines}\n", "the same", "set them back, or another --out"
+            )
+
+    def summarise(self, **values: Any) -> None:
+        """Writes the summary anew."""
+        version = importlib.metadata.version("jaxdiff")
+        write_json(self.summary, {"format": FORMAT, "jaxdiff": version, "options": self.options, **values})
+
+    def finished(self, name: str, source: Path) -> dict[str, Any] | None:
+        """The record of an image, if its results are all there and were made from this very file."""
+        if not self._record(name).is_file() or not all(path.is_file() for path in self._results(name)):
+            return None
+        record = read_json(self._record(name))
+        return record if record["sha256"] == _digest(source) else None
+
+    def clear(self, name: str) -> None:
+        """Removes what an earlier try has left of an image, its record first."""
+        self._record(name).unlink(missing_ok=True)
+        for path in self._results(name):
+            path.unlink(missing_ok=True)
+            for partial in self.out.glob(f".{_literal(path.name)}.*.partial"):
+                partial.unlink(missing_ok=True)
+
+    def finish(self, name: str, source: Path, record: dict[str, Any]) -> dict[str, Any]:
+        """Writes the record of an image, and returns it as written. Raises RuntimeError where a result is missing."""
+        missing = [path.name for path in self._results(name) if not path.is_file()]
+        if missing:
+            raise RuntimeError(f"{', '.join(missing)} was not written")
+        record = {**record, "sha256": _digest(source)}
+        write_json(self._record(name), record)
+        return record
+
+    def _results(self, name: str) -> list[Path]:
+        return [self.out / (name + suffix) for suffix in self.suffixes]
+
+    def _record(self, name: str) -> Path:
+        return self.out / "records" / f"{name}.json"
+
+
+def _digest(path: Path) -> str:
+    """Checksum of an input, computed once for the images of one file."""
+    status = path.stat()
+    return _digest_of(path, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1)
+def _digest_of(path: Path, size: int, changed: int) -> str:
+    return sha256(path)
+
+
+def _literal(name: str) -> str:
+    """For `glob`: microscopes write brackets into names."""
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
