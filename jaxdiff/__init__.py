@@ -45,6 +45,8 @@ from jaxdiff.solvers import Tuned as Tuned
 from jaxdiff.solvers import UniPC as UniPC
 
 if TYPE_CHECKING:
+    from jaxdiff import metrics as metrics
+    from jaxdiff import tasks as tasks
     from jaxdiff.model import Model as Model
     from jaxdiff.model import load as load
     from jaxdiff.training import DenoisingLoss as DenoisingLoss
@@ -63,7 +65,12 @@ _LATER = {
 }
 
 
+_FLOORS = ("metrics", "tasks")
+
+
 def __getattr__(name: str):
+    if name in _FLOORS:
+        return import_module(f"jaxdiff.{name}")
     if name in _LATER:
         return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module 'jaxdiff' has no attribute {name!r}")

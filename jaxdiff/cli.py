@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import jax
@@ -11,6 +12,10 @@ USAGE = """usage: jaxdiff COMMAND …
 
   train CONFIG [--check] [--option value …]   train the run that a config file describes; the same command resumes it
   sample generate --run DIR [--option …]      new images from a trained run
+  sample generate-labelled --out DIR          new images with instance masks: a training set
+  sample segment --input DIR --out DIR        instances in your images, with their uncertainty
+  sample denoise --input DIR --out DIR        clean images behind noisy ones, with their uncertainty
+  pack RUN --out DIR                          a run as two small files, for shipping
   tune RUN [--nfe 4 5 6 8]                    learn samplers of few calls for a trained run: --solver tuned:5
   check-solver NAME|package.module:Class      hold a solver to what the library promises, and print the table
   export RUN [--out FILE.zip]                 the sampler as one file that runs without jaxdiff, on CPU, CUDA and TPU
@@ -62,17 +67,23 @@ def train(args: Sequence[str], prog: str = "train.py") -> int:
     return 0
 
 
+TASKS = {
+    "generate": "jaxdiff.tasks.generate",
+    "generate-labelled": "jaxdiff.tasks.labelled_set",
+    "segment": "jaxdiff.tasks.segment",
+    "denoise": "jaxdiff.tasks.denoise",
+}
+"""Tasks by name, and the module whose `main(args, prog)` does them."""
+
+
 def sample(args: Sequence[str], prog: str = "sample.py") -> int:
     """`sample.py TASK …`."""
-    from jaxdiff.tasks.generate import main as generate
-
-    tasks: dict[str, Callable[[list[str], str], int]] = {"generate": generate}
     if not args or args[0] in ("-h", "--help"):
-        print(f"usage: {prog} TASK …; tasks: {', '.join(tasks)}; `{prog} generate --help` lists the options")
+        print(f"usage: {prog} TASK …; tasks: {', '.join(TASKS)}; `{prog} generate --help` lists the options")
         return 0 if args else 2
-    if args[0] not in tasks:
-        raise ValueError(f"got task {args[0]!r}; expected one of {', '.join(tasks)}; to fix: {prog} generate --run DIR")
-    return tasks[args[0]](list(args[1:]), f"{prog} {args[0]}")
+    if args[0] not in TASKS:
+        raise ValueError(f"got task {args[0]!r}; expected one of {', '.join(TASKS)}; to fix: {prog} generate --run DIR")
+    return import_module(TASKS[args[0]]).main(list(args[1:]), f"{prog} {args[0]}")
 
 
 def tune(args: Sequence[str], prog: str = "jaxdiff tune") -> int:
@@ -94,6 +105,28 @@ def export(args: Sequence[str], prog: str = "jaxdiff export") -> int:
     from jaxdiff.interop.export_command import main as export_run
 
     return export_run(list(args), prog)
+
+
+def pack(args: Sequence[str], prog: str = "jaxdiff pack") -> int:
+    """`jaxdiff pack RUN --out DIR`."""
+    import tyro
+
+    from jaxdiff.training.packed import NAME
+    from jaxdiff.training.packed import pack as pack_run
+
+    def packed(run: tyro.conf.Positional[Path], out: Path, step: int | None = None) -> Path:
+        """A run as two small files, run.json and float16 parameters.
+
+        Args:
+            run: folder of the run.
+            out: new folder.
+            step: of the checkpoint; default the newest.
+        """
+        return pack_run(run, out, step)
+
+    folder = tyro.cli(packed, prog=prog, args=list(args))
+    print(f"{folder}: {(folder / NAME).stat().st_size / 1e6:.2f} MB of parameters; jd.load reads it, and --run")
+    return 0
 
 
 def demo(args: Sequence[str], prog: str = "jaxdiff demo") -> int:
@@ -133,6 +166,7 @@ def main() -> None:
         "sample": sample,
         "tune": tune,
         "export": export,
+        "pack": pack,
         "check-solver": check_solver,
         "demo": demo,
     }

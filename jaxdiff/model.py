@@ -13,7 +13,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
-from jaxdiff.data.pairing import Pairing
+from jaxdiff.data.pairing import Inputs, Pairing
 from jaxdiff.denoiser import Denoiser, bind
 from jaxdiff.guidance import Guidance
 from jaxdiff.nn import UNet, condition
@@ -22,6 +22,7 @@ from jaxdiff.process.schedules import Schedule
 from jaxdiff.sampling import Samples, sample
 from jaxdiff.solvers import DPMpp, Tuned
 from jaxdiff.training.config import TrainConfig
+from jaxdiff.training.packed import is_packed, unpack
 from jaxdiff.training.restore import restore_step
 from jaxdiff.training.run_folder import read_pairing, read_run
 from jaxdiff.tuning import stored
@@ -48,6 +49,15 @@ class Model:
     """Of the checkpoint."""
     run: Path | None = None
     """Folder that it was loaded from."""
+
+    @property
+    def inputs(self) -> Inputs:
+        """What the image condition is. Raises ValueError for a model without one."""
+        if self.pairing is None or self.pairing.inputs is None:
+            raise ValueError(
+                "got a model without an image condition; expected one that was trained with pairs that have one"
+            )
+        return self.pairing.inputs
 
     def grid(self, calls: int, solver: Any = None) -> np.ndarray:
         """The default grid of `calls` network calls, uniform in λ (`jd.grids.uniform_lam`), or the solver's own."""
@@ -133,12 +143,17 @@ class Model:
 def load(run: str | Path, step: int | None = None, *, ema: bool = True) -> Model:
     """The model of a run folder: its newest checkpoint or that of `step`, averaged parameters unless `ema=False`.
 
+    A folder that `jaxdiff pack` wrote holds one checkpoint, averaged.
+
     Nothing in the folder is executed. Raises FileNotFoundError where there is no run or checkpoint, ValueError for a
     format that this version does not know.
     """
     stored = read_run(run)
     config = TrainConfig.from_json(stored["config"])
-    found, variables = restore_step(run, step, ema=ema)
+    if is_packed(run):
+        found, variables = stored["step"], unpack(run)
+    else:
+        found, variables = restore_step(run, step, ema=ema)
     return Model(
         denoise=bind(config.network, jax.device_put(variables), config.predicts, sigma_data=config.sigma_data),
         network=config.network,

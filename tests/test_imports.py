@@ -20,7 +20,7 @@ FLOORS = [
     {"data"},
     {"training"},
     {"metrics"},
-    {"model"},
+    {"model", "shipped"},
     {"bulk"},
     {"tasks"},
     {"interop"},

@@ -84,9 +84,10 @@ def diffusion(model: Model, task: Task, see: See, photons: int | None, samples: 
         if task == "segmentation":
             return {"x0": segment(_key(field), model, see(field), samples, calls=calls).distance}
         out = denoise(_key(field), model, see(field), samples, calls=calls)
-        offset = 0.0 if model.pairing is None else model.pairing.pairs.offset
-        raw = out.image if out.bias is None else offset + (out.image - offset) * (1 + out.bias)
-        return {"x0": out.image[..., 0], "first": out.samples[0, ..., 0], "uncorrected": raw[..., 0].astype(np.float32)}
+        fitted, raw = None if model.pairing is None else model.pairing.pairs, out.image
+        if out.bias is not None and isinstance(fitted, Denoising) and fitted.offset is not None:
+            raw = (fitted.offset + (raw - fitted.offset) * (1 + out.bias)).astype(np.float32)
+        return {"x0": out.image[..., 0], "first": out.samples[0, ..., 0], "uncorrected": raw[..., 0]}
 
     settings = identity(model) | {"photons": photons, "samples": samples, "calls": calls}
     return Method("diffusion", settings, predict)

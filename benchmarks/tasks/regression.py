@@ -22,7 +22,6 @@ from jaxdiff.data.config import open_data
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.loader import Loader
 from jaxdiff.data.normalise import Normaliser
-from jaxdiff.data.pairing import spread
 from jaxdiff.durable import write_json
 from jaxdiff.guidance import windowed
 from jaxdiff.model import Model
@@ -156,14 +155,11 @@ def _train(config: TrainConfig, end: float, stack: contextlib.ExitStack) -> Path
 
 def predict(model: Model, image: np.ndarray) -> np.ndarray:
     """E[x0 | image] of a field (Y, X) of any size, (Y, X, C) in the units of what the model predicts, float32."""
-    pairing = model.pairing
-    if pairing is None or pairing.info is None or pairing.normaliser is None:
-        raise DataError("a model without an image condition", "a regression", "python -m benchmarks.tasks regression")
-    normal = pairing.normaliser.forward(with_channels(image, pairing.info))
-    fine = tuple(n * f for n, f in zip(normal.shape, pairing.factor))
+    normal = model.inputs.forward(with_channels(image, model.inputs.info))
+    fine = normal.shape[:-1]
     window = model.shape[:-1]
     size = tuple(map(max, fine, window))
-    cond = condition(image=reflected(spread(normal, fine)[None], size)[0])
+    cond = condition(image=reflected(normal[None], size)[0])
     denoise = model.denoise
     if size != window:
         denoise = windowed(denoise, window, tuple(int(OVERLAP * w) for w in window), chunk=TOGETHER)

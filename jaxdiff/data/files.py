@@ -70,6 +70,7 @@ class Entry:
     index: int = 0
     mask: ImageFile | None = None
     label: int | None = None
+    input: ImageFile | None = None
 
 
 class Files:
@@ -88,6 +89,8 @@ class Files:
             record["mask"] = read(entry.mask, entry.index)[..., 0].astype(np.int32)
         if entry.label is not None:
             record["label"] = entry.label
+        if entry.input is not None:
+            record["input"] = read(entry.input, entry.index)
         return record
 
 

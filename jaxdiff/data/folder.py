@@ -1,4 +1,4 @@
-"""A folder of images, with its masks and classes, as a list of entries that agree with each other."""
+"""A folder of images, with its masks, inputs and classes, as a list of entries that agree with each other."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,15 +11,22 @@ from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.data.files import SUFFIXES, Entry, Files, check_image, check_mask, info_of, inspect
 from jaxdiff.data.imagefile import ImageFile
 from jaxdiff.data.info import DataInfo
+from jaxdiff.data.inputs import check_input, common_factor, input_info
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What was found: the readable images as a source, why files were left out, and files of other kinds by suffix."""
+    """What was found: the readable images as a source, why files were left out, and files of other kinds by suffix.
+
+    `input_info` is what the inputs are, None without any; one of their pixels covers `factor` pixels of the image
+    along each spatial axis.
+    """
 
     source: Files
     skipped: tuple[str, ...] = ()
     ignored: Counter[str] = field(default_factory=Counter)
+    input_info: DataInfo | None = None
+    factor: tuple[int, ...] = ()
 
 
 def list_folder(
@@ -30,6 +37,8 @@ def list_folder(
     skip_unreadable: bool = False,
     pixel_size: Sequence[float] | None = None,
     channel_names: Sequence[str] | None = None,
+    inputs: str | Path | None = None,
+    input_axes: str | None = None,
 ) -> Listing:
     """List the images of a folder (or the one file `path`) from their headers, sorted by name.
 
@@ -38,39 +47,59 @@ def list_folder(
         axes: letters of jaxdiff.data.axes for files whose metadata do not say; they override what it says.
         classes: each sub-folder holds the images of one class, and gives it its name.
         pixel_size: micrometres (Y, X) or (Z, Y, X), in place of what the files say.
+        inputs: folder of the same fields recorded otherwise, named as masks are: noisy, or of whole times fewer
+            pixels along an axis (the same times in all files), of any channels. Records then hold "input".
+        input_axes: letters for the inputs, where they are not those of `axes`.
 
     Raises DataError for a folder that is missing, empty or cannot be listed, for images that differ in axes, dtype,
-    channels or pixel size, and for masks and images that do not match. Raises UnreadableError for a damaged file
-    unless `skip_unreadable`.
+    channels or pixel size (inputs alike), and for masks or inputs that do not match the images. Raises
+    UnreadableError for a damaged file unless `skip_unreadable`, which leaves out the image with its mask and input.
     """
     root = Path(path)
+    if inputs is None and input_axes is not None:
+        raise DataError(f"input_axes={input_axes!r} without inputs", "both or neither", "name the folder of the inputs")
+    if inputs is not None and Path(inputs).resolve() == root.resolve():
+        raise DataError(f"{root} as images and as inputs", "two folders", "name the folder of the inputs")
     found, ignored = find_images(root, classes)
     labels_of = sorted({file.parent.name for file in found}) if classes else []
-    mask_of = _pair(found, Path(masks), classes) if masks is not None else {}
+    mask_of = _pair(found, Path(masks), classes, "mask") if masks is not None else {}
+    input_of = _pair(found, Path(inputs), classes, "input") if inputs is not None else {}
     entries: list[Entry] = []
+    factors: list[tuple[int, ...]] = []
     skipped: list[str] = []
     for file in found:
         try:
             images = inspect(file, axes)
             mask_images = inspect(mask_of[file], _mask_axes(axes)) if file in mask_of else [None] * len(images)
+            input_images = inspect(input_of[file], input_axes or axes) if file in input_of else [None] * len(images)
         except UnreadableError as error:
             if not skip_unreadable:
                 raise
             skipped.append(str(error))
             continue
         label = labels_of.index(file.parent.name) if classes else None
-        entries += _entries(root, file, images, mask_images, label)
+        new = _entries(root, file, images, mask_images, input_images, label)
+        factors += [check_input(entry.input, entry.image) for entry in new if entry.input is not None]
+        entries += new
     if not entries:
         raise DataError(f"{root} with no readable image ({len(skipped)} damaged)", "at least one", "copy it again")
 
-    _agree(entries, lambda i: (i.layout.image_axes, i.layout.image_shape[-1], "S" in i.layout.axes, i.dtype), _describe)
-    if channel_names is None:
-        _agree(entries, lambda i: i.channel_names, lambda i: f"channels {i.channel_names}", "or state channel_names")
+    images = [entry.image for entry in entries]
+    _agree_in_kind(images, "or state channel_names" if channel_names is None else None)
+    given = [entry.input for entry in entries if entry.input is not None]
+    if given:
+        _agree_in_kind(given, "")
     if pixel_size is None:
-        _agree(entries, _rounded, lambda i: f"pixel size {dict(i.pixel_size)} {i.unit}", "or state pixel_size")
-    synthetic = any(entry.image.synthetic for entry in entries)
-    info = info_of(entries[0].image).replace(class_names=tuple(labels_of), synthetic=synthetic)
-    return Listing(Files(entries, _stated(info, pixel_size, channel_names)), tuple(skipped), ignored)
+        for kind in (images, given):
+            _agree(kind, _rounded, lambda i: f"pixel size {dict(i.pixel_size)} {i.unit}", "or state pixel_size")
+    synthetic = any(image.synthetic for image in images)
+    info = info_of(images[0]).replace(class_names=tuple(labels_of), synthetic=synthetic)
+    info = _stated(info, pixel_size, channel_names)
+    if not given:
+        return Listing(Files(entries, info), tuple(skipped), ignored)
+    factor = common_factor(entries, factors)
+    of_inputs = input_info(entries, info, factor, stated=pixel_size is not None)
+    return Listing(Files(entries, info), tuple(skipped), ignored, of_inputs, factor)
 
 
 def find_images(root: Path, classes: bool = False) -> tuple[list[Path], Counter[str]]:
@@ -106,20 +135,20 @@ def stem(file: Path) -> str:
     return file.stem[:-4] if file.stem.lower().endswith(".ome") else file.stem
 
 
-def _pair(images: list[Path], masks: Path, classes: bool) -> dict[Path, Path]:
-    """The mask of each image; every image has one, and every mask an image."""
+def _pair(images: list[Path], others: Path, classes: bool, kind: str) -> dict[Path, Path]:
+    """The mask (or another `kind`) of each image; every image has one, and every mask an image."""
 
     def keyed(files: list[Path]) -> dict[tuple[str, str], Path]:
         result: dict[tuple[str, str], Path] = {}
         for file in files:
             key = (file.parent.name if classes else "", stem(file))
             if key in result:
-                raise DataError(f"{result[key]} and {file}", "one file of a name beside masks", "rename one of them")
+                raise DataError(f"{result[key]} and {file}", f"one file of a name beside {kind}s", "rename one")
             result[key] = file
         return result
 
-    of_image, of_mask = keyed(images), keyed(find_images(masks, classes)[0])
-    for have, lack, what, other in ((of_image, of_mask, "image", "mask"), (of_mask, of_image, "mask", "image")):
+    of_image, of_other = keyed(images), keyed(find_images(others, classes)[0])
+    for have, lack, what, other in ((of_image, of_other, "image", kind), (of_other, of_image, kind, "image")):
         alone = [str(file) for key, file in have.items() if key not in lack]
         if alone:
             raise DataError(
@@ -127,7 +156,7 @@ def _pair(images: list[Path], masks: Path, classes: bool) -> dict[Path, Path]:
                 f"a {other} of the same name for every {what}",
                 f"add the {other}s, or move these {what}s elsewhere",
             )
-    return {file: of_mask[key] for key, file in of_image.items()}
+    return {file: of_other[key] for key, file in of_image.items()}
 
 
 def _mask_axes(axes: str | None) -> str | None:
@@ -135,20 +164,30 @@ def _mask_axes(axes: str | None) -> str | None:
     return None if axes is None else "".join(a for a in axes.upper() if a not in "CS")
 
 
-def _entries(root: Path, file: Path, images: list[ImageFile], masks: Sequence[ImageFile | None], label: int | None):
+def _entries(
+    root: Path,
+    file: Path,
+    images: list[ImageFile],
+    masks: Sequence[ImageFile | None],
+    inputs: Sequence[ImageFile | None],
+    label: int | None,
+) -> list[Entry]:
     """One entry for each image in a file."""
-    if len(masks) != len(images):
-        raise DataError(f"{len(masks)} series in the mask of {file}", f"{len(images)} as in the image", "add or remove")
+    for kind, others in (("mask", masks), ("input", inputs)):
+        if len(others) != len(images):
+            raise DataError(
+                f"{len(others)} series in the {kind} of {file}", f"{len(images)} as in the image", "add or remove"
+            )
     name = file.name if root.is_file() else str(file.relative_to(root))
     entries = []
-    for image, mask in zip(images, masks):
+    for image, mask, given in zip(images, masks, inputs):
         check_image(image)
         if mask is not None:
             check_mask(mask, image)
         several = len(images) * image.layout.number > 1
         for index in range(image.layout.number):
             part = f" [series {image.series}, image {index}]" if several else ""
-            entries.append(Entry(name + part, name, image, index, mask, label))
+            entries.append(Entry(name + part, name, image, index, mask, label, given))
     return entries
 
 
@@ -162,12 +201,18 @@ def _rounded(image: ImageFile) -> tuple:
     return image.unit, tuple(sorted((a, float(f"{v:.3e}")) for a, v in image.pixel_size.items() if a in "ZYX"))
 
 
-def _agree(entries: list[Entry], key: Callable, describe: Callable[[ImageFile], str], also: str = "") -> None:
-    first = entries[0]
-    for entry in entries[1:]:
-        if key(entry.image) != key(first.image):
+def _agree_in_kind(images: list[ImageFile], also: str | None) -> None:
+    """Axes, number and kind of channels, dtype and (unless `also` is None) channel names are the same."""
+    _agree(images, lambda i: (i.layout.image_axes, i.layout.image_shape[-1], "S" in i.layout.axes, i.dtype), _describe)
+    if also is not None:
+        _agree(images, lambda i: i.channel_names, lambda i: f"channels {i.channel_names}", also)
+
+
+def _agree(images: list[ImageFile], key: Callable, describe: Callable[[ImageFile], str], also: str = "") -> None:
+    for image in images[1:]:
+        if key(image) != key(images[0]):
             raise DataError(
-                f"{first.image.path} ({describe(first.image)}) and {entry.image.path} ({describe(entry.image)})",
+                f"{images[0].path} ({describe(images[0])}) and {image.path} ({describe(image)})",
                 "images of one kind in a folder",
                 f"move one kind elsewhere {also}".strip(),
             )

@@ -25,10 +25,10 @@ def check_kind(info: DataInfo, model: DataInfo, what: str) -> list[str]:
     told = []
     factors = _factors(info, model)
     if any(abs(factor - 1) > TOLERANCE for factor in factors.values()):
-        theirs = " and ".join(f"{factor:.3g} times in {axis}" for axis, factor in factors.items())
+        times = ", ".join(f"{factor:.3g} times in {axis}" for axis, factor in factors.items())
         told.append(
-            f"the pixel size is {theirs} that of the model's training, so that objects look smaller to it by this factor; "
-            "to fix: enlarge the image by it, or take another model"
+            f"the pixel size is not that of the model's training, but {times}; to fix: resize the image by this factor, or "
+            "take a model of its pixel size"
         )
     of_model = np.dtype(model.dtype)
     if of_model.kind in "ui" and np.dtype(info.dtype) != of_model:

@@ -36,7 +36,8 @@ class Loader:
         pairing: makes the pairs of a conditional task; default the images alone.
 
     `next` gives "image" float32 (batch_size, *patch, C) and, where the records or pairs have them, "input" float32
-    (batch_size, *patch, C'), "mask" int32 (batch_size, *patch) and "label" int32 (batch_size,). Raises DataError for a patch that does not fit.
+    (batch_size, *patch, C'), "mask" int32 (batch_size, *patch) and "label" int32 (batch_size,). Raises DataError for a
+    patch that does not fit.
     """
 
     def __init__(

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,9 @@ def objects(
     mean_uncertainty, of `uncertainty` (*spatial); touches_border: a pixel lies on the edge of the image, so that the
     object may go on outside.
 
-    channel_names: default 0, 1, …. Centroids are means of pixel indices, the first pixel being 0.
+    channel_names: default 0, 1, …; of channels of one name each gets its number, too. Centroids are means of pixel
+    indices, the first pixel being 0.
+
     Raises DataError for masks that are not integer labels, for arrays of other spatial shape, and for a label without
     class.
     """
@@ -101,12 +104,14 @@ def _class(classes: Mapping[int, Any], label: int) -> Any:
     return classes[label]
 
 
-def _names(names: Sequence[str] | None, channels: int) -> Sequence[str]:
+def _names(names: Sequence[str] | None, channels: int) -> list[str]:
+    """One name a channel; those that are not unique, or are another column's, get the channel's number."""
     if names is None:
         return [str(i) for i in range(channels)]
-    if len(names) != channels or len(set(names)) != channels:
-        raise DataError(f"channel_names {tuple(names)}", f"{channels} different names", "name every channel")
-    return names
+    if len(names) != channels:
+        raise DataError(f"channel_names {tuple(names)}", f"{channels} names", "name every channel")
+    number = Counter([*names, "uncertainty"])
+    return [name if number[name] == 1 else f"{name}_{i}" for i, name in enumerate(names)]
 
 
 def _matching(given: ArrayLike, mask: np.ndarray, what: str, channels: bool = False) -> np.ndarray:

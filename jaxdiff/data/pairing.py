@@ -5,7 +5,6 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from jaxdiff.data.errors import DataError
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Map, Normaliser
 from jaxdiff.data.patches import Batch, Record
@@ -43,16 +42,25 @@ class Pairs(Protocol):
 
 
 @dataclass(frozen=True)
+class Inputs:
+    """What the inputs of pairs are, and how they become network units."""
+
+    info: DataInfo
+    normaliser: Normaliser
+    factor: tuple[int, ...]
+    """Pixels of the image, along each axis, for one of the input."""
+
+    def forward(self, values: np.ndarray) -> np.ndarray:
+        """An input (*spatial, C) in data units, in network units on the pixels of the image."""
+        return spread(self.normaliser.forward(values), tuple(n * f for n, f in zip(values.shape, self.factor)))
+
+
+@dataclass(frozen=True)
 class Pairing:
-    """Fitted pairs, with what their inputs are and how these become network units."""
+    """Fitted pairs, and what their inputs are; None where there are none."""
 
     pairs: Pairs
-    info: DataInfo | None = None
-    """Of the inputs; None where there are none."""
-    normaliser: Normaliser | None = None
-    """Of the inputs."""
-    factor: tuple[int, ...] = ()
-    """Pixels of the image along each axis for one of the input."""
+    inputs: Inputs | None = None
 
 
 def as_network(
@@ -66,8 +74,8 @@ def as_network(
     if pairing is not None:
         patch = pairing.pairs.draw(patch, np.random.default_rng(0) if rng is None else rng)
     result = {"image": normaliser.forward(patch["image"])}
-    if pairing is not None and pairing.normaliser is not None:
-        result["input"] = spread(pairing.normaliser.forward(patch["input"]), result["image"].shape[:-1])
+    if pairing is not None and pairing.inputs is not None:
+        result["input"] = pairing.inputs.forward(patch["input"])
     if "mask" in patch:
         result["mask"] = np.ascontiguousarray(patch["mask"], np.int32)
     if "label" in patch:
@@ -76,9 +84,7 @@ def as_network(
 
 
 def spread(image: np.ndarray, spatial: tuple[int, ...]) -> np.ndarray:
-    """(*coarse, C) repeated to (*spatial, C). Raises DataError where that is not a whole number of times."""
+    """(*coarse, C) repeated to (*spatial, C), a whole number of times along each axis."""
     for axis, (have, want) in enumerate(zip(image.shape, spatial)):
-        if want % have:
-            raise DataError(f"an input of {image.shape[:-1]} for an image of {spatial}", "a whole fraction", "crop both")
         image = np.repeat(image, want // have, axis) if want != have else image
     return image

@@ -56,7 +56,7 @@ def windowed(denoise: Denoiser, window: int | Sequence[int], overlap: int | Sequ
     all windows of the pixel: smooth, so that where every window agrees nothing changes, and where they differ no edge
     shows. The weights are float64 tables of the host and windows are added in one fixed order. An image of one window is
     `denoise`'s to the bit. Since x is one image at every step of a solver, windows agree with each other more and more on
-    the way, and samples have no seams; averaging finished windows would leave some.
+    the way, and samples have no seams; windows that were sampled apart would differ, and their average blur.
 
     Memory, for each sample: D of all windows at once, (window / (window − overlap)) to the power of the axes times the
     image's (1.8 × at 64 with 16 and 4 × at 64 with 32 in 2-D), beside the network's activations for `chunk` windows,

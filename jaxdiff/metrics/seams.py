@@ -35,7 +35,8 @@ def seam_statistic(image: ArrayLike, period: int | Sequence[int | None], start: 
 
     A border lies between pixels start + k period − 1 and start + k period. Overlapping windows also end somewhere:
     call again with `start` at an end. One number serves all axes; None as the period leaves an axis out that one
-    window spans. Use the image before rounding: whole numbers tie.
+    window spans. Of each axis the middle that holds whole periods is used, so that all phases are medians of equally
+    many lines. Use the image before rounding: whole numbers tie.
 
     Raises ValueError for a period below 3, an axis without a border or without a whole period, or other shapes.
     """

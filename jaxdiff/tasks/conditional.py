@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from jaxdiff.data.info import DataInfo
-from jaxdiff.data.pairing import spread
 from jaxdiff.guidance import Guidance, windowed
 from jaxdiff.guidance.windowed import window_starts
 from jaxdiff.model import Model
@@ -49,16 +48,12 @@ def given(
     Sample k depends on (key, k). Raises ValueError for an image with other axes or channels, or with pixels that are not
     finite.
     """
-    pairing = model.pairing
-    if pairing is None or pairing.info is None or pairing.normaliser is None:
-        raise ValueError("got a model without an image condition; expected one that was trained with pairs")
     if samples < 1:
         raise ValueError(f"got samples={samples}; expected at least 1; to fix: samples=8")
-    values = with_channels(image, pairing.info)
+    values = with_channels(image, model.inputs.info)
     if not np.isfinite(values).all():
         raise ValueError("got an image with NaN or infinite pixels; expected finite ones; to fix: repair it")
-    normal = pairing.normaliser.forward(values)
-    normal = spread(normal, tuple(n * f for n, f in zip(normal.shape, pairing.factor)))
+    normal = model.inputs.forward(values)
     return sampled(
         key, model, samples, normal.shape[:-1], inputs=normal[None], grid=model.grid(calls, solver), solver=solver
     )
@@ -101,8 +96,9 @@ def sampled(
     denoise = model.denoise if guidance is None else guidance(model.denoise)
     if windows > 1:
         denoise = windowed(denoise, window, margins, chunk=max(1, TOGETHER // batch))
+    state = None
     if start is not None:
-        start = noise(key, jnp.asarray(_for_all(reflected(start, padded), num)), grid[0])
+        state = noise(key, jnp.asarray(_for_all(reflected(start, padded), num)), grid[0])
     cond = condition(
         image=None if inputs is None else _for_all(reflected(inputs, padded), num),
         label=None if labels is None else _for_all(np.atleast_1d(labels), num),
@@ -115,7 +111,7 @@ def sampled(
         solver=DPMpp(2) if solver is None else solver,
         grid=grid,
         cond=cond or None,
-        start=start,
+        start=state,
         batch=batch,
     )
     if not np.asarray(result.finite).all():

@@ -58,6 +58,7 @@ def generate_labelled(
     count = _number(pairs, distance, num, start)
     size = model.shape[:-1] if distance is None else distance.shape[1:-1]
     grid = model.grid(calls, solver)
+    inputs = None if distance is None or isinstance(pairs, Joint) else model.inputs.normaliser.forward(distance)
     state = None
     if start is not None:
         grid = grids.uniform_lam(model.schedule, calls, lam_min=start_lam)
@@ -68,8 +69,8 @@ def generate_labelled(
         count,
         size,
         grid=grid,
-        inputs=None if isinstance(pairs, Joint) else model.pairing.normaliser.forward(distance),
-        labels=labels if labels is None else model.condition(count, labels)["label"],
+        inputs=inputs,
+        labels=None if (asked := model.condition(count, labels)) is None else asked["label"],
         start=state,
         solver=solver,
         guidance=guidance if isinstance(guidance, Guidance) else Guidance(guidance),

@@ -27,12 +27,14 @@ def instances(
     cores, number = _label(foreground & (distance >= seed), every)
     labels = np.where(np.isin(parts, np.unique(parts[cores > 0])), 0, parts + number) * foreground
     labels = labels + cores
-    nearest = tuple(ndimage.distance_transform_edt(labels == 0, return_distances=False, return_indices=True))
+    nearest = _nearest(labels > 0)
     grown = np.where(foreground, labels[nearest], 0)
     # The nearest core of all may belong to another part, across the background.
     for part in np.unique(parts[foreground & (parts[nearest] != parts)]):
         inside = parts == part
-        own = tuple(ndimage.distance_transform_edt(~inside | (labels == 0), return_distances=False, return_indices=True))
+        own = tuple(
+            ndimage.distance_transform_edt(~inside | (labels == 0), return_distances=False, return_indices=True)
+        )
         grown[inside] = labels[own][inside]
     sizes = np.bincount(grown.ravel())
     kept = (sizes >= least) & (np.arange(sizes.size) > 0)
@@ -42,3 +44,10 @@ def instances(
 def _label(where: np.ndarray, structure: np.ndarray) -> tuple[np.ndarray, int]:
     labels = np.empty(where.shape, np.int32)
     return labels, int(ndimage.label(where, structure, output=labels))  # type: ignore[arg-type]
+
+
+def _nearest(where: np.ndarray) -> tuple[np.ndarray, ...]:
+    """For every pixel the indices of the nearest one of `where`; of any pixel where there is none."""
+    found = np.empty((where.ndim, *where.shape), np.int32)
+    ndimage.distance_transform_edt(~where, return_distances=False, return_indices=True, indices=found)
+    return tuple(found)

@@ -65,11 +65,12 @@ def over_folder(
     Images are named after their files; those of a file of several (T, P, series) NAME_0000, NAME_0001, …. What goes wrong
     with one image is said, and the rest is done; then the summary says what failed and why. Warnings are said once and
     kept in the summary.
-    Raises DataError before any work where there are no images, two have one name, `out` is not empty without `resume`,
-    or was begun with other options; OSError where the disk is full.
+    Raises DataError before any work where there are no images, results of two would have one name, `out` is not empty
+    without `resume`, or was begun with other options; OSError where the disk is full.
     """
     items, ignored = listed(Path(inputs), axes)
     folder = ResultsFolder(Path(out), tuple(suffixes), to_plain(describe))
+    _check_names(items, folder)
     folder.claim(resume)
     if ignored:
         print(f"no images, left alone: {', '.join(f'{n} {kind}' for kind, n in sorted(ignored.items()))}")
@@ -104,7 +105,7 @@ def over_folder(
 def listed(inputs: Path, axes: str | None = None) -> tuple[list[Item], Counter[str]]:
     """The images of a folder or file, by name, from the headers; and the other files by suffix.
 
-    A file that cannot be read is an item with its problem. Raises DataError for two images of one name.
+    A file that cannot be read is an item with its problem.
     """
     files, ignored = find_images(inputs)
     items: list[Item] = []
@@ -117,16 +118,21 @@ def listed(inputs: Path, axes: str | None = None) -> tuple[list[Item], Counter[s
         several = len(images) > 1
         for number, (image, index) in enumerate(images):
             items.append(Item(f"{stem(file)}_{number:04}" if several else stem(file), file, image, index))
+    return items, ignored
+
+
+def _check_names(items: list[Item], folder: ResultsFolder) -> None:
+    """Raises DataError where two images would have results or records of one name."""
     first: dict[str, Item] = {}
     for item in items:
-        other = first.setdefault(item.name.lower(), item)  # some disks know no capitals
-        if other is not item:
-            raise DataError(
-                f"{other.file.name} and {item.file.name}, whose results would both be named {item.name}",
-                "one image of a name",
-                "rename one of them",
-            )
-    return items, ignored
+        for path in {*folder.results(item.name), folder.record(item.name)}:
+            other = first.setdefault(str(path).lower(), item)  # some disks know no capitals
+            if other is not item:
+                raise DataError(
+                    f"{other.file.name} and {item.file.name}, which would both have {path.name} as a result",
+                    "results of different names",
+                    "rename one of them",
+                )
 
 
 def _made(item: Item, folder: ResultsFolder, work: Work, expected: DataInfo) -> dict[str, Any]:

@@ -71,32 +71,34 @@ class ResultsFolder:
 
     def finished(self, name: str, source: Path) -> dict[str, Any] | None:
         """The record of an image, if its results are all there and were made from this very file."""
-        if not self._record(name).is_file() or not all(path.is_file() for path in self._results(name)):
+        if not self.record(name).is_file() or not all(path.is_file() for path in self.results(name)):
             return None
-        record = read_json(self._record(name))
+        record = read_json(self.record(name))
         return record if record["sha256"] == _digest(source) else None
 
     def clear(self, name: str) -> None:
         """Removes what an earlier try has left of an image, its record first."""
-        self._record(name).unlink(missing_ok=True)
-        for path in self._results(name):
+        self.record(name).unlink(missing_ok=True)
+        for path in self.results(name):
             path.unlink(missing_ok=True)
             for partial in self.out.glob(f".{_literal(path.name)}.*.partial"):
                 partial.unlink(missing_ok=True)
 
     def finish(self, name: str, source: Path, record: dict[str, Any]) -> dict[str, Any]:
         """Writes the record of an image, and returns it as written. Raises RuntimeError where a result is missing."""
-        missing = [path.name for path in self._results(name) if not path.is_file()]
+        missing = [path.name for path in self.results(name) if not path.is_file()]
         if missing:
             raise RuntimeError(f"{', '.join(missing)} was not written")
         record = {**record, "sha256": _digest(source)}
-        write_json(self._record(name), record)
+        write_json(self.record(name), record)
         return record
 
-    def _results(self, name: str) -> list[Path]:
+    def results(self, name: str) -> list[Path]:
+        """The files of an image's results."""
         return [self.out / (name + suffix) for suffix in self.suffixes]
 
-    def _record(self, name: str) -> Path:
+    def record(self, name: str) -> Path:
+        """The file that says an image is done."""
         return self.out / "records" / f"{name}.json"
 
 

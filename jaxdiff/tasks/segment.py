@@ -1,13 +1,21 @@
 """Segmentation: instances, their probability and its uncertainty, from K samples of the signed distance."""
 
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, PRNGKeyArray
 
+from jaxdiff.data.labels import write_labels
+from jaxdiff.data.objects import objects, write_csv
+from jaxdiff.data.overlay import overlay
+from jaxdiff.data.write import write_image
 from jaxdiff.model import Model
 from jaxdiff.tasks.conditional import check_task, given
+from jaxdiff.tasks.folder_options import FolderOptions, parsed, task_over_folder
 from jaxdiff.tasks.instances import instances
+
+Fuse = Literal["mean", "vote"]
 
 
 class Segmentation(NamedTuple):
@@ -31,7 +39,7 @@ def segment(
     *,
     calls: int = 4,
     solver: Any = None,
-    fuse: Literal["mean", "vote"] = "mean",
+    fuse: Fuse = "mean",
     seed: float = 4.0,
     least: int = 20,
 ) -> Segmentation:
@@ -63,3 +71,57 @@ def entropy(probability: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = [np.where(q > 0, -q * np.log2(q), 0) for q in (p, 1 - p)]
     return (terms[0] + terms[1]).astype(np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment(FolderOptions):
+    """Instances in every image of a folder: labels, a table of objects, probability and uncertainty, a picture."""
+
+    calls: int = 4
+    """Network calls for each sample."""
+    fuse: Fuse = "mean"
+    """Foreground: where the mean distance is above 0, or where more than half of the samples are inside."""
+    seed_distance: float = 4.0
+    """Pixels inside an outline from which on connected pixels are one object."""
+    least: int = 20
+    """Pixels of the smallest object."""
+
+
+def main(args: list[str], prog: str = "sample.py segment") -> int:
+    """The command: options from `args`; exit status."""
+    options: Segment = parsed(Segment, args, prog)
+    model = options.model("segment")
+    check_task(model, "segment")
+    solver = options.solver_of(model)
+
+    def work(key, image, info, path):
+        result = segment(
+            key,
+            model,
+            image,
+            options.samples,
+            calls=options.calls,
+            solver=solver,
+            fuse=options.fuse,
+            seed=options.seed_distance,
+            least=options.least,
+        )
+        name = path.name
+        write_labels(path.with_name(f"{name}_labels.ome.tif"), result.labels, info)
+        maps = np.stack([result.probability, result.uncertainty], axis=-1)
+        maps_info = info.replace(channel_names=("probability", "uncertainty"), colour=False, dtype="float32")
+        write_image(path.with_name(f"{name}_probability.ome.tif"), maps, maps_info)
+        table = objects(
+            result.labels,
+            image,
+            info.pixel_size,
+            info.unit,
+            channel_names=info.channel_names,
+            uncertainty=result.uncertainty,
+        )
+        write_csv(path.with_name(f"{name}_objects.csv"), table)
+        overlay(image, result.labels, path.with_name(f"{name}_overlay.png"), result.uncertainty)
+        return {"objects": int(result.labels.max()), "mean_uncertainty": float(result.uncertainty.mean())}
+
+    suffixes = ("_labels.ome.tif", "_probability.ome.tif", "_objects.csv", "_overlay.png")
+    return task_over_folder(options, model, suffixes, work)

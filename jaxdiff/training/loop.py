@@ -74,7 +74,9 @@ class _Run:
             )
 
         normaliser = Normaliser.from_json(stored["normaliser"]) if stored else None
-        self.data = open_data(config.data, config.patch, config.seed, normaliser, config.pairs, read_pairing(stored or {}))
+        self.data = open_data(
+            config.data, config.patch, config.seed, normaliser, config.pairs, read_pairing(stored or {})
+        )
         self.normaliser = self.data.normaliser
         self.loss = DenoisingLoss(
             lam_sampler=Stratified(config.schedule),

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
-from jaxdiff.data.pairing import Pairing
+from jaxdiff.data.pairing import Inputs, Pairing
 from jaxdiff.training.config import MAY_CHANGE, PAIRS, TrainConfig
 from jaxdiff.training.plain import fields_of, flat, from_plain, to_plain
 
@@ -56,11 +56,16 @@ def describe(config: TrainConfig, info: Any, normaliser: Any, pairing: Pairing |
 
 
 def _of_pairing(pairing: Pairing) -> dict[str, Any]:
+    inputs = pairing.inputs
     return {
         "pairs": to_plain(pairing.pairs),
-        "data": None if pairing.info is None else pairing.info.to_json(),
-        "normaliser": None if pairing.normaliser is None else pairing.normaliser.to_json(),
-        "factor": list(pairing.factor),
+        "inputs": None
+        if inputs is None
+        else {
+            "data": inputs.info.to_json(),
+            "normaliser": inputs.normaliser.to_json(),
+            "factor": list(inputs.factor),
+        },
     }
 
 
@@ -69,12 +74,11 @@ def read_pairing(stored: Mapping[str, Any]) -> Pairing | None:
     values = stored.get("pairing")  # runs of before there were pairs have no such entry
     if values is None:
         return None
-    return Pairing(
-        from_plain(values["pairs"], PAIRS),
-        None if values["data"] is None else DataInfo.from_json(values["data"]),
-        None if values["normaliser"] is None else Normaliser.from_json(values["normaliser"]),
-        tuple(values["factor"]),
-    )
+    pairs, inputs = from_plain(values["pairs"], PAIRS), values["inputs"]
+    if inputs is None:
+        return Pairing(pairs)
+    info, normaliser = DataInfo.from_json(inputs["data"]), Normaliser.from_json(inputs["normaliser"])
+    return Pairing(pairs, Inputs(info, normaliser, tuple(inputs["factor"])))
 
 
 def read_run(folder: str | Path) -> dict[str, Any]:

@@ -270,7 +270,7 @@ def test_a_regression_that_is_cut_short_ends_as_one_that_is_not_and_predicts_who
 
     model = jd.load(run)
     patch = tifffile.imread(tmp_path / "images" / "0.tif")[:16, :16]
-    seen = model.pairing.normaliser.forward(patch[None, ..., None])
+    seen = model.pairing.inputs.normaliser.forward(patch[None, ..., None])
     zero = np.zeros((1, 16, 16, 1), np.float32)
     output = model.network.apply(restore_params(run), zero, np.zeros(1), condition(image=seen))
     expected = model.normaliser.inverse(np.asarray(output))[0]

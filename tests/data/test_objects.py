@@ -72,6 +72,20 @@ def test_an_unknown_pixel_size_gives_no_area_in_units(sizes):
     assert not [name for name in objects(np.eye(4, dtype=int), pixel_size=sizes, unit="µm") if "um" in name]
 
 
+def test_channels_of_one_name_are_told_apart():
+    image = np.arange(4.0) * np.ones((3, 3, 1))
+    names = ("a", "b", "a", "uncertainty")
+    table = objects(np.ones((3, 3), int), image, channel_names=names, uncertainty=np.full((3, 3), 9.0))
+    means = {name: column.tolist() for name, column in table.items() if name.startswith("mean")}
+    assert means == {
+        "mean_a_0": [0],
+        "mean_b": [1],
+        "mean_a_2": [2],
+        "mean_uncertainty_3": [3],
+        "mean_uncertainty": [9],
+    }
+
+
 def test_a_blank_mask_is_an_empty_table_with_the_same_columns(tmp_path):
     image, size = np.ones((4, 4, 2)), {"Y": 1.0, "X": 1.0}
     full, empty = (objects(m, image, size, "µm", {1: 0}) for m in (np.eye(4, dtype=int), np.zeros((4, 4), int)))
@@ -109,7 +123,7 @@ def test_refusals():
     ):
         with pytest.raises(DataError, match=told):
             objects(*arguments)
-    with pytest.raises(DataError, match="expected 2 different names"):
-        objects(mask, np.ones((4, 4, 2)), channel_names=("a", "a"))
+    with pytest.raises(DataError, match="expected 2 names"):
+        objects(mask, np.ones((4, 4, 2)), channel_names=("a",))
     with pytest.raises(DataError, match="an uncertainty of shape"):
         objects(mask, uncertainty=np.ones((4, 5)))

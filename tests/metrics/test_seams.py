@@ -69,11 +69,11 @@ def test_false_alarms_are_as_rare_as_asked():
     assert not any(metrics.has_seam(each, 1e-5) for each in seams)
 
 
-def test_volume_whose_depth_one_window_spans():
-    image = smooth(3, (6, 96, 96), 1.0)
-    found = metrics.seam_statistic(image, (None, 16, 16))
-    assert found.axes.tolist() == [1, 2]
-    assert not metrics.has_seam(found)
+def test_volumes_whose_depth_one_window_spans():
+    """At a level of 1e-3, of 20 volumes none or, once in fifty times, one."""
+    found = [metrics.seam_statistic(smooth(seed, (6, 96, 96), 1.0), (None, 16, 16)) for seed in range(20)]
+    assert found[0].axes.tolist() == [1, 2]
+    assert sum(metrics.has_seam(each) for each in found) <= 1
 
 
 def test_blank_image_has_no_seam_and_a_single_step_has():

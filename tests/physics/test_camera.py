@@ -79,7 +79,7 @@ def test_the_inverse_is_the_exact_unbiased_one(electrons, read_noise):
 
 
 def test_the_closed_form_of_the_inverse_agrees_to_its_own_accuracy():
-    """Equation (8) of Mäkitalo and Foi 2013, a fit: within 0.05 electrons everywhere."""
+    """That of Mäkitalo and Foi 2013 is a fit: within 0.05 electrons here."""
     for sigma in (0.0, 1.0, 2.0):
         d = Camera(read_noise=sigma).generalised_anscombe(np.linspace(0.5, 200, 50))
         fit = d**2 / 4 + np.sqrt(3 / 2) / 4 / d - 11 / 8 / d**2 + 5 / 8 * np.sqrt(3 / 2) / d**3 - 1 / 8 - sigma**2

@@ -45,5 +45,7 @@ def _to_nearest(inside: np.ndarray) -> np.ndarray:
 def with_distance(record: Record, truncation: float) -> Record:
     """The record with "distance" (*spatial, 1). Raises DataError, naming the image, where it has no mask."""
     if "mask" not in record:
-        raise DataError(f"{record['name']} without a mask", "instance labels of every image", "name their folder: masks")
+        raise DataError(
+            f"{record['name']} without a mask", "instance labels of every image", "name their folder: masks"
+        )
     return {**record, "distance": signed_distance(record["mask"], truncation)[..., None]}

@@ -6,13 +6,17 @@ import numpy as np
 
 from jaxdiff.data.dataset import Dataset
 from jaxdiff.data.normalise import Normaliser
-from jaxdiff.data.pairing import Pairing, Pairs
+from jaxdiff.data.pairing import Inputs, Pairing, Pairs
 from jaxdiff.data.patches import Record
 from jaxdiff.data.source import Cached, Source
 
 
 def paired(
-    data: Dataset, pairs: Pairs, normaliser: Normaliser | None = None, pairing: Pairing | None = None, cache: int = 2**31
+    data: Dataset,
+    pairs: Pairs,
+    normaliser: Normaliser | None = None,
+    pairing: Pairing | None = None,
+    cache: int = 2**31,
 ) -> Dataset:
     """The data set of pairs made from one of images.
 
@@ -28,9 +32,9 @@ def paired(
         pairing = Pairing(fitted)
         if input_info is not None:
             inputs = _Drawn(train, fitted, "input")
-            sizes = zip(_Drawn(train, fitted, "image")[0].shape[:-1], inputs[0].shape[:-1])
-            factor = tuple(round(n / m) for n, m in sizes)
-            pairing = Pairing(fitted, input_info, Normaliser.fit(inputs, input_map), factor)
+            sizes = _Drawn(train, fitted, "image")[0].shape[:-1], inputs[0].shape[:-1]
+            factor = tuple(n // m for n, m in zip(*sizes))
+            pairing = Pairing(fitted, Inputs(input_info, Normaliser.fit(inputs, input_map), factor))
     return replace(data, train=train, validation=validation, info=info, normaliser=normaliser, pairing=pairing)
 
 
@@ -48,7 +52,7 @@ class _Prepared:
 
 
 class _Drawn:
-    """"image" or "input" of one drawn pair of each whole image; the same one every time."""
+    """ "image" or "input" of one drawn pair of each whole image; the same one every time."""
 
     def __init__(self, source: Source, pairs: Pairs, name: str):
         self.source, self.pairs, self.name = source, pairs, name

@@ -46,7 +46,7 @@ def test_touching_instances_are_parted_and_the_edge_of_the_image_is_no_outline()
 
 
 def test_a_truncation_below_half_a_pixel_is_refused():
-    with pytest.raises(DataError, match="truncation=0.5"):
+    with pytest.raises(DataError, match=r"truncation=0\.5"):
         signed_distance(np.ones((3, 3), np.int32), 0.5)
 
 
@@ -62,7 +62,7 @@ def discs(shape, places):
 @pytest.mark.parametrize(
     ("shape", "places"),
     [
-        ((60, 80), [(15, 15, 9), (15, 32, 9), (40, 20, 7), (45, 70, 12), (30, 55, 3)]),
+        ((60, 80), [(15, 15, 9), (15, 34, 9), (40, 20, 7), (45, 70, 12), (30, 55, 3)]),
         ((24, 30, 30), [(10, 10, 10, 7), (12, 20, 22, 6)]),
     ],
 )
@@ -73,6 +73,25 @@ def test_instances_come_back_from_their_distance(shape, places):
     assert len(pairs) == mask.max() + 1, "one label for one label, pixel by pixel"
     assert found.dtype == np.int32
     assert found.max() == mask.max()
+
+
+def test_instances_that_touch_are_parted_where_they_touch():
+    mask = discs((50, 60), [(20, 15, 9), (20, 32, 9), (38, 24, 8)])
+    found = instances(signed_distance(mask))
+    assert found.max() == 3
+    for label in (1, 2, 3):
+        counts = np.bincount(found[mask == label], minlength=4)
+        assert counts[label] > 0.98 * counts.sum()
+
+
+def test_a_core_across_the_background_is_not_the_own_one():
+    distance = np.full((30, 40), -8.0)
+    distance[2:28, 4:12] = 5.0  # a core
+    distance[2:5, 12:38], distance[2:28, 30:38] = 1.0, 1.0  # a thin arm of the same part, far around
+    distance[12:20, 20:28] = 5.0  # another core, nearer to the arm
+    found = instances(distance)
+    assert found.max() == 2
+    assert (found[2:28, 30:38] == found[3, 5]).all()
 
 
 def test_small_parts_and_blank_fields():

@@ -1,0 +1,94 @@
+"""The options that all `sample.py TASK --input FOLDER --out FOLDER` commands share, and what follows from them."""
+
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import tyro
+from jaxtyping import PRNGKeyArray
+
+from jaxdiff.data.info import DataInfo
+from jaxdiff.model import Model, load
+from jaxdiff.shipped import shipped
+from jaxdiff.tasks.over_folder import over_folder
+from jaxdiff.tasks.solver_names import solver_named
+
+Work = Callable[[PRNGKeyArray, np.ndarray, DataInfo, Path], Mapping[str, str | float]]
+"""(key, image, what is known of it, OUT/NAME without ending) -> numbers for the summary; writes the results."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderOptions:
+    """Options of a task that turns a folder of images into a folder of results."""
+
+    input: Path
+    """Folder of images (or one image file)."""
+    out: Path
+    """Folder for the results: new or empty, or with --resume that of the same command."""
+    run: Path | None = None
+    """Folder of the run; default the model that comes with jaxdiff, where there is one for the task."""
+    samples: int = 8
+    """Samples for each image; the uncertainty is their disagreement."""
+    calls: int = 8
+    """Network calls for each sample."""
+    solver: str = "dpmpp"
+    """ddim, ddpm, dpmpp, unipc, deis, ipndm, sa, edm-heun, tuned (by `jaxdiff tune`), or package.module:Class."""
+    order: int | None = None
+    """Order of the solver, where it has one."""
+    eta: float | None = None
+    """Noise of the solver, where it has an eta."""
+    seed: int = 0
+    """The samples of an image depend on this and its name alone."""
+    checkpoint: int | None = None
+    """Step of the checkpoint; default the newest."""
+    axes: str | None = None
+    """Axes of files whose metadata do not say, such as ZYX, CYX or YXS."""
+    resume: bool = False
+    """Go on in --out: images whose results are there are not made again."""
+
+    def __post_init__(self):
+        for name in ("samples", "calls"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"got {name}={getattr(self, name)}; expected at least 1; to fix: --{name} 1 or more")
+
+    def model(self, task: str) -> Model:
+        """The model of `run`, or the shipped one for `task`."""
+        return load(shipped(task) if self.run is None else self.run, self.checkpoint)
+
+    def solver_of(self, model: Model) -> Any:
+        """The solver with its options; the tuned one is that of the run for these calls."""
+        if self.solver == "tuned":
+            return model.tuned(self.calls)
+        return solver_named(self.solver, run=model.run, order=self.order, eta=self.eta)
+
+
+def task_over_folder(options: FolderOptions, model: Model, suffixes: tuple[str, ...], work: Work) -> int:
+    """`work` for every image of `options.input`, see `over_folder`; the exit status."""
+    describe = {**asdict(options), "run": str(model.run), "checkpoint": model.step}
+    for name in ("resume", "out"):
+        del describe[name]
+    key = jax.random.key(options.seed)
+
+    def one(image: np.ndarray, info: DataInfo, name: str) -> Mapping[str, str | float]:
+        own = jax.random.fold_in(key, zlib.crc32(name.encode()))
+        return work(own, image, info, options.out / name)
+
+    return over_folder(
+        options.input,
+        options.out,
+        one,
+        suffixes=suffixes,
+        resume=options.resume,
+        expected=model.inputs.info,
+        axes=options.axes,
+        describe=describe,
+    )
+
+
+def parsed(cls: type, args: list[str], prog: str) -> Any:
+    """The options of a task's command line."""
+    return tyro.cli(cls, prog=prog, args=args)

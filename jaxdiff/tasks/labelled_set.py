@@ -1,0 +1,209 @@
+"""`sample.py generate-labelled`: a training set on disk, images with instance masks and classes.
+
+OUT/images/NAME.ome.tif   OUT/masks/NAME.ome.tif   OUT/objects/NAME.csv   OUT/labels.csv   OUT/sheet.png
+
+`Folder(path=OUT/images, masks=OUT/masks)` reads it.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import tyro
+from tqdm import tqdm
+
+from jaxdiff.data.errors import DataError
+from jaxdiff.data.folder import list_folder
+from jaxdiff.data.labels import checked_labels, write_labels
+from jaxdiff.data.objects import objects, write_csv
+from jaxdiff.data.overlay import overlay
+from jaxdiff.data.pairs import Joint
+from jaxdiff.data.picture import sheet
+from jaxdiff.data.synthetic import Microscope
+from jaxdiff.data.write import write_image
+from jaxdiff.durable import write_json
+from jaxdiff.model import Model, load
+from jaxdiff.shipped import shipped
+from jaxdiff.tasks.generate_labelled import generate_labelled
+from jaxdiff.tasks.solver_names import solver_named
+from jaxdiff.training.plain import to_plain
+
+TOGETHER = 64
+"""Images that are made together, and shown on the sheet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateLabelled:
+    """New images with their instance masks and classes: a training set."""
+
+    out: Path
+    """New or empty folder."""
+    run: Path | None = None
+    """Folder of the run; default the nuclei model that comes with jaxdiff."""
+    num: int | None = None
+    """How many images; default 64, or with --masks one for each."""
+    masks: Path | None = None
+    """Folder of instance masks (integer labels) to make images of; default shapes of nuclei drawn at random."""
+    pixel_size: float = 0.48
+    """Pixel of the drawn shapes, µm: a smaller one draws larger nuclei."""
+    start: Path | None = None
+    """Folder of real images with the names of --masks, which are varied: sampling starts from them and not from noise."""
+    start_lam: float = -1.0
+    """How far they are noised, as half log-SNR λ: what is coarser than the noise stays."""
+    label: int | None = None
+    """Class of all images; default all classes in turn, where the model knows classes."""
+    guidance: float = 1.0
+    """Scale of classifier-free guidance towards mask and class; 1 = none."""
+    calls: int = 20
+    """Network calls for each image."""
+    solver: str = "dpmpp"
+    """ddim, ddpm, dpmpp, unipc, deis, ipndm, sa, edm-heun, or package.module:Class."""
+    seed: int = 0
+    """Seed of shapes and images."""
+    checkpoint: int | None = None
+    """Step of the checkpoint; default the newest."""
+
+    def __post_init__(self):
+        for name in ("num", "calls"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"got {name}={value}; expected at least 1; to fix: --{name} 1 or more")
+        if self.start is not None and self.masks is None:
+            raise ValueError("got --start without --masks; expected both; to fix: the masks of these images")
+
+
+class Group(NamedTuple):
+    """Images of one size that are made together."""
+
+    names: list[str]
+    masks: np.ndarray | None
+    start: np.ndarray | None = None
+
+
+def labelled_set(options: GenerateLabelled) -> int:
+    """Makes the set; returns the exit status. Raises ValueError before anything is written."""
+    out = options.out
+    if out.exists() and any(out.iterdir()):
+        raise ValueError(f"got --out {out}, which is not empty; expected a new or empty folder; to fix: another --out")
+    model = load(shipped("generate-labelled") if options.run is None else options.run, options.checkpoint)
+    solver = solver_named(options.solver)
+    info = model.info.replace(synthetic=True)
+    joint = model.pairing is not None and isinstance(model.pairing.pairs, Joint)
+    if joint:
+        info = info.replace(channel_names=info.channel_names[:-1])
+    groups = _drawn(options, model, joint) if options.masks is None else _from_files(options, model)
+    classes = model.network.num_classes
+    rows: dict[str, list[Any]] = {"name": [], "label": [], "class": []}
+    shown, saturated, count, began = [], 0, 0, time.perf_counter()
+    with tqdm(unit="image", desc="generating", dynamic_ncols=True) as bar:
+        for group in groups:
+            number = len(group.names)
+            labels = None
+            if classes:
+                labels = (count + np.arange(number)) % classes if options.label is None else options.label
+            made = generate_labelled(
+                jax.random.fold_in(jax.random.key(options.seed), count),
+                model,
+                group.masks,
+                num=number,
+                labels=labels,
+                calls=options.calls,
+                solver=solver,
+                guidance=options.guidance,
+                start=group.start,
+                start_lam=options.start_lam,
+            )
+            for i, (name, image, mask) in enumerate(zip(group.names, made.images, made.masks)):
+                saturated += write_image(out / "images" / f"{name}.ome.tif", image, info)
+                write_labels(out / "masks" / f"{name}.ome.tif", mask, info)
+                table = objects(mask, image, info.pixel_size, info.unit, channel_names=info.channel_names)
+                write_csv(out / "objects" / f"{name}.csv", table)
+                label = -1 if made.labels is None else int(made.labels[i])
+                for column, value in zip(rows.values(), (name, label, _class(info, label))):
+                    column.append(value)
+                if len(shown) < TOGETHER and (not shown or shown[0][0].shape == image.shape):
+                    shown.append((image, mask))
+            count += number
+            bar.update(number)
+    write_csv(out / "labels.csv", {name: np.asarray(column) for name, column in rows.items()})
+    _picture(shown, out)
+    seconds = round(time.perf_counter() - began, 3)
+    record = {"options": to_plain(asdict(options)), "checkpoint": model.step, "saturated_values": saturated}
+    write_json(out / "generate.json", {**record, "images": count, "seconds": seconds})
+    print(f"{count} images with masks in {out} ({seconds:.1f} s); look at {out / 'sheet.png'} and {out / 'masks.png'}")
+    if saturated:
+        print(f"{saturated} values beyond the range of {info.dtype} became its end")
+    return 0
+
+
+def _drawn(options: GenerateLabelled, model: Model, joint: bool) -> Iterator[Group]:
+    """Names, and shapes of nuclei where the model does not make its own masks."""
+    total, size = options.num or TOGETHER, model.shape[:-1]
+    scope = replace(Microscope(), pixel_size_um=options.pixel_size, out_of_focus=0.0, density_per_mm2=1400.0)
+    for low in range(0, total, TOGETHER):
+        names = [f"image_{i:05}" for i in range(low, min(low + TOGETHER, total))]
+        masks = None
+        if not joint:
+            key = jax.random.fold_in(jax.random.key(options.seed), 2**31 + low)
+            masks = np.asarray(scope.fields(key, TOGETHER, size).mask)[: len(names)]
+        yield Group(names, masks)
+
+
+def _from_files(options: GenerateLabelled, model: Model) -> Iterator[Group]:
+    """The masks of a folder, with the images of the same names to start from where they are given; equal sizes together."""
+    assert options.masks is not None
+    if options.start is None:
+        source = list_folder(options.masks, axes=model.info.spatial).source
+    else:
+        source = list_folder(options.start, options.masks).source
+    total = len(source) if options.num is None else min(options.num, len(source))
+    waiting: list[tuple[str, np.ndarray, Any]] = []
+
+    def group() -> Group:
+        names, masks, start = zip(*waiting)
+        waiting.clear()
+        return Group(list(names), np.stack(masks), None if options.start is None else np.stack(start))
+
+    for i in range(total):
+        record = source[i]
+        mask = record["mask"] if "mask" in record else checked_labels(record["image"][..., 0], record["name"])
+        if mask.ndim != len(model.shape) - 1:
+            raise DataError(f"{record['name']} of shape {mask.shape}", f"axes {model.info.spatial}", "other masks")
+        if waiting and (waiting[0][1].shape != mask.shape or len(waiting) == TOGETHER):
+            yield group()
+        name = Path(record["name"]).name.split(".")[0]
+        waiting.append((name, mask, record["image"]))
+    if waiting:
+        yield group()
+
+
+def _class(info: Any, label: int) -> str:
+    return info.class_names[label] if 0 <= label < len(info.class_names) else ""
+
+
+def _picture(shown: list[tuple[np.ndarray, np.ndarray]], out: Path) -> None:
+    """A sheet of the images; and some of them, side by side, with their outlines."""
+    images = np.stack([image for image, _ in shown])
+    sheet(images, out / "sheet.png")
+    if images.ndim > 4:
+        overlay(shown[0][0], shown[0][1], out / "masks.png")
+        return
+    rows = max(1, int(np.sqrt(min(len(shown), 16))))
+    across = min(len(shown), 16) // rows
+    # Numbers go on from image to image, so that neighbours have colours of their own.
+    offsets = np.cumsum([0] + [int(mask.max()) for _, mask in shown])
+    masks = np.stack([np.where(mask > 0, mask + offset, 0) for (_, mask), offset in zip(shown, offsets)])
+    overlay(_mosaic(images, rows, across), _mosaic(masks, rows, across), out / "masks.png")
+
+
+def _mosaic(images: np.ndarray, rows: int, across: int) -> np.ndarray:
+    return np.concatenate([np.concatenate(images[r * across : (r + 1) * across], axis=1) for r in range(rows)])
+
+
+def main(args: list[str], prog: str = "sample.py generate-labelled") -> int:
+    """The command: options from `args`; exit status."""
+    return labelled_set(tyro.cli(GenerateLabelled, prog=prog, args=args))
