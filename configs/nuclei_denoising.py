@@ -13,13 +13,15 @@ from jaxdiff.data.config import BBBC039
 from jaxdiff.data.pairs import Denoising
 from jaxdiff.nn import UNet
 from jaxdiff.training.optimizer import AdamW
+from jaxdiff.training.weighting import SNRPlusOne
 
 config = TrainConfig(
     name="nuclei_denoising",
     data=BBBC039(path=Path("data/bbbc039"), normalise="anscombe"),
     pairs=Denoising(),
-    patch=(96, 96),
-    network=UNet(width=64, multipliers=(1, 2), blocks=1, attention=(False, False), patch_size=4, image_channels=1),
+    patch=(64, 64),
+    network=UNet(width=48, multipliers=(1, 2), blocks=1, attention=(False, False), patch_size=2, image_channels=1),
+    weighting=SNRPlusOne(),
     drop_condition=0.0,
     optimizer=AdamW(learning_rate=1e-3, warmup=100),
     batch_size=16,

@@ -17,4 +17,10 @@ def shipped(task: str) -> Path:
             f"got no --run for {task}, for which no model is shipped; expected a run folder; to fix: train a config for it, "
             "then --run runs/NAME"
         )
-    return SHIPPED[task]
+    folder = SHIPPED[task]
+    if not (folder / "run.json").is_file():  # a source checkout may lack them
+        raise ValueError(
+            f"got no --run, and no shipped model in {folder}; expected one; to fix: install jaxdiff from its wheel, or "
+            f"name a run: train.py configs/{folder.name}.py makes one, then --run runs/{folder.name}"
+        )
+    return folder

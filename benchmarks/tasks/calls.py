@@ -11,7 +11,7 @@ from benchmarks.tasks import exposure, fields, methods, scores, store
 from benchmarks.tasks.fields import FEW, Field
 from benchmarks.tasks.methods import Task
 from benchmarks.tasks.predictions import Method, Pieces, typical_seconds
-from jaxdiff.tasks.instances import instances
+from jaxdiff.tasks import instances
 
 CALLS = (1, 2, 4, 8, 16, 32)
 SAMPLES = (1, 8)

@@ -14,8 +14,8 @@ from benchmarks.tasks.methods import Task
 from benchmarks.tasks.predictions import Method, Pieces, Prediction, typical_seconds
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.pairs import Denoising
+from jaxdiff.tasks import instances
 from jaxdiff.tasks.denoise import mean_bias
-from jaxdiff.tasks.instances import instances
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def evaluate(options: Evaluate) -> None:
 def _segmentation(options: Evaluate, chosen: Sequence[Field]) -> None:
     pieces = Pieces(options.pieces, options.minutes)
     todo = [methods.otsu_watershed(), *_networks(options, None, None)]
-    for where, method in _pending(options, chosen, todo):
+    for where, method in pending(options, chosen, todo):
         predictions = pieces.of(method, chosen, options.split)
         if method.name == "otsu_watershed":
             how, labels = {}, [p.arrays["labels"] for p in predictions]
@@ -98,7 +98,7 @@ def _denoising(options: Evaluate, chosen: Sequence[Field], pairs: Denoising, dat
         see = methods.seen("denoising", pairs, photons)
         todo += [methods.classical(name, see, pairs, photons) for name in ("noisy", "nlm", "tv")]
         todo += _networks(options, pairs, photons)
-    for where, method in _pending(options, chosen, todo):
+    for where, method in pending(options, chosen, todo):
         see = methods.seen("denoising", pairs, method.settings["photons"])
         predictions = pieces.of(method, chosen, options.split)
         for name, images in _versions(method, chosen, see, predictions, pairs.offset).items():
@@ -144,9 +144,7 @@ def _networks(options: Evaluate, pairs: Denoising | None, photons: int | None) -
     return result
 
 
-def _pending(
-    options: Evaluate, chosen: Sequence[Field], todo: Sequence[Method]
-) -> list[tuple[tuple[str, ...], Method]]:
+def pending(options: Evaluate, chosen: Sequence[Field], todo: Sequence[Method]) -> list[tuple[tuple[str, ...], Method]]:
     """(where it is stored, method); what is stored of val stays. Raises DataError where nothing of val is left to do."""
     base = "scores", options.task, f"{options.split}, {len(chosen)} fields"
     places = [(*base, *_of(method), method.name) for method in todo]

@@ -15,9 +15,8 @@ from benchmarks.tasks.segmentation_baselines import OtsuWatershed
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.pairs import Denoising
 from jaxdiff.model import Model, load
+from jaxdiff.tasks import denoise, segment
 from jaxdiff.tasks.conditional import given
-from jaxdiff.tasks.denoise import denoise
-from jaxdiff.tasks.segment import segment
 
 Task = Literal["segmentation", "denoising"]
 See = Callable[[Field], np.ndarray]

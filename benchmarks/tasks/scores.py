@@ -1,6 +1,6 @@
 """Scores of one field, and their means over fields with the interval of a bootstrap over wells."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -11,7 +11,6 @@ from jaxdiff.metrics import (
     average_precision,
     dice,
     mean_average_precision,
-    nrmse,
     panoptic_quality,
     psnr,
     ssim,
@@ -20,8 +19,12 @@ from jaxdiff.metrics import (
 DRAWS = 10_000
 """Bootstrap draws."""
 SEED = 0
-RATIOS = {"bias_percent": ("excess", "light"), "nuclei_bias_percent": ("nuclei_excess", "nuclei_light")}
-"""Scores of a set that are 100 times the ratio of two sums over its fields: a field without light has no ratio."""
+RATIOS: dict[str, tuple[str, str, Callable[[np.ndarray], np.ndarray]]] = {
+    "nrmse": ("square_error", "square_light", np.sqrt),
+    "bias_percent": ("excess", "light", lambda share: 100 * share),
+    "nuclei_bias_percent": ("nuclei_excess", "nuclei_light", lambda share: 100 * share),
+}
+"""Scores of a set that come from the ratio of two sums over its fields: that of a field without nuclei says nothing."""
 
 Row = dict[str, float]
 Interval = dict[str, float]
@@ -41,21 +44,23 @@ def segmentation(field: Field, labels: np.ndarray) -> Row:
 def denoising(field: Field, image: np.ndarray, offset: float, data_range: float) -> Row:
     """Of a denoised image (Y, X) in grey levels.
 
-    NRMSE is over the root mean square of the light, that is of what is above the offset. excess and light are means
-    over the pixels of the field, and of its nuclei, of what is too much and of what there is.
+    Light is what is above the offset, excess what is too much of it; their means over the pixels of the field, and of
+    its nuclei, are what the `RATIOS` of a set are made of.
     """
     truth, got = field.image.astype(np.float64), image.astype(np.float64)
-    nuclei = field.mask > 0
-    row = {
+    light, excess, nuclei = truth - offset, got - truth, field.mask > 0
+    means = {
+        "square_error": excess**2,
+        "square_light": light**2,
+        "excess": excess,
+        "light": light,
+        "nuclei_excess": excess * nuclei,
+        "nuclei_light": light * nuclei,
+    }
+    return {
         "psnr": psnr(truth, got, data_range),
         "ssim": ssim(truth[..., None], got[..., None], data_range),
-        "nrmse": nrmse(truth - offset, got - offset),
-        "excess": float(np.mean(got - truth)),
-        "light": float(np.mean(truth - offset)),
-    }
-    return row | {
-        "nuclei_excess": float(np.mean((got - truth) * nuclei)),
-        "nuclei_light": float(np.mean((truth - offset) * nuclei)),
+        **{name: float(np.mean(values)) for name, values in means.items()},
     }
 
 
@@ -78,12 +83,12 @@ def _draws(rows: Sequence[Row], wells: Sequence[str]) -> dict[str, np.ndarray]:
     """The score of the whole set, then that of each draw: (1 + DRAWS,) a score."""
     weights = bootstrap_weights(np.array(wells), DRAWS, np.random.default_rng(SEED))
     columns: Mapping[str, np.ndarray] = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    ratios = {name: pair for name, pair in RATIOS.items() if set(pair) <= set(columns)}
-    parts = {part for pair in ratios.values() for part in pair}
+    ratios = {name: ratio for name, ratio in RATIOS.items() if ratio[0] in columns}
+    parts = {part for ratio in ratios.values() for part in ratio[:2]}
     result = {name: weights @ values / weights.sum(axis=1) for name, values in columns.items() if name not in parts}
-    for name, (above, below) in ratios.items():
+    for name, (above, below, form) in ratios.items():
         with np.errstate(divide="ignore", invalid="ignore"):
-            result[name] = 100 * (weights @ columns[above]) / (weights @ columns[below])
+            result[name] = form((weights @ columns[above]) / (weights @ columns[below]))
     return result
 
 

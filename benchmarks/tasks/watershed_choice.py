@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.tasks.fields import Field
 from jaxdiff.metrics import mean_average_precision
-from jaxdiff.tasks.instances import instances
+from jaxdiff.tasks import instances
 
 SEEDS = (2.0, 3.0, 4.0, 5.0, 6.0, 7.0)
 """Pixels inside."""

@@ -1,7 +1,7 @@
 """Where training images come from: one frozen dataclass a kind, read by the command line as it stands."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +13,8 @@ from jaxdiff.data.folder import list_folder
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Map, Normaliser
 from jaxdiff.data.pairing import Pairing, Pairs
-from jaxdiff.data.pairs import paired
+from jaxdiff.data.pairs import Parallel, paired
+from jaxdiff.data.shift import pair_shift
 from jaxdiff.data.source import Binned, Cached, Memory, Source
 
 GIGABYTE = 2**30
@@ -39,12 +40,17 @@ def open_data(
     fitted on the training part. Reads every image once; raises DataError for all that cannot be trained on.
     """
     data = config.open(tuple(patch), seed, normaliser if pairs is None else None)
-    return data if pairs is None else paired(data, pairs, normaliser, pairing)
+    if data.input_info is not None and not isinstance(pairs, Parallel):
+        data = replace(data, notes=(*data.notes, "the inputs beside the images are not used: pairs=Parallel(...) does"))
+    return data if pairs is None else paired(data, pairs, normaliser, pairing, patch=patch)
 
 
 @dataclass(frozen=True)
 class Synthetic:
-    """Nuclei from the built-in microscope, rendered once, with instance masks and classes."""
+    """Nuclei from the built-in microscope, rendered once, with instance masks and classes.
+
+    With `pairs`, the image is what the camera's recordings have as their mean, and the input is one recording of it.
+    """
 
     num: int = 4096
     """Number of images, each of the size of the patch."""
@@ -54,6 +60,8 @@ class Synthetic:
     """Fraction of the images held out."""
     normalise: Map = "asinh"
     """Monotone map before scaling to mean 0 and standard deviation 1."""
+    pairs: bool = False
+    """Images without noise, and one noisy recording of each as its input."""
 
     def open(self, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset:
         import jax
@@ -74,15 +82,18 @@ class Synthetic:
             synthetic=True,
             class_names=microscope.class_names,
         )
-        source = Memory(np.asarray(field.image), info, np.asarray(field.mask), np.asarray(field.label))
+        recordings, input_info = np.asarray(field.image), info if self.pairs else None
+        source = Memory(recordings, info, np.asarray(field.mask), np.asarray(field.label))
+        if self.pairs:
+            source.images, source.info, source.inputs = np.asarray(field.clean), info.replace(dtype="float32"), recordings
         names = [str(i) for i in range(self.num)]
         train, validation = hold_out(source, names, patch, self.validation, None, seed)
-        return finish(train, validation, self.normalise, normaliser)
+        return finish(train, validation, self.normalise, normaliser, input_info=input_info)
 
 
 @dataclass(frozen=True)
 class Folder:
-    """Your own images: a folder of TIFF, OME-TIFF or PNG files, perhaps with masks and classes."""
+    """Your own images: a folder of TIFF, OME-TIFF or PNG files, perhaps with masks, classes, or inputs for pairs."""
 
     path: Path
     """Folder of images (or one image file)."""
@@ -110,18 +121,33 @@ class Folder:
     """Names of the channels, in place of what the files say."""
     cache_gb: float = 2.0
     """Memory for decoded images; a folder beyond it is decoded again in every epoch."""
+    inputs: Path | None = None
+    """Folder of the same fields recorded otherwise (noisy, coarser, another modality), with files of the same names."""
+    input_axes: str | None = None
+    """Axes of the inputs, where they are not those of `axes`."""
 
     def open(self, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset:
         listing = list_folder(
-            self.path, self.masks, self.axes, self.classes, self.skip_unreadable, self.pixel_size, self.channel_names
+            self.path,
+            self.masks,
+            self.axes,
+            self.classes,
+            self.skip_unreadable,
+            self.pixel_size,
+            self.channel_names,
+            self.inputs,
+            self.input_axes,
         )
         source, files, skipped = checked(
             cached(listing.source, self.binning, self.cache_gb), patch, self.skip_unreadable, self.allow_blank
         )
+        input_info = None if listing.input_info is None else listing.input_info.binned(self.binning)
         train, validation = hold_out(source, files, patch, self.validation, self.group_regex, seed)
         ignored = ", ".join(f"{n} {suffix}" for suffix, n in sorted(listing.ignored.items()))
+        shift = None if input_info is None else pair_shift(source).note
         notes = (f"files of other kinds, not read: {ignored}",) if ignored else ()
-        return finish(train, validation, self.normalise, normaliser, listing.skipped + skipped, notes)
+        notes += () if shift is None else (shift,)
+        return finish(train, validation, self.normalise, normaliser, listing.skipped + skipped, notes, input_info)
 
 
 def cached(source: Source, binning: int, gigabytes: float) -> Source:

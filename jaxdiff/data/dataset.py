@@ -10,7 +10,7 @@ from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Map, Normaliser
 from jaxdiff.data.pairing import Pairing, as_network
-from jaxdiff.data.patches import Batch, check_patch, random_patch
+from jaxdiff.data.patches import Batch, Record, check_patch, check_whole, common_factor, pixel_factors, random_patch
 from jaxdiff.data.source import ImagesOf, Region, Source, Subset
 from jaxdiff.data.split import groups, split_groups, split_regions
 
@@ -21,6 +21,7 @@ class Dataset:
 
     `validation` has length 0 when nothing is held out; `skipped` says why files were left out, `notes` what else a
     person should know. `pairing` makes the pairs of a conditional task; `info` and `normaliser` are of what is diffused.
+    `input_info` is of the "input" of the records, None where they have none.
     """
 
     train: Source
@@ -30,6 +31,7 @@ class Dataset:
     skipped: tuple[str, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
     pairing: Pairing | None = None
+    input_info: DataInfo | None = None
 
     def validation_batches(self, patch: Sequence[int], batch_size: int, num: int, seed: int = 0) -> Iterator[Batch]:
         """`num` fixed patches of the validation images in turn, not augmented; the last batch may be smaller.
@@ -53,8 +55,9 @@ def checked(
 ) -> tuple[Source, list[str], tuple[str, ...]]:
     """Read every image once; the source without damaged files, the file of each record, and why files were left out.
 
-    Raises DataError for images smaller than the patch, with NaN or infinite pixels, or with one value in all pixels
-    (unless `allow_blank`); UnreadableError for a damaged file unless `skip_unreadable`.
+    Raises DataError for images smaller than the patch, for images and inputs with NaN or infinite pixels, or with one
+    value in all pixels (unless `allow_blank`), and for inputs whose pixels the patch cuts; UnreadableError for a damaged
+    file unless `skip_unreadable`.
     """
     patch = check_patch(patch, source.info)
     good: list[int] = []
@@ -68,7 +71,7 @@ def checked(
                 raise
             skipped.append(str(error))
             continue
-        _check(record["image"], record["name"], source.info, patch, allow_blank)
+        _check(record, source.info, patch, allow_blank)
         good.append(i)
         files.append(record.get("file", record["name"]))
     if not good:
@@ -110,6 +113,7 @@ def finish(
     normaliser: Normaliser | None = None,
     skipped: tuple[str, ...] = (),
     notes: tuple[str, ...] = (),
+    input_info: DataInfo | None = None,
 ) -> Dataset:
     """The data set, with a normaliser fitted on the training part unless one is given (that of a run)."""
     if normaliser is None:
@@ -118,10 +122,11 @@ def finish(
         raise DataError(
             f"a normaliser of {normaliser.channels} channels", f"{train.info.channels} channels", "use the run's data"
         )
-    return Dataset(train, validation, train.info, normaliser, skipped, notes)
+    return Dataset(train, validation, train.info, normaliser, skipped, notes, input_info=input_info)
 
 
-def _check(image: np.ndarray, name: str, info: DataInfo, patch: tuple[int, ...], allow_blank: bool) -> None:
+def _check(record: Record, info: DataInfo, patch: tuple[int, ...], allow_blank: bool) -> None:
+    image, name = record["image"], record["name"]
     if image.ndim != len(info.axes) or image.shape[-1] != info.channels:
         raise DataError(
             f"{name} of shape {image.shape}", f"axes {info.axes} with {info.channels} channels", "remove the image"
@@ -132,6 +137,13 @@ def _check(image: np.ndarray, name: str, info: DataInfo, patch: tuple[int, ...],
             f"at least the patch, {patch}",
             "use a smaller patch, less binning, or remove the image",
         )
+    _check_pixels(image, name, allow_blank)
+    if "input" in record:
+        check_whole(patch, common_factor(pixel_factors(record, len(patch))), name)
+        _check_pixels(record["input"], f"the input of {name}", allow_blank)
+
+
+def _check_pixels(image: np.ndarray, name: str, allow_blank: bool) -> None:
     if image.dtype.kind == "f" and not np.isfinite(image).all():
         bad = int(np.count_nonzero(~np.isfinite(image)))
         raise DataError(f"{name} with {bad} NaN or infinite pixels", "finite numbers", "repair or remove the image")

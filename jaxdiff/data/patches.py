@@ -1,8 +1,8 @@
 """Binning, and random patches in random orientations.
 
 Orientations are flips of every spatial axis and the exchange of y and x: together the eight flips and quarter turns of
-the plane. y and x are exchanged only when their pixels have the same size (or both sizes are unknown); z is flipped
-but never turned into the plane, as a microscope does not see along z as it does across.
+the plane. y and x are exchanged only when their pixels have the same size (or both sizes are unknown) in all arrays of
+a record; z is flipped but never turned into the plane, as a microscope does not see along z as it does across.
 """
 
 from collections.abc import Sequence
@@ -69,24 +69,68 @@ def random_patch(
 ) -> Record:
     """A patch of a record at a uniformly random place and, with `augment`, in a random orientation, of all its arrays.
 
-    Arrays have the image's pixels or a whole fraction of them, and are cut where they coincide. With `turn` False, or
-    where the image is too small for a turned patch, y and x are not exchanged.
+    Arrays have the image's pixels or a whole fraction of them (`pixel_factors`), and are cut where they coincide. y and x
+    are not exchanged with `turn` False, where the image is too small for a turned patch, or where the fraction of an
+    array is another in y than in x. Raises DataError for a patch that cuts through pixels of an array.
     """
     rank = len(patch)
     spatial = record["image"].shape[:rank]
-    arrays = {name: value for name, value in record.items() if isinstance(value, np.ndarray) and value.ndim >= rank}
-    factors = {name: tuple(n // m for n, m in zip(spatial, array.shape)) for name, array in arrays.items()}
-    common = tuple(int(np.lcm.reduce(one)) for one in zip(*factors.values()))
+    factors = pixel_factors(record, rank)
+    common = common_factor(factors)
+    check_whole(patch, common, record["name"])
     turned = (*patch[:-2], patch[-1], patch[-2])
-    exchange = augment and turn and all(n >= p for n, p in zip(spatial, turned)) and bool(rng.integers(2))
+    fits = all(n >= p for n, p in zip(spatial, turned)) and all(f[-2] == f[-1] for f in factors.values())
+    exchange = augment and turn and fits and bool(rng.integers(2))
     size = turned if exchange else patch
     start = tuple(f * int(rng.integers((n - p) // f + 1)) for n, p, f in zip(spatial, size, common))
     flips = tuple(slice(None, None, -1 if augment and rng.integers(2) else 1) for _ in patch)
 
-    def cut(array: np.ndarray, factor: tuple[int, ...]) -> np.ndarray:
-        array = array[tuple(slice(s // f, (s + p) // f) for s, p, f in zip(start, size, factor))]
-        if exchange:
-            array = array.swapaxes(rank - 2, rank - 1)
-        return array[flips]
+    def orient(array: np.ndarray) -> np.ndarray:
+        return (array.swapaxes(rank - 2, rank - 1) if exchange else array)[flips]
 
-    return {**record, **{name: cut(array, factors[name]) for name, array in arrays.items()}}
+    cut = crop(record, tuple(slice(s, s + p) for s, p in zip(start, size)), factors)
+    return {**cut, **{name: orient(cut[name]) for name in factors}}
+
+
+def pixel_factors(record: Record, rank: int) -> dict[str, tuple[int, ...]]:
+    """For each array of a record, the pixels of the image that one of its pixels covers along each spatial axis.
+
+    Raises DataError, naming the record, where these are no whole numbers.
+    """
+    spatial = record["image"].shape[:rank]
+    factors = {}
+    for name, array in record.items():
+        if not isinstance(array, np.ndarray) or array.ndim < rank:
+            continue
+        if any(m < 1 or n % m for n, m in zip(spatial, array.shape)):
+            raise DataError(
+                f"{record['name']} of {spatial} pixels with an {name} of {array.shape[:rank]}",
+                "as many pixels along each axis, or whole times fewer",
+                "crop both to the same field, of a multiple of the coarser pixels",
+            )
+        factors[name] = tuple(n // m for n, m in zip(spatial, array.shape))
+    return factors
+
+
+def common_factor(factors: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """Pixels of the image, along each axis, after which pixels of all arrays begin."""
+    return tuple(int(np.lcm.reduce(one)) for one in zip(*factors.values()))
+
+
+def check_whole(patch: Sequence[int], factor: Sequence[int], what: str) -> None:
+    """Raises DataError for a patch that is no whole number of the pixels that cover `factor` pixels of the image."""
+    if any(p % f for p, f in zip(patch, factor)):
+        raise DataError(
+            f"patch {tuple(patch)} of {what}, where one pixel of the input covers {tuple(factor)} of the image",
+            "a multiple of these along each axis",
+            f"patch {tuple(max(1, round(p / f)) * f for p, f in zip(patch, factor))}",
+        )
+
+
+def crop(record: Record, place: tuple[slice, ...], factors: dict[str, tuple[int, ...]]) -> Record:
+    """All arrays of a record at `place`, slices of the image along each axis in multiples of the common factor."""
+
+    def cut(array: np.ndarray, factor: tuple[int, ...]) -> np.ndarray:
+        return array[tuple(slice(s.start // f, s.stop // f) for s, f in zip(place, factor))]
+
+    return {**record, **{name: cut(record[name], factor) for name, factor in factors.items()}}

@@ -1,8 +1,8 @@
 """Sources: lists of records that can be read in any order, and wrappers of them.
 
 A source has a length, an `info` and `source[i] -> record`, a dict with "image" (*spatial, C) and "name", and perhaps
-"mask" (*spatial) int32, "label" int, and "file" where several records are of one file. Records are shared: nobody
-writes into their arrays.
+"mask" (*spatial) int32, "input" (*spatial or a whole fraction of it, C'), "label" int, and "file" where several records
+are of one file. Records are shared: nobody writes into their arrays.
 """
 
 import threading
@@ -12,8 +12,9 @@ from typing import Protocol
 
 import numpy as np
 
+from jaxdiff.data.errors import DataError
 from jaxdiff.data.info import DataInfo
-from jaxdiff.data.patches import Record, bin_image, bin_mask
+from jaxdiff.data.patches import Record, bin_image, bin_mask, common_factor, crop, pixel_factors
 
 
 class Source(Protocol):
@@ -28,7 +29,7 @@ class Source(Protocol):
 
 
 class Memory:
-    """Images held in memory: (N, *spatial, C) or a list of (*spatial, C), with masks and labels or without."""
+    """Images held in memory: (N, *spatial, C) or a list of (*spatial, C), with masks, labels and inputs or without."""
 
     def __init__(
         self,
@@ -36,8 +37,9 @@ class Memory:
         info: DataInfo,
         masks: Sequence[np.ndarray] | np.ndarray | None = None,
         labels: Sequence[int] | np.ndarray | None = None,
+        inputs: Sequence[np.ndarray] | np.ndarray | None = None,
     ):
-        self.images, self.info, self.masks, self.labels = images, info, masks, labels
+        self.images, self.info, self.masks, self.labels, self.inputs = images, info, masks, labels, inputs
 
     def __len__(self) -> int:
         return len(self.images)
@@ -48,11 +50,16 @@ class Memory:
             record["mask"] = self.masks[index].astype(np.int32)
         if self.labels is not None:
             record["label"] = int(self.labels[index])
+        if self.inputs is not None:
+            record["input"] = self.inputs[index]
         return record
 
 
 class Binned:
-    """Each image and mask binned by `factor` in y and x, the pixel size multiplied."""
+    """Each image, mask and input binned by `factor` in y and x, the pixel size multiplied.
+
+    Raises DataError, naming the image, where image and input would not cover the same field any more.
+    """
 
     def __init__(self, source: Source, factor: int):
         self.source, self.factor = source, factor
@@ -63,10 +70,20 @@ class Binned:
 
     def __getitem__(self, index: int) -> Record:
         record = self.source[index]
-        record = {**record, "image": bin_image(record["image"], self.factor)}
+        binned = {**record, "image": bin_image(record["image"], self.factor)}
         if "mask" in record:
-            record["mask"] = bin_mask(record["mask"], self.factor)
-        return record
+            binned["mask"] = bin_mask(record["mask"], self.factor)
+        if "input" in record:
+            binned["input"] = bin_image(record["input"], self.factor)
+            sizes = [[one[name].shape[-3:-1] for name in ("image", "input")] for one in (record, binned)]
+            if any(n * m_binned != n_binned * m for (n, m), (n_binned, m_binned) in zip(*(zip(*s) for s in sizes))):
+                raise DataError(
+                    f"{record['name']} of {sizes[0][0]} pixels in y and x with an input of {sizes[0][1]}, and "
+                    f"binning={self.factor}",
+                    "an input whose pixels the binning divides",
+                    "crop both, or leave the binning to the microscope: binning=1",
+                )
+        return binned
 
 
 class Subset:
@@ -84,7 +101,10 @@ class Subset:
 
 
 class Region:
-    """The same part of every image: `part` is a function from the spatial shape to a tuple of slices."""
+    """The same part of every image: `part` is a function from the spatial shape to a tuple of slices.
+
+    Where an input has larger pixels, the bounds move inwards to where one of these begins.
+    """
 
     def __init__(self, source: Source, part: Callable[[tuple[int, ...]], tuple[slice, ...]]):
         self.source, self.part = source, part
@@ -95,15 +115,15 @@ class Region:
 
     def __getitem__(self, index: int) -> Record:
         record = self.source[index]
-        place = self.part(record["image"].shape[:-1])
-        record = {**record, "image": record["image"][place]}
-        if "mask" in record:
-            record["mask"] = record["mask"][place]
-        return record
+        spatial = record["image"].shape[:-1]
+        factors = pixel_factors(record, len(spatial))
+        bounds = [place.indices(n) for place, n in zip(self.part(spatial), spatial)]
+        inner = [slice(-(-a // f) * f, b // f * f) for (a, b, _), f in zip(bounds, common_factor(factors))]
+        return crop(record, tuple(inner), factors)
 
 
 class Cached:
-    """Keeps the records read last, up to `limit` bytes of images and masks; a source that fits is read once."""
+    """Keeps the records read last, up to `limit` bytes of their arrays; a source that fits is read once."""
 
     def __init__(self, source: Source, limit: int):
         self.source, self.limit = source, limit

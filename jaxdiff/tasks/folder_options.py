@@ -62,6 +62,8 @@ class FolderOptions:
     def solver_of(self, model: Model) -> Any:
         """The solver with its options; the tuned one is that of the run for these calls."""
         if self.solver == "tuned":
+            if self.order is not None or self.eta is not None:
+                raise ValueError("got --order or --eta with --solver tuned; expected neither; to fix: leave them out")
             return model.tuned(self.calls)
         return solver_named(self.solver, run=model.run, order=self.order, eta=self.eta)
 
@@ -69,7 +71,7 @@ class FolderOptions:
 def task_over_folder(options: FolderOptions, model: Model, suffixes: tuple[str, ...], work: Work) -> int:
     """`work` for every image of `options.input`, see `over_folder`; the exit status."""
     describe = {**asdict(options), "run": str(model.run), "checkpoint": model.step}
-    for name in ("resume", "out"):
+    for name in ("resume", "out", "input"):  # inputs are known by their checksums, wherever they lie
         del describe[name]
     key = jax.random.key(options.seed)
 

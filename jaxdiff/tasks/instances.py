@@ -1,5 +1,7 @@
 """Instance labels from a signed distance: the inverse of `jaxdiff.data.pairs.signed_distance`."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
@@ -22,6 +24,8 @@ def instances(
     pixels as far from one as from another are where the objects touch: the watershed line of their distance.
     """
     foreground = distance > 0 if foreground is None else foreground
+    if not foreground.any():
+        return np.zeros(distance.shape, np.int32)
     every = ndimage.generate_binary_structure(distance.ndim, distance.ndim)
     parts, _ = _label(foreground, every)
     cores, number = _label(foreground & (distance >= seed), every)
@@ -32,10 +36,7 @@ def instances(
     # The nearest core of all may belong to another part, across the background.
     for part in np.unique(parts[foreground & (parts[nearest] != parts)]):
         inside = parts == part
-        own = tuple(
-            ndimage.distance_transform_edt(~inside | (labels == 0), return_distances=False, return_indices=True)
-        )
-        grown[inside] = labels[own][inside]
+        grown[inside] = labels[_nearest(inside & (labels > 0))][inside]
     sizes = np.bincount(grown.ravel())
     kept = (sizes >= least) & (np.arange(sizes.size) > 0)
     return np.where(kept, np.cumsum(kept), 0).astype(np.int32)[grown]
@@ -48,6 +49,5 @@ def _label(where: np.ndarray, structure: np.ndarray) -> tuple[np.ndarray, int]:
 
 def _nearest(where: np.ndarray) -> tuple[np.ndarray, ...]:
     """For every pixel the indices of the nearest one of `where`; of any pixel where there is none."""
-    found = np.empty((where.ndim, *where.shape), np.int32)
-    ndimage.distance_transform_edt(~where, return_distances=False, return_indices=True, indices=found)
+    found: Any = ndimage.distance_transform_edt(~where, return_distances=False, return_indices=True)
     return tuple(found)

@@ -22,6 +22,7 @@ from jaxdiff.data.labels import checked_labels, write_labels
 from jaxdiff.data.objects import objects, write_csv
 from jaxdiff.data.overlay import overlay
 from jaxdiff.data.pairs import Joint
+from jaxdiff.data.phenotypes import PHENOTYPES
 from jaxdiff.data.picture import sheet
 from jaxdiff.data.synthetic import Microscope
 from jaxdiff.data.write import write_image
@@ -143,7 +144,13 @@ def labelled_set(options: GenerateLabelled) -> int:
 def _drawn(options: GenerateLabelled, model: Model, joint: bool) -> Iterator[Group]:
     """Names, and shapes of nuclei where the model does not make its own masks."""
     total, size = options.num or TOGETHER, model.shape[:-1]
-    scope = replace(Microscope(), pixel_size_um=options.pixel_size, out_of_focus=0.0, density_per_mm2=1400.0)
+    scope = replace(
+        Microscope(),
+        pixel_size_um=options.pixel_size,
+        out_of_focus=0.0,
+        density_per_mm2=1600.0,
+        phenotypes=PHENOTYPES[:1],
+    )
     for low in range(0, total, TOGETHER):
         names = [f"image_{i:05}" for i in range(low, min(low + TOGETHER, total))]
         masks = None

@@ -13,12 +13,12 @@ from jaxdiff.training.cadence import Every
 from jaxdiff.training.ema import EMA
 from jaxdiff.training.optimizer import AdamW
 from jaxdiff.training.plain import from_plain, to_plain
-from jaxdiff.training.weighting import MinSNR, Sigmoid, Uniform
+from jaxdiff.training.weighting import MinSNR, Sigmoid, SNRPlusOne, Uniform
 
 Data = Synthetic | Folder | Tfds | BBBC039
 AnyPairs = Segmentation | Denoising | LabelledGeneration | Joint
 AnySchedule = Cosine | LinearBeta | Rectified | VarianceExploding | Karras | SubVP | DiscreteBetas
-AnyWeighting = Sigmoid | Uniform | MinSNR
+AnyWeighting = Sigmoid | Uniform | MinSNR | SNRPlusOne
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +126,7 @@ CLASSES: tuple[type, ...] = (
     *(BBBC039, Folder, Synthetic, Tfds),
     *PAIRS,
     *(Cosine, DiscreteBetas, Karras, LinearBeta, Rectified, SubVP, VarianceExploding),
-    *(MinSNR, Sigmoid, Uniform),
+    *(MinSNR, Sigmoid, SNRPlusOne, Uniform),
     *(UNet, AdamW, EMA, Every),
 )
 """Every class that a stored config may name."""

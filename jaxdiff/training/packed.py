@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,10 @@ def unpack(folder: str | Path) -> dict[str, Any]:
     """The network's variables in a folder that `pack` wrote, float32. Raises ValueError for a damaged file."""
     path = Path(folder) / NAME
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # np.load would take a lone .npy, or anything pickled, for granted; a zip of arrays is all that is written here.
+        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name].astype(np.float32) for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(
             f"got {path}, which cannot be read ({error}); expected a whole file; to fix: copy it again"
         ) from error

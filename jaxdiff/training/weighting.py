@@ -71,3 +71,17 @@ class MinSNR:
 
     def __call__(self, lam: Float[Array, "*b"]) -> Float[Array, "*b"]:
         return jnp.minimum(1.0, self.gamma * jnp.exp(-2 * lam))
+
+
+@dataclass(frozen=True)
+class SNRPlusOne:
+    """SNR + 1 on the error of x0, that is 1 + 1 / SNR on eps and 1 on v, for every draw: the plain v loss.
+
+    Salimans and Ho 2022, arXiv 2202.00512. For conditional tasks: where the condition says nearly all, so do the noisiest
+    steps, which the weightings of eps above leave untrained.
+    """
+
+    per: ClassVar[Literal["lam", "draw"]] = "draw"
+
+    def __call__(self, lam: Float[Array, "*b"]) -> Float[Array, "*b"]:
+        return 1 + jnp.exp(-2 * lam)

@@ -10,13 +10,14 @@ import tifffile
 
 import jaxdiff as jd
 from benchmarks import machine
-from benchmarks.tasks import calls, exposure, fields, predictions, regression, scores, store, uncertainty
+from benchmarks.tasks import calls, evaluate, exposure, fields, predictions, regression, scores, store, uncertainty
 from benchmarks.tasks import denoising_baselines as denoisers
 from benchmarks.tasks import segmentation_baselines as segmenters
 from benchmarks.tasks.fields import Field
 from jaxdiff.data.config import Folder
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.pairs import Denoising, Segmentation
+from jaxdiff.metrics import nrmse
 from jaxdiff.nn import condition
 from jaxdiff.training.config import TrainConfig
 from jaxdiff.training.restore import restore_params
@@ -136,6 +137,7 @@ def test_scores_of_a_shifted_image_are_what_the_shift_makes_them():
     summary = scores.summary([row], ["A01"])
     assert summary["bias_percent"]["mean"] == pytest.approx(100 * 20 / light)
     assert summary["nuclei_bias_percent"]["mean"] == pytest.approx(100 * 20 / (750 - 130))
+    assert summary["nrmse"]["mean"] == pytest.approx(nrmse(field.image - 130.0, field.image - 110.0))
     assert "excess" not in summary
 
 
@@ -182,6 +184,24 @@ def test_what_is_stored_stays_and_val_is_looked_at_once(tmp_path, monkeypatch):
     store.check_new(("scores", "segmentation", "val, 8 fields", "y"), again=False)
     with pytest.raises(DataError, match="run dev first"):
         store.get(("choices",), "run dev first")
+
+
+def test_methods_of_val_that_are_measured_stay_and_new_ones_are_added(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "RESULTS", tmp_path)
+    monkeypatch.setattr(machine, "describe", lambda packages: {"date": "2026-01-01"})
+    options = evaluate.Evaluate("denoising", tmp_path, split="val")
+    chosen, (old, new) = (
+        [field_of(discs())],
+        (predictions.Method(n, {"photons": 10}, dict) for n in ("tv", "diffusion")),
+    )
+    store.put(("scores", "denoising", "val, 1 fields", "10", "tv"), {})
+    assert evaluate.pending(options, chosen, [old, new]) == [
+        (("scores", "denoising", "val, 1 fields", "10", "diffusion"), new)
+    ]
+    with pytest.raises(DataError, match="one look at val"):
+        evaluate.pending(options, chosen, [old])
+    again = evaluate.Evaluate("denoising", tmp_path, split="val", again=True)
+    assert len(evaluate.pending(again, chosen, [old, new])) == 2
 
 
 def test_the_fewest_calls_near_the_best_are_chosen():

@@ -12,10 +12,10 @@ from jaxdiff.process.schedules import Cosine, Karras, LinearBeta, Rectified, Sub
 from jaxdiff.training.lam_sampler import Stratified
 from jaxdiff.training.loss import BINS, DenoisingLoss, binned
 from jaxdiff.training.target import eps_per_output, target
-from jaxdiff.training.weighting import MinSNR, Sigmoid, Uniform
+from jaxdiff.training.weighting import MinSNR, Sigmoid, SNRPlusOne, Uniform
 
 SCHEDULES = [Cosine(), LinearBeta(), Rectified(), VarianceExploding(), Karras(), SubVP()]
-WEIGHTINGS = [Sigmoid(), Sigmoid(bias=-2.0), Uniform(), MinSNR(), MinSNR(gamma=1.0)]
+WEIGHTINGS = [Sigmoid(), Sigmoid(bias=-2.0), Uniform(), MinSNR(), MinSNR(gamma=1.0), SNRPlusOne()]
 KEY = jax.random.key(0)
 
 
@@ -76,6 +76,13 @@ def test_min_snr_is_the_clamped_snr_on_the_error_of_x0():
     lam = -3 + 6 * (np.arange(8) + 0.5) / 8
     by_hand = np.minimum(np.exp(2 * lam), gamma) * np.mean(np.square(batch["image"]), axis=(1, 2, 3))
     np.testing.assert_allclose(value, by_hand.mean(), rtol=1e-5)
+
+
+def test_snr_plus_one_is_the_plain_error_of_v():
+    batch = images()
+    loss = DenoisingLoss(lam_sampler=spread(-6, 6), predicts="v", weighting=SNRPlusOne())
+    value, metrics = loss(Guess("v"), jnp.zeros_like(batch["image"]), KEY, batch)
+    np.testing.assert_allclose(value, metrics["v_error"], rtol=1e-5)
 
 
 @pytest.mark.parametrize("predicts", PREDICTIONS)
