@@ -1,4 +1,4 @@
-# Everything a fresh machine needs: `make test`, `make demo-train`. Each target installs what it uses into .venv.
+# Everything a fresh machine needs: `make test`, `make demo`. Each target installs what it uses into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -19,10 +19,11 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-demo-train: install
+demo: install
 	$(BIN)/jaxdiff demo
 
-demo: demo-train
+demo-train: install
+	$(BIN)/jaxdiff demo-train
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache

@@ -31,7 +31,7 @@ import jaxdiff as jd
 from benchmarks.machine import describe, write
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
-from jaxdiff.demo import config as demo
+from jaxdiff.demo_train import config as demo
 from jaxdiff.durable import write_json
 from jaxdiff.interop import export_sampler
 from jaxdiff.training.checkpoint import Checkpoints

@@ -19,7 +19,8 @@ USAGE = """usage: jaxdiff COMMAND …
   tune RUN [--nfe 4 5 6 8]                    learn samplers of few calls for a trained run: --solver tuned:5
   check-solver NAME|package.module:Class      hold a solver to what the library promises, and print the table
   export RUN [--out FILE.zip]                 the sampler as one file that runs without jaxdiff, on CPU, CUDA and TPU
-  demo [--option value …]                     train a small model on synthetic microscope images and sample from it
+  demo                                        what the models that come with jaxdiff do, as pictures
+  demo-train [--option value …]               train a small model on synthetic microscope images and sample from it
 
 `jaxdiff train CONFIG --help` and `jaxdiff sample generate --help` list the options.
 """
@@ -130,8 +131,15 @@ def pack(args: Sequence[str], prog: str = "jaxdiff pack") -> int:
 
 
 def demo(args: Sequence[str], prog: str = "jaxdiff demo") -> int:
-    """`jaxdiff demo`: the whole way, on synthetic images."""
+    """`jaxdiff demo`: the shipped models."""
     from jaxdiff.demo import demo as run_demo
+
+    return run_demo(list(args), prog)
+
+
+def demo_train(args: Sequence[str], prog: str = "jaxdiff demo-train") -> int:
+    """`jaxdiff demo-train`: the whole way, on synthetic images."""
+    from jaxdiff.demo_train import demo_train as run_demo
 
     return run_demo(list(args), prog)
 
@@ -169,6 +177,7 @@ def main() -> None:
         "pack": pack,
         "check-solver": check_solver,
         "demo": demo,
+        "demo-train": demo_train,
     }
     name, args = (sys.argv[1] if len(sys.argv) > 1 else ""), sys.argv[2:]
     if name not in commands:

@@ -25,9 +25,9 @@ FLOORS = [
     {"tasks"},
     {"interop"},
     {"config"},
-    {"cli", "demo", "__main__"},
+    {"cli", "demo", "demo_train", "__main__"},
 ]
-FLAX = {"nn", "training", "model", "interop", "config", "cli", "demo"}
+FLAX = {"nn", "training", "model", "interop", "config", "cli", "demo_train"}
 """Who may know Flax; `denoiser.bind` only calls `network.apply`."""
 HEAVY = ["tensorflow", "tensorflow_datasets", "grain", "orbax", "tifffile", "PIL", "matplotlib", "tensorboardX"]
 

@@ -6,6 +6,7 @@
     calls       --task T --run RUN              quality against network calls on dev; how many to take
     evaluate    --task T --run RUN --regression RUN_regression [--split val] [--full]
     uncertainty --task T --run RUN [--split val]
+    labelled    --run RUN [--split val]         images generated for the masks of real fields
     report                                      benchmarks/results/tasks.md from tasks.json
 
 Everything is chosen on dev, so dev comes first (its `evaluate` also chooses the watershed of the networks); val is
@@ -20,10 +21,11 @@ from pathlib import Path
 import tyro
 
 from benchmarks.machine import RESULTS
-from benchmarks.tasks import calls, choose_baselines, evaluate, regression, report, uncertainty
+from benchmarks.tasks import calls, choose_baselines, evaluate, labelled, regression, report, uncertainty
 from benchmarks.tasks.calls import Calls
 from benchmarks.tasks.evaluate import Evaluate
 from benchmarks.tasks.fields import FEW
+from benchmarks.tasks.labelled import Labelled
 from benchmarks.tasks.uncertainty import Uncertainty
 from jaxdiff.cli import use_compilation_cache
 from jaxdiff.config import override
@@ -57,7 +59,7 @@ class Report:
     """Write benchmarks/results/tasks.md from tasks.json."""
 
 
-Part = Baselines | Regression | Calls | Evaluate | Uncertainty | Report
+Part = Baselines | Regression | Calls | Evaluate | Uncertainty | Labelled | Report
 
 
 def main(part: Part, more: list[str]) -> None:
@@ -76,6 +78,8 @@ def main(part: Part, more: list[str]) -> None:
             evaluate.evaluate(part)
         case Uncertainty():
             uncertainty.measure(part)
+        case Labelled():
+            labelled.measure(part)
         case Report():
             (RESULTS / "tasks.md").write_text(report.markdown(), encoding="utf-8")
             print(report.markdown())

@@ -51,6 +51,7 @@ def markdown() -> str:
             *[_uncertainty(split, entry) for split, entry in result.get("uncertainty", {}).get(task, {}).items()],
         ]
         parts += [] if result.get("uncertainty", {}).get(task) else ["Not measured yet."]
+    parts += ["## Labelled generation", *_labelled(result.get("labelled", {}))]
     parts += ["## Chosen on dev", _choices(result.get("choices", {}))]
     return "\n\n".join(parts) + "\n"
 
@@ -144,6 +145,34 @@ def _choices(choices: Mapping[str, Any]) -> str:
             values = ", ".join(f"{key} {value}" for key, value in entry["parameters"].items())
             rows.append([task, name, values, f"{entry['score']} {entry['dev']:.4g}"])
     return _table(["task", "method", "parameters", "on dev"], rows) if rows else "Nothing yet."
+
+
+def _labelled(measured: Mapping[str, Any]) -> list[str]:
+    """What Otsu and watershed find of the given nuclei, and distances of the sets."""
+    if not measured:
+        return ["Not measured yet."]
+    parts = []
+    for where in sorted(measured, key=lambda name: (not name.startswith("val"), name)):
+        entry = measured[where]
+        rows = [
+            [f"Otsu and watershed on {name} images", *(_interval(of[score]) for score in COLUMNS["segmentation"])]
+            for name, of in entry["found"].items()
+        ]
+        parts += [f"### {where}", _table(["", *COLUMNS["segmentation"].values()], rows)]
+        rows = [
+            [
+                name,
+                f"{of['frechet']['distance']:.3g}",
+                f"{of['kernel']['distance']:.3g} ± {of['kernel']['standard_error']:.2g}",
+                f"{of['precision_recall']['precision']:.2f}",
+                f"{of['precision_recall']['recall']:.2f}",
+                f"{of['frechet']['generated']:.0f} / {of['frechet']['reference']:.0f}",
+            ]
+            for name, of in entry["distances"].items()
+        ]
+        head = ["against the real crops", "Fréchet", "kernel (KID)", "precision", "recall", "crops / reference"]
+        parts += [_table(head, rows), _machine(entry)]
+    return parts
 
 
 def _interval(value: Mapping[str, float], sign: str = "") -> str:

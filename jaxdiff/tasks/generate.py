@@ -201,7 +201,7 @@ def _prepared(options: Generate, runs: Path) -> tuple[Model, Any, dict[str, Any]
         fix = (
             f"--run {found[0]}"
             if found
-            else "`jaxdiff demo` or `python train.py CONFIG` makes one, then --run runs/NAME"
+            else "`jaxdiff demo-train` or `python train.py CONFIG` makes one, then --run runs/NAME"
         )
         raise ValueError(f"got no --run; expected a run folder ({known}); to fix: {fix}")
     begun = manifest.read(Path(options.out))  # refuses a folder with anything but a bulk run in it
