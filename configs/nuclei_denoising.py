@@ -25,5 +25,5 @@ config = TrainConfig(
     drop_condition=0.0,
     optimizer=AdamW(learning_rate=1e-3, warmup=100),
     batch_size=16,
-    steps=3000,
+    steps=2000,
 )

@@ -13,6 +13,7 @@ from jaxdiff.data.config import BBBC039
 from jaxdiff.data.pairs import Segmentation
 from jaxdiff.nn import UNet
 from jaxdiff.training.optimizer import AdamW
+from jaxdiff.training.weighting import SNRPlusOne
 
 config = TrainConfig(
     name="nuclei_segmentation",
@@ -20,8 +21,9 @@ config = TrainConfig(
     pairs=Segmentation(),
     patch=(96, 96),
     network=UNet(width=64, multipliers=(1, 2), blocks=1, attention=(False, False), patch_size=4, image_channels=1),
+    weighting=SNRPlusOne(),
     drop_condition=0.0,
     optimizer=AdamW(learning_rate=1e-3, warmup=100),
     batch_size=16,
-    steps=3000,
+    steps=4000,
 )

@@ -7,9 +7,11 @@ import numpy as np
 import optax
 
 import jaxdiff as jd
+from jaxdiff.data.dataset import Dataset
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.durable import write_json
+from jaxdiff.training.batch import to_batch
 from jaxdiff.training.checkpoint import Checkpoints
 from jaxdiff.training.config import TrainConfig
 from jaxdiff.training.run_folder import describe
@@ -22,14 +24,24 @@ INFO = DataInfo(
 )
 
 
-def tiny_run(folder: Path, step: int = 7) -> Path:
-    """The folder of a run whose images differ from each other, and by class."""
-    config = TrainConfig(name=folder.name, out=str(folder.parent), patch=SHAPE[:-1], network=NETWORK, steps=step)
+def tiny_run(folder: Path, step: int = 7, data: Dataset | None = None) -> Path:
+    """The folder of a run whose images differ from each other, and by class; or of a conditional one, on `data`'s pairs."""
+    network, info, normaliser, pairing = NETWORK, INFO, NORMALISER, None
     batch = {"image": np.zeros((1, *SHAPE)), "cond": {"label": np.zeros(1, np.int32)}}
-    shapes = jd.TrainState.shapes(jax.random.key(0), NETWORK, optax.sgd(0.1), batch)
+    if data is not None:
+        info, normaliser, pairing = data.info, data.normaliser, data.pairing
+        channels = pairing.inputs.info.channels
+        network = NETWORK.clone(num_classes=0, image_channels=channels)
+        loaded = {name: np.zeros((1, *SHAPE[:-1], c)) for name, c in (("image", info.channels), ("input", channels))}
+        batch = to_batch(loaded, network)
+    pairs = None if pairing is None else pairing.pairs
+    config = TrainConfig(
+        name=folder.name, out=str(folder.parent), patch=SHAPE[:-1], network=network, pairs=pairs, steps=step
+    )
+    shapes = jd.TrainState.shapes(jax.random.key(0), network, optax.sgd(0.1), batch)
     rng = np.random.default_rng(0)
     state = jax.tree.map(lambda leaf: (0.3 * rng.normal(size=leaf.shape)).astype(leaf.dtype), shapes)
     with Checkpoints(folder / "checkpoints") as checkpoints:
         checkpoints.save(state.replace(step=np.int32(step)), {"step": step}, wait=True)
-    write_json(folder / "run.json", describe(config, INFO, NORMALISER))
+    write_json(folder / "run.json", describe(config, info, normaliser, pairing))
     return folder

@@ -7,7 +7,7 @@
     evaluate    --task T --run RUN --regression RUN_regression [--split val] [--full]
     uncertainty --task T --run RUN [--split val]
     labelled    --run RUN [--split val]         images generated for the masks of real fields
-    report                                      benchmarks/results/tasks.md from tasks.json
+    report                                      the section on tasks of docs/evidence.md
 
 Everything is chosen on dev, so dev comes first (its `evaluate` also chooses the watershed of the networks); val is
 measured once, what is stored of it stays unless --again. A command that runs out of its --minutes ends with status 75,
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import tyro
 
-from benchmarks.machine import RESULTS
+from benchmarks.evidence.report import write_section
 from benchmarks.tasks import calls, choose_baselines, evaluate, labelled, regression, report, uncertainty
 from benchmarks.tasks.calls import Calls
 from benchmarks.tasks.evaluate import Evaluate
@@ -56,7 +56,7 @@ class Regression:
 
 @dataclass(frozen=True)
 class Report:
-    """Write benchmarks/results/tasks.md from tasks.json."""
+    """Write the section on tasks of docs/evidence.md from tasks.json."""
 
 
 Part = Baselines | Regression | Calls | Evaluate | Uncertainty | Labelled | Report
@@ -81,8 +81,7 @@ def main(part: Part, more: list[str]) -> None:
         case Labelled():
             labelled.measure(part)
         case Report():
-            (RESULTS / "tasks.md").write_text(report.markdown(), encoding="utf-8")
-            print(report.markdown())
+            write_section(Path("docs/evidence.md"), "tasks", report.markdown())
 
 
 if __name__ == "__main__":

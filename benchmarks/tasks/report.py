@@ -31,29 +31,37 @@ OURS = "diffusion"
 
 
 def markdown() -> str:
-    """The whole page."""
+    """The whole section."""
     result = store.read()
-    parts = ["# Segmentation and denoising of BBBC039", "Written by `python -m benchmarks.tasks report`."]
+    parts = []
     for task in COLUMNS:
-        parts.append(f"## {task.capitalize()}")
+        parts.append(f"### {task.capitalize()}")
         measured = result.get("scores", {}).get(task, {})
-        for where in sorted(measured, key=lambda name: (not name.startswith("val"), name)):
+        for where in _shown(measured):
             if task == "segmentation":
-                parts += [f"### {where}", _scores(task, measured[where])]
+                parts += [f"#### {where}", _scores(task, measured[where])]
             else:
                 found = [p for p in map(str, PHOTONS) if p in measured[where]]
-                parts += [f"### {where}, {p} photons\n\n{_scores(task, measured[where][p])}" for p in found]
+                parts += [f"#### {where}, {p} photons\n\n{_scores(task, measured[where][p])}" for p in found]
         parts += [] if measured else ["Not measured yet."]
         parts += [
-            "### Quality against network calls",
+            "#### Quality against network calls",
             _calls(task, result.get("calls", {}).get(task)),
-            "### Uncertainty",
-            *[_uncertainty(split, entry) for split, entry in result.get("uncertainty", {}).get(task, {}).items()],
+            "#### Uncertainty",
+            *[
+                _uncertainty(split, entry)
+                for split, entry in _shown(result.get("uncertainty", {}).get(task, {})).items()
+            ],
         ]
         parts += [] if result.get("uncertainty", {}).get(task) else ["Not measured yet."]
-    parts += ["## Labelled generation", *_labelled(result.get("labelled", {}))]
-    parts += ["## Chosen on dev", _choices(result.get("choices", {}))]
-    return "\n\n".join(parts) + "\n"
+    parts += ["### Labelled generation", *_labelled(result.get("labelled", {}))]
+    parts += ["### Chosen on dev", _choices(result.get("choices", {}))]
+    return "\n\n".join(parts)
+
+
+def _shown(measured: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What was measured on val; on dev where there is nothing else."""
+    return {name: of for name, of in measured.items() if name.startswith("val")} or measured
 
 
 def _scores(task: str, measured: Mapping[str, Any]) -> str:
@@ -152,13 +160,13 @@ def _labelled(measured: Mapping[str, Any]) -> list[str]:
     if not measured:
         return ["Not measured yet."]
     parts = []
-    for where in sorted(measured, key=lambda name: (not name.startswith("val"), name)):
+    for where in _shown(measured):
         entry = measured[where]
         rows = [
             [f"Otsu and watershed on {name} images", *(_interval(of[score]) for score in COLUMNS["segmentation"])]
             for name, of in entry["found"].items()
         ]
-        parts += [f"### {where}", _table(["", *COLUMNS["segmentation"].values()], rows)]
+        parts += [f"#### {where}", _table(["", *COLUMNS["segmentation"].values()], rows)]
         rows = [
             [
                 name,

@@ -41,7 +41,7 @@ def open_data(
     """
     data = config.open(tuple(patch), seed, normaliser if pairs is None else None)
     if data.input_info is not None and not isinstance(pairs, Parallel):
-        data = replace(data, notes=(*data.notes, "the inputs beside the images are not used: pairs=Parallel(...) does"))
+        data = replace(data, notes=(*data.notes, "inputs beside the images are read by pairs=Parallel(...) alone"))
     return data if pairs is None else paired(data, pairs, normaliser, pairing, patch=patch)
 
 
@@ -82,13 +82,15 @@ class Synthetic:
             synthetic=True,
             class_names=microscope.class_names,
         )
-        recordings, input_info = np.asarray(field.image), info if self.pairs else None
-        source = Memory(recordings, info, np.asarray(field.mask), np.asarray(field.label))
+        images, inputs = np.asarray(field.image), None
         if self.pairs:
-            source.images, source.info, source.inputs = np.asarray(field.clean), info.replace(dtype="float32"), recordings
+            images, inputs = np.asarray(field.clean), images
+        source = Memory(
+            images, info.replace(dtype=images.dtype.name), np.asarray(field.mask), np.asarray(field.label), inputs
+        )
         names = [str(i) for i in range(self.num)]
         train, validation = hold_out(source, names, patch, self.validation, None, seed)
-        return finish(train, validation, self.normalise, normaliser, input_info=input_info)
+        return finish(train, validation, self.normalise, normaliser, input_info=info if self.pairs else None)
 
 
 @dataclass(frozen=True)

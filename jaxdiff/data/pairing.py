@@ -1,7 +1,7 @@
 """The form of a kind of pairs, and how a drawn pair becomes what the network sees."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,8 +17,10 @@ class Pairs(Protocol):
     Records hold data units; a patch is a record of which every array was cut at the same place.
     """
 
-    task: ClassVar[str]
-    """What the trained model is for: the name of the function in `jaxdiff.tasks`."""
+    @property
+    def task(self) -> str:
+        """What the trained model is for: the name of the command `sample.py TASK`."""
+        ...
 
     def fit(self, source: Source) -> Any:
         """The same kind with the numbers that it takes from the training images filled in."""
@@ -32,8 +34,11 @@ class Pairs(Protocol):
         """The pair of a patch: "image" is diffused, "input" (*spatial or an integer part of it, C) is its condition."""
         ...
 
-    def infos(self, info: DataInfo) -> tuple[DataInfo, DataInfo | None]:
-        """What "image" and "input" are, in a data set of images that are `info`; None: there is no input."""
+    def infos(self, info: DataInfo, inputs: DataInfo | None = None) -> tuple[DataInfo, DataInfo | None]:
+        """What "image" and "input" of the pairs are; None: there is no input.
+
+        info, inputs: of "image" and "input" in the data set's records; None: these have no input.
+        """
         ...
 
     def maps(self, map: Map) -> tuple[Map, Map]:

@@ -104,7 +104,7 @@ def pixel_factors(record: Record, rank: int) -> dict[str, tuple[int, ...]]:
             continue
         if any(m < 1 or n % m for n, m in zip(spatial, array.shape)):
             raise DataError(
-                f"{record['name']} of {spatial} pixels with an {name} of {array.shape[:rank]}",
+                f"{record['name']} of {spatial} pixels with its {name} of {array.shape[:rank]}",
                 "as many pixels along each axis, or whole times fewer",
                 "crop both to the same field, of a multiple of the coarser pixels",
             )

@@ -75,13 +75,12 @@ class Binned:
             binned["mask"] = bin_mask(record["mask"], self.factor)
         if "input" in record:
             binned["input"] = bin_image(record["input"], self.factor)
-            sizes = [[one[name].shape[-3:-1] for name in ("image", "input")] for one in (record, binned)]
-            if any(n * m_binned != n_binned * m for (n, m), (n_binned, m_binned) in zip(*(zip(*s) for s in sizes))):
+            factor = pixel_factors(record, len(self.info.spatial))["input"]
+            if any(n != f * m for n, m, f in zip(binned["image"].shape, binned["input"].shape, factor)):
                 raise DataError(
-                    f"{record['name']} of {sizes[0][0]} pixels in y and x with an input of {sizes[0][1]}, and "
-                    f"binning={self.factor}",
-                    "an input whose pixels the binning divides",
-                    "crop both, or leave the binning to the microscope: binning=1",
+                    f"{record['name']} with an input of {record['input'].shape[:-1]} pixels and binning={self.factor}",
+                    "a multiple of the binning in y and x",
+                    "crop image and input alike, or binning=1",
                 )
         return binned
 

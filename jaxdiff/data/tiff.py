@@ -29,6 +29,8 @@ def inspect_tiff(path: Path, axes: str | None = None) -> list[ImageFile]:
     """
     with _opened(path) as file:
         series = list(file.series)
+        if not series:
+            raise _unreadable(path, "it holds no image")
         _complete(path, file)
         result = []
         for i, one in enumerate(series):

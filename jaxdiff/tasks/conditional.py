@@ -25,8 +25,9 @@ def check_task(model: Model, task: str) -> None:
     """Raises ValueError unless the model was trained for `task`."""
     trained = "generate" if model.pairing is None else model.pairing.pairs.task
     if trained != task:
+        use = "generate_labelled" if trained == "generate" and model.pairing is not None else trained.replace("-", "_")
         raise ValueError(
-            f"got a model trained to {trained}; expected one to {task}; to fix: use jd.tasks.{trained}, or train a config "
+            f"got a model trained to {trained}; expected one to {task}; to fix: use jd.tasks.{use}, or train a config "
             f"whose pairs are for {task}"
         )
 
@@ -50,10 +51,7 @@ def given(
     """
     if samples < 1:
         raise ValueError(f"got samples={samples}; expected at least 1; to fix: samples=8")
-    values = with_channels(image, model.inputs.info)
-    if not np.isfinite(values).all():
-        raise ValueError("got an image with NaN or infinite pixels; expected finite ones; to fix: repair it")
-    normal = model.inputs.forward(values)
+    normal = model.inputs.forward(with_channels(image, model.inputs.info))
     return sampled(
         key, model, samples, normal.shape[:-1], inputs=normal[None], grid=model.grid(calls, solver), solver=solver
     )
@@ -121,15 +119,20 @@ def sampled(
 
 
 def with_channels(image: Any, info: DataInfo) -> np.ndarray:
-    """(*spatial, C) of an image that may lack the axis of its one channel. Raises ValueError for another shape."""
+    """(*spatial, C) of an image that may lack the axis of its one channel.
+
+    Raises ValueError for another shape, no pixels at all, or some that are not finite.
+    """
     values = np.asarray(image)
     if values.ndim == len(info.spatial) and info.channels == 1:
         values = values[..., None]
-    if values.ndim != len(info.axes) or values.shape[-1] != info.channels:
+    if values.ndim != len(info.axes) or values.shape[-1] != info.channels or 0 in values.shape:
         raise ValueError(
             f"got an image of shape {values.shape}; expected axes {info.axes} with {info.channels} channels "
             f"({', '.join(info.channel_names)}), as in training; to fix: reorder its axes or choose its channels"
         )
+    if not np.isfinite(values).all():
+        raise ValueError("got an image with NaN or infinite pixels; expected finite ones; to fix: repair it")
     return values
 
 

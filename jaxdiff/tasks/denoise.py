@@ -1,17 +1,17 @@
 """Denoising: the mean of K samples of the clean image, the samples, and their spread."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from jaxdiff.data.pairs import Denoising
-from jaxdiff.data.picture import sheet
-from jaxdiff.data.write import write_image
 from jaxdiff.model import Model
 from jaxdiff.tasks.conditional import check_task, given, with_channels
-from jaxdiff.tasks.folder_options import FolderOptions, parsed, task_over_folder
+from jaxdiff.tasks.estimate import EstimateOptions, estimate, estimate_folder
+from jaxdiff.tasks.folder_options import parsed
 
 
 class Denoised(NamedTuple):
@@ -53,7 +53,7 @@ def denoise(
         bias = mean_bias(light, draws - np.float32(pairs.offset))
         if correct:
             draws = np.float32(pairs.offset) + (draws - np.float32(pairs.offset)) / (1 + bias).astype(np.float32)
-    return Denoised(draws.mean(axis=0), draws.std(axis=0), draws, bias)
+    return Denoised(*estimate(draws), bias)
 
 
 def mean_bias(noisy: np.ndarray, draws: np.ndarray) -> Float[np.ndarray, " channels"]:
@@ -70,36 +70,18 @@ def mean_bias(noisy: np.ndarray, draws: np.ndarray) -> Float[np.ndarray, " chann
 
 
 @dataclass(frozen=True, kw_only=True)
-class Denoise(FolderOptions):
+class Denoise(EstimateOptions):
     """The clean image behind every noisy one of a folder, with the standard deviation of its samples."""
 
     correct: bool = True
     """Scale the light of the result to that of the noisy image, which noise of mean 0 leaves unchanged."""
-    keep_samples: bool = False
-    """Write the single samples, too."""
-    dtype: Literal["float32"] | None = None
-    """float32 keeps all digits; default the file's dtype, rounded."""
 
 
 def main(args: list[str], prog: str = "sample.py denoise") -> int:
     """The command: options from `args`; exit status."""
     options: Denoise = parsed(Denoise, args, prog)
-    model = options.model("denoise")
-    check_task(model, "denoise")
-    solver = options.solver_of(model)
 
-    def work(key, image, info, path):
-        result = denoise(
-            key, model, image, options.samples, calls=options.calls, solver=solver, correct=options.correct
-        )
-        name, real = path.name, info.replace(dtype="float32")
-        saturated = write_image(path.with_name(f"{name}.ome.tif"), result.image, info, options.dtype)
-        write_image(path.with_name(f"{name}_std.ome.tif"), result.std, real)
-        for k, one in enumerate(result.samples if options.keep_samples else ()):
-            saturated += write_image(path.with_name(f"{name}_sample{k}.ome.tif"), one, info, options.dtype)
-        sheet(np.stack([image.astype(np.float32), result.image]), path.with_name(f"{name}_overlay.png"), columns=2)
-        bias = {} if result.bias is None else {"bias_before_correction": float(np.mean(result.bias))}
-        return {"mean_std": float(result.std.mean()), "saturated_values": saturated, **bias}
+    def numbers(result: Denoised) -> dict[str, float]:
+        return {} if result.bias is None else {"bias_before_correction": float(np.mean(result.bias))}
 
-    samples = tuple(f"_sample{k}.ome.tif" for k in range(options.samples if options.keep_samples else 0))
-    return task_over_folder(options, model, (".ome.tif", "_std.ome.tif", "_overlay.png", *samples), work)
+    return estimate_folder(options, "denoise", partial(denoise, correct=options.correct), numbers)

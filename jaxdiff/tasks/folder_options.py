@@ -22,8 +22,8 @@ Work = Callable[[PRNGKeyArray, np.ndarray, DataInfo, Path], Mapping[str, str | f
 
 
 @dataclass(frozen=True, kw_only=True)
-class FolderOptions:
-    """Options of a task that turns a folder of images into a folder of results."""
+class ImagesOptions:
+    """Options of every task that turns a folder of images into a folder of results."""
 
     input: Path
     """Folder of images (or one image file)."""
@@ -31,6 +31,24 @@ class FolderOptions:
     """Folder for the results: new or empty, or with --resume that of the same command."""
     run: Path | None = None
     """Folder of the run; default the model that comes with jaxdiff, where there is one for the task."""
+    seed: int = 0
+    """The noise of an image depends on this and its name alone."""
+    checkpoint: int | None = None
+    """Step of the checkpoint; default the newest."""
+    axes: str | None = None
+    """Axes of files whose metadata do not say, such as ZYX, CYX or YXS."""
+    resume: bool = False
+    """Go on in --out: images whose results are there are not made again."""
+
+    def model(self, task: str) -> Model:
+        """The model of `run`, or the shipped one for `task`."""
+        return load(shipped(task) if self.run is None else self.run, self.checkpoint)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderOptions(ImagesOptions):
+    """Options of a task whose results are made of samples."""
+
     samples: int = 8
     """Samples for each image; the uncertainty is their disagreement."""
     calls: int = 8
@@ -41,23 +59,11 @@ class FolderOptions:
     """Order of the solver, where it has one."""
     eta: float | None = None
     """Noise of the solver, where it has an eta."""
-    seed: int = 0
-    """The samples of an image depend on this and its name alone."""
-    checkpoint: int | None = None
-    """Step of the checkpoint; default the newest."""
-    axes: str | None = None
-    """Axes of files whose metadata do not say, such as ZYX, CYX or YXS."""
-    resume: bool = False
-    """Go on in --out: images whose results are there are not made again."""
 
     def __post_init__(self):
         for name in ("samples", "calls"):
             if getattr(self, name) < 1:
                 raise ValueError(f"got {name}={getattr(self, name)}; expected at least 1; to fix: --{name} 1 or more")
-
-    def model(self, task: str) -> Model:
-        """The model of `run`, or the shipped one for `task`."""
-        return load(shipped(task) if self.run is None else self.run, self.checkpoint)
 
     def solver_of(self, model: Model) -> Any:
         """The solver with its options; the tuned one is that of the run for these calls."""
@@ -68,9 +74,21 @@ class FolderOptions:
         return solver_named(self.solver, run=model.run, order=self.order, eta=self.eta)
 
 
-def task_over_folder(options: FolderOptions, model: Model, suffixes: tuple[str, ...], work: Work) -> int:
-    """`work` for every image of `options.input`, see `over_folder`; the exit status."""
-    describe = {**asdict(options), "run": str(model.run), "checkpoint": model.step}
+def task_over_folder(
+    options: ImagesOptions,
+    model: Model,
+    suffixes: tuple[str, ...],
+    work: Work,
+    *,
+    expected: DataInfo | None = None,
+    also: Mapping[str, Any] | None = None,
+) -> int:
+    """`work` for every image of `options.input`, see `over_folder`; the exit status.
+
+    expected: what the images are; default the model's image condition. also: what the results depend on beside the
+    options, plain values.
+    """
+    describe = {**asdict(options), "run": str(model.run), "checkpoint": model.step, **(also or {})}
     for name in ("resume", "out", "input"):  # inputs are known by their checksums, wherever they lie
         del describe[name]
     key = jax.random.key(options.seed)
@@ -85,7 +103,7 @@ def task_over_folder(options: FolderOptions, model: Model, suffixes: tuple[str, 
         one,
         suffixes=suffixes,
         resume=options.resume,
-        expected=model.inputs.info,
+        expected=model.inputs.info if expected is None else expected,
         axes=options.axes,
         describe=describe,
     )

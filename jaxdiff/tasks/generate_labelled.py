@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, PRNGKeyArray
 
+from jaxdiff.data.labels import checked_labels
 from jaxdiff.data.pairs import Joint, LabelledGeneration, signed_distance
 from jaxdiff.guidance import Guidance
 from jaxdiff.model import Model
@@ -45,7 +46,8 @@ def generate_labelled(
     start, start_lam: real images to vary: noise is added up to λ = start_lam and taken off again, so that what is
         coarser than the noise stays (SDEdit, Meng et al. 2022, arXiv 2108.01073); of a `Joint` model with their masks.
     seed, least: see `jaxdiff.tasks.instances.instances`, for `Joint`.
-    Raises ValueError for masks that are not integers or of another rank, and for a model trained for something else.
+    Raises ValueError for masks that are not integers or of another rank, start images that do not fit them, classes that
+    the model does not have, and for a model trained for something else.
     """
     check_task(model, "generate")
     pairs = None if model.pairing is None else model.pairing.pairs
@@ -61,7 +63,7 @@ def generate_labelled(
     inputs = None if distance is None or isinstance(pairs, Joint) else model.inputs.normaliser.forward(distance)
     state = None
     if start is not None:
-        grid = grids.uniform_lam(model.schedule, calls, lam_min=start_lam)
+        grid = _grid(model, calls, start_lam)
         state = _state(model, pairs, start, distance)
     images = sampled(
         key,
@@ -83,13 +85,27 @@ def generate_labelled(
 
 
 def _distances(masks: Any, rank: int, truncation: float) -> np.ndarray:
-    masks = np.asarray(masks)
-    if masks.dtype.kind not in "ui" or masks.ndim != rank + 1:
+    shapes = sorted({np.shape(mask) for mask in masks})
+    if len(shapes) != 1 or len(shapes[0]) != rank or 0 in shapes[0]:
         raise ValueError(
-            f"got masks of shape {masks.shape} and type {masks.dtype}; expected integer labels (num, "
-            f"{'z, ' * (rank == 3)}y, x); to fix: one integer for each instance, 0 for the background"
+            f"got masks of shapes {', '.join(map(str, shapes)) or '()'}; expected (num, {'z, ' * (rank == 3)}y, x), all of "
+            "one size; to fix: a list of masks without channels, and one call for each size"
         )
-    return np.stack([signed_distance(mask.astype(np.int32), truncation) for mask in masks])[..., None]
+    labels = checked_labels(masks, "masks")
+    if labels.max() > np.iinfo(np.int32).max:
+        raise ValueError(f"got labels up to {labels.max()}; expected 31 bits; to fix: number the objects 1, 2, 3 …")
+    return np.stack([signed_distance(mask, truncation) for mask in labels.astype(np.int32)])[..., None]
+
+
+def _grid(model: Model, calls: int, start_lam: float) -> np.ndarray:
+    """From `start_lam` to where `calls` calls end."""
+    first, last = model.schedule.lam_min, grids.default_end(model.schedule, calls)
+    if not first <= start_lam < last:
+        raise ValueError(
+            f"got start_lam={start_lam:g}; expected from {first:.3g}, nothing but noise, to below {last:.3g}, where {calls} "
+            "calls end; to fix: a smaller start_lam, or more calls"
+        )
+    return grids.uniform_lam(model.schedule, calls, lam_min=start_lam)
 
 
 def _number(pairs: Any, distance: np.ndarray | None, num: int | None, start: Any) -> int:
@@ -114,11 +130,14 @@ def _state(model: Model, pairs: Any, start: Any, distance: Any) -> np.ndarray:
     info = model.info
     if isinstance(pairs, Joint):
         info = info.replace(channel_names=info.channel_names[:-1])
-    images = np.stack([with_channels(image, info) for image in start]).astype(np.float32)
-    if images.shape[:-1] != distance.shape[:-1]:
+    images = [with_channels(image, info).astype(np.float32) for image in start]
+    shapes = sorted({image.shape[:-1] for image in images})
+    if len(images) != len(distance) or shapes != [distance.shape[1:-1]]:
         raise ValueError(
-            f"got start images of {images.shape[:-1]} for masks of {distance.shape[:-1]}; expected the same; to fix: crop"
+            f"got {len(images)} start images of {', '.join(map(str, shapes))} pixels for {len(distance)} masks of "
+            f"{distance.shape[1:-1]}; expected the same; to fix: crop both alike"
         )
+    images = np.stack(images)
     if isinstance(pairs, Joint):
         images = np.concatenate([images, distance], axis=-1)
     return model.normaliser.forward(images)

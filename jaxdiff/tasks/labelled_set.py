@@ -5,20 +5,21 @@ OUT/images/NAME.ome.tif   OUT/masks/NAME.ome.tif   OUT/objects/NAME.csv   OUT/la
 `Folder(path=OUT/images, masks=OUT/masks)` reads it.
 """
 
+import sys
 import time
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 import tyro
 from tqdm import tqdm
 
-from jaxdiff.data.errors import DataError
-from jaxdiff.data.folder import list_folder
-from jaxdiff.data.labels import checked_labels, write_labels
+from jaxdiff.data.labels import write_labels
 from jaxdiff.data.objects import objects, write_csv
 from jaxdiff.data.overlay import overlay
 from jaxdiff.data.pairs import Joint
@@ -30,6 +31,7 @@ from jaxdiff.durable import write_json
 from jaxdiff.model import Model, load
 from jaxdiff.shipped import shipped
 from jaxdiff.tasks.generate_labelled import generate_labelled
+from jaxdiff.tasks.masks_of_folder import Group, MasksOfFolder
 from jaxdiff.tasks.solver_names import solver_named
 from jaxdiff.training.plain import to_plain
 
@@ -55,6 +57,8 @@ class GenerateLabelled:
     """Folder of real images with the names of --masks, which are varied: sampling starts from them and not from noise."""
     start_lam: float = -1.0
     """How far they are noised, as half log-SNR λ: what is coarser than the noise stays."""
+    axes: str | None = None
+    """Axes of files of --start whose metadata do not say, such as ZYX or CYX; those of --masks have no channels."""
     label: int | None = None
     """Class of all images; default all classes in turn, where the model knows classes."""
     guidance: float = 1.0
@@ -77,16 +81,11 @@ class GenerateLabelled:
             raise ValueError("got --start without --masks; expected both; to fix: the masks of these images")
 
 
-class Group(NamedTuple):
-    """Images of one size that are made together."""
-
-    names: list[str]
-    masks: np.ndarray | None
-    start: np.ndarray | None = None
-
-
 def labelled_set(options: GenerateLabelled) -> int:
-    """Makes the set; returns the exit status. Raises ValueError before anything is written."""
+    """Makes the set; returns the exit status: 0, or 1 if a mask or start image could not be used.
+
+    Raises ValueError before anything is written.
+    """
     out = options.out
     if out.exists() and any(out.iterdir()):
         raise ValueError(f"got --out {out}, which is not empty; expected a new or empty folder; to fix: another --out")
@@ -96,11 +95,17 @@ def labelled_set(options: GenerateLabelled) -> int:
     joint = model.pairing is not None and isinstance(model.pairing.pairs, Joint)
     if joint:
         info = info.replace(channel_names=info.channel_names[:-1])
-    groups = _drawn(options, model, joint) if options.masks is None else _from_files(options, model)
     classes = model.network.num_classes
+    model.condition(1, options.label)
+    files = None
+    if options.masks is not None:
+        files = MasksOfFolder(options.masks, options.start, info, options.axes, options.num)
+    groups = _drawn(options, model, joint) if files is None else files.groups(TOGETHER)
+    total = len(files) if files is not None else options.num or TOGETHER
     rows: dict[str, list[Any]] = {"name": [], "label": [], "class": []}
     shown, saturated, count, began = [], 0, 0, time.perf_counter()
-    with tqdm(unit="image", desc="generating", dynamic_ncols=True) as bar:
+    said: set[str] = set()
+    with tqdm(total=total, unit="image", desc="generating", dynamic_ncols=True) as bar, _caught() as caught:
         for group in groups:
             number = len(group.names)
             labels = None
@@ -118,6 +123,10 @@ def labelled_set(options: GenerateLabelled) -> int:
                 start=group.start,
                 start_lam=options.start_lam,
             )
+            for text in (*(files.told if files is not None else ()), *(str(one.message) for one in caught)):
+                if text not in said:
+                    tqdm.write(text, file=sys.stderr)
+                    said.add(text)
             for i, (name, image, mask) in enumerate(zip(group.names, made.images, made.masks)):
                 saturated += write_image(out / "images" / f"{name}.ome.tif", image, info)
                 write_labels(out / "masks" / f"{name}.ome.tif", mask, info)
@@ -131,14 +140,31 @@ def labelled_set(options: GenerateLabelled) -> int:
             count += number
             bar.update(number)
     write_csv(out / "labels.csv", {name: np.asarray(column) for name, column in rows.items()})
-    _picture(shown, out)
+    if shown:
+        _picture(shown, out)
+    failed = {} if files is None else files.failed
     seconds = round(time.perf_counter() - began, 3)
     record = {"options": to_plain(asdict(options)), "checkpoint": model.step, "saturated_values": saturated}
-    write_json(out / "generate.json", {**record, "images": count, "seconds": seconds})
-    print(f"{count} images with masks in {out} ({seconds:.1f} s); look at {out / 'sheet.png'} and {out / 'masks.png'}")
+    write_json(
+        out / "generate.json",
+        {**record, "images": count, "failed": failed, "warnings": sorted(said), "seconds": seconds},
+    )
+    print(f"{count} images with masks in {out} ({seconds:.1f} s)")
+    if shown:
+        print(f"look at {out / 'sheet.png'} and {out / 'masks.png'}")
     if saturated:
         print(f"{saturated} values beyond the range of {info.dtype} became its end")
-    return 0
+    for name, reason in failed.items():
+        print(f"failed: {name}: {reason}")
+    return 1 if failed else 0
+
+
+@contextmanager
+def _caught() -> Iterator[list[warnings.WarningMessage]]:
+    """The warnings for people, to be said between the images and kept."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield caught
 
 
 def _drawn(options: GenerateLabelled, model: Model, joint: bool) -> Iterator[Group]:
@@ -158,34 +184,6 @@ def _drawn(options: GenerateLabelled, model: Model, joint: bool) -> Iterator[Gro
             key = jax.random.fold_in(jax.random.key(options.seed), 2**31 + low)
             masks = np.asarray(scope.fields(key, TOGETHER, size).mask)[: len(names)]
         yield Group(names, masks)
-
-
-def _from_files(options: GenerateLabelled, model: Model) -> Iterator[Group]:
-    """The masks of a folder, with the images of the same names to start from where they are given; equal sizes together."""
-    assert options.masks is not None
-    if options.start is None:
-        source = list_folder(options.masks, axes=model.info.spatial).source
-    else:
-        source = list_folder(options.start, options.masks).source
-    total = len(source) if options.num is None else min(options.num, len(source))
-    waiting: list[tuple[str, np.ndarray, Any]] = []
-
-    def group() -> Group:
-        names, masks, start = zip(*waiting)
-        waiting.clear()
-        return Group(list(names), np.stack(masks), None if options.start is None else np.stack(start))
-
-    for i in range(total):
-        record = source[i]
-        mask = record["mask"] if "mask" in record else checked_labels(record["image"][..., 0], record["name"])
-        if mask.ndim != len(model.shape) - 1:
-            raise DataError(f"{record['name']} of shape {mask.shape}", f"axes {model.info.spatial}", "other masks")
-        if waiting and (waiting[0][1].shape != mask.shape or len(waiting) == TOGETHER):
-            yield group()
-        name = Path(record["name"]).name.split(".")[0]
-        waiting.append((name, mask, record["image"]))
-    if waiting:
-        yield group()
 
 
 def _class(info: Any, label: int) -> str:

@@ -25,6 +25,7 @@ def pack(run: str | Path, out: str | Path, step: int | None = None, dtype: str =
         raise ValueError(f"got {out}, which is not empty; expected a new folder; to fix: another --out")
     found, variables = restore_step(run, step)
     stored = {**read_run(run), "step": found}
+    stored["config"] = _without_folders(stored["config"])
     arrays = {}
     for name, value in _flat(variables).items():
         with np.errstate(over="ignore"):
@@ -63,6 +64,15 @@ def unpack(folder: str | Path) -> dict[str, Any]:
             place = place.setdefault(part, {})
         place[leaf] = value
     return variables
+
+
+def _without_folders(config: dict[str, Any]) -> dict[str, Any]:
+    """A config that tells the names of folders, and not where they were on the machine of training."""
+    data = dict(config["data"])
+    for name in ("path", "masks", "inputs", "data_dir"):
+        if isinstance(data.get(name), str):
+            data[name] = Path(data[name]).name
+    return {**config, "data": data, "out": "runs", "init_from": None}
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, np.ndarray]:

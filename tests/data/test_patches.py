@@ -4,6 +4,7 @@ import pytest
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.patches import bin_image, bin_mask, check_patch, random_patch, turnable
+from jaxdiff.physics.binning import area_binning
 
 
 def test_binning_is_the_mean_and_drops_the_rest():
@@ -83,3 +84,34 @@ def test_patches_have_the_rank_of_the_data():
     for patch in ((4,), (4, 4, 4), (0, 4)):
         with pytest.raises(DataError, match="patch"):
             check_patch(patch, DataInfo())
+
+
+def beside(shape, factor):
+    """An image of its own coordinates, and their means over the pixels of an input."""
+    record = positions(shape)
+    return {**record, "input": area_binning(record["image"], factor)}
+
+
+@pytest.mark.parametrize(
+    ("shape", "patch", "factor"),
+    [((12, 12), (4, 6), (2, 2)), ((12, 24), (6, 4), (3, 1)), ((8, 12, 12), (4, 4, 4), (4, 1, 1))],
+)
+def test_inputs_of_larger_pixels_are_cut_and_turned_with_their_image(shape, patch, factor):
+    along_last = set()
+    for i in range(100):
+        cut = random_patch(beside(shape, factor), patch, np.random.default_rng(i))
+        assert cut["image"].shape[:-1] == patch
+        np.testing.assert_array_equal(cut["input"], area_binning(cut["image"], factor))
+        first, second = cut["image"].reshape(-1, len(shape))[:2]
+        along_last.add(int(np.argmax(np.abs(second - first))))
+    y, x = len(shape) - 2, len(shape) - 1
+    assert along_last == ({y, x} if factor[y] == factor[x] else {x}), "turned where the input's pixels allow it"
+
+
+def test_patches_that_cut_pixels_of_the_input_are_refused():
+    with pytest.raises(DataError, match=r"patch \(4, 5\) of x, .* covers \(2, 2\).* patch \(4, 4\)"):
+        random_patch(beside((12, 12), (2, 2)), (4, 5), np.random.default_rng(0))
+    record = beside((12, 12), (2, 2))
+    record["input"] = record["input"][:5]
+    with pytest.raises(DataError, match=r"x of \(12, 12\) pixels with its input of \(5, 6\)"):
+        random_patch(record, (4, 4), np.random.default_rng(0))

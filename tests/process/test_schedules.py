@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxdiff.process.schedules import (
+    BrownianBridge,
     Cosine,
     DiscreteBetas,
     Karras,
@@ -26,6 +27,8 @@ SCHEDULES = [
     Karras(),
     Karras(rho=3.0),
     SubVP(),
+    BrownianBridge(),
+    BrownianBridge(s=0.1),
     DiscreteBetas(BETAS),
 ]
 TIMES = np.linspace(0.003, 0.997, 211)
@@ -44,6 +47,8 @@ def signal_and_noise(s, t):
             return np.sqrt(f(t) / f(0)), np.sqrt(1 - f(t) / f(0))
         case Rectified():
             return 1 - t, t
+        case BrownianBridge():
+            return 1 - t, np.sqrt(2 * s.s * t * (1 - t))
         case VarianceExploding():
             return np.ones_like(t), s.sigma_min * (s.sigma_max / s.sigma_min) ** t
         case Karras():
@@ -63,6 +68,8 @@ def closed_rate(s, t):
             return -(s.beta_min + t * (s.beta_max - s.beta_min)) / (2 * a_sigma[1] ** 2)
         case Rectified():
             return -1 / (t * (1 - t))
+        case BrownianBridge():
+            return -1 / (2 * t * (1 - t))
         case VarianceExploding():
             return np.full_like(t, -np.log(s.sigma_max / s.sigma_min))
         case SubVP():  # a = e^(−B/2): d log a = −β/2, d log(1 − a²) = β a²/(1 − a²)
@@ -170,6 +177,7 @@ def test_linear_beta_is_the_limit_of_the_discrete_betas():
         (lambda: VarianceExploding(sigma_min=0.0), "got sigma_min=0.0"),
         (lambda: Karras(sigma_max=0.001), "got sigma_max=0.001"),
         (lambda: Karras(rho=0.0), "got rho=0.0"),
+        (lambda: BrownianBridge(s=0.0), "got s=0.0"),
         (lambda: DiscreteBetas([0.1, 1.0]), "expected at least two numbers inside"),
         (lambda: DiscreteBetas(0.1), "expected at least two numbers inside"),
     ],

@@ -1,7 +1,6 @@
 """Denoising: the clean image, given what a camera with less light would have recorded of it."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import numpy as np
 
@@ -32,7 +31,7 @@ class Denoising:
     peak: float | None = None
     """Grey levels above the offset that `photons` speaks of; default the 99.8th percentile of the training images."""
 
-    task: ClassVar[str] = "denoise"
+    task = "denoise"
 
     def __post_init__(self):
         if len(self.photons) != 2 or not 0 < self.photons[0] <= self.photons[1]:
@@ -63,7 +62,7 @@ class Denoising:
         light = np.maximum(image.astype(np.float32) - np.float32(self.offset), 0)
         return camera.record(rng, light / np.float32(camera.gain))
 
-    def infos(self, info: DataInfo) -> tuple[DataInfo, DataInfo]:
+    def infos(self, info: DataInfo, inputs: DataInfo | None = None) -> tuple[DataInfo, DataInfo]:
         return info, info.replace(dtype="float32")
 
     def maps(self, map: Map) -> tuple[Map, Map]:

@@ -1,7 +1,6 @@
 """Joint generation: the image and the signed distance of its instances, diffused together."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -23,7 +22,7 @@ class Joint:
     truncation: float = TRUNCATION
     """Pixels from an outline at which the distance ends."""
 
-    task: ClassVar[str] = "generate"
+    task = "generate"
 
     def fit(self, source: Source) -> "Joint":
         return self
@@ -36,7 +35,7 @@ class Joint:
         image = np.concatenate([patch["image"].astype(np.float32), patch["distance"]], axis=-1)
         return {"image": image, **label}
 
-    def infos(self, info: DataInfo) -> tuple[DataInfo, None]:
+    def infos(self, info: DataInfo, inputs: DataInfo | None = None) -> tuple[DataInfo, None]:
         return info.replace(channel_names=(*info.channel_names, DISTANCE), colour=False), None
 
     def maps(self, map: Map) -> tuple[Map, Map]:

@@ -1,7 +1,6 @@
 """Labelled generation: the image, given the signed distance of its instances and perhaps its class."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -23,7 +22,7 @@ class LabelledGeneration:
     truncation: float = TRUNCATION
     """Pixels from an outline at which the distance ends."""
 
-    task: ClassVar[str] = "generate"
+    task = "generate"
 
     def fit(self, source: Source) -> "LabelledGeneration":
         return self
@@ -35,7 +34,7 @@ class LabelledGeneration:
         label = {"label": patch["label"]} if "label" in patch else {}
         return {"image": patch["image"], "input": patch["distance"], **label}
 
-    def infos(self, info: DataInfo) -> tuple[DataInfo, DataInfo]:
+    def infos(self, info: DataInfo, inputs: DataInfo | None = None) -> tuple[DataInfo, DataInfo]:
         return info, distance_info(info)
 
     def maps(self, map: Map) -> tuple[Map, Map]:

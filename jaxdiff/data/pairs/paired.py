@@ -1,5 +1,6 @@
 """A data set of images seen through a kind of pairs."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from jaxdiff.data.dataset import Dataset
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairing import Inputs, Pairing, Pairs
-from jaxdiff.data.patches import Record
+from jaxdiff.data.patches import Record, check_whole
 from jaxdiff.data.source import Cached, Source
 
 
@@ -17,23 +18,28 @@ def paired(
     normaliser: Normaliser | None = None,
     pairing: Pairing | None = None,
     cache: int = 2**31,
+    patch: Sequence[int] | None = None,
 ) -> Dataset:
     """The data set of pairs made from one of images.
 
     `normaliser` and `pairing` are those of a run that goes on; without them they are fitted on the training part, to one
-    drawn pair of each whole image. `cache`: bytes of prepared images that are kept.
+    drawn pair of each whole image. `cache`: bytes of prepared images that are kept. `patch`: what will be cut, to be
+    refused at once where the inputs have too large pixels for it.
     """
-    fitted = pairs.fit(data.train) if pairing is None else pairing.pairs
+    fitted = pairs if pairing is None else pairing.pairs
+    info, input_info = fitted.infos(data.info, data.input_info)
+    fitted = fitted.fit(data.train) if pairing is None else fitted
     train, validation = (Cached(_Prepared(part, fitted), cache) for part in (data.train, data.validation))
-    info, input_info = fitted.infos(data.info)
+    images, inputs = _Drawn(train, fitted, "image"), _Drawn(train, fitted, "input")
     if pairing is None or normaliser is None:
         map, input_map = fitted.maps(data.normaliser.map)
-        normaliser = Normaliser.fit(_Drawn(train, fitted, "image"), map)
+        factor = (1,) * len(info.spatial)
+        if input_info is not None:
+            factor = tuple(n // m for n, m in zip(images[0].shape[:-1], inputs[0].shape[:-1]))
+        check_whole(() if patch is None else patch, factor, "pairs")
+        normaliser = Normaliser.fit(images, map)
         pairing = Pairing(fitted)
         if input_info is not None:
-            inputs = _Drawn(train, fitted, "input")
-            sizes = _Drawn(train, fitted, "image")[0].shape[:-1], inputs[0].shape[:-1]
-            factor = tuple(n // m for n, m in zip(*sizes))
             pairing = Pairing(fitted, Inputs(input_info, Normaliser.fit(inputs, input_map), factor))
     return replace(data, train=train, validation=validation, info=info, normaliser=normaliser, pairing=pairing)
 

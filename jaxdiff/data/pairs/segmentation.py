@@ -1,7 +1,6 @@
 """Segmentation: the signed distance of instances, given the image."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -21,7 +20,7 @@ class Segmentation:
     truncation: float = TRUNCATION
     """Pixels from an outline at which the distance ends; a third of an object's width or less loses no seeds."""
 
-    task: ClassVar[str] = "segment"
+    task = "segment"
 
     def fit(self, source: Source) -> "Segmentation":
         return self
@@ -32,7 +31,7 @@ class Segmentation:
     def draw(self, patch: Record, rng: np.random.Generator) -> Record:
         return {"image": patch["distance"], "input": patch["image"]}
 
-    def infos(self, info: DataInfo) -> tuple[DataInfo, DataInfo]:
+    def infos(self, info: DataInfo, inputs: DataInfo | None = None) -> tuple[DataInfo, DataInfo]:
         return distance_info(info), info
 
     def maps(self, map: Map) -> tuple[Map, Map]:

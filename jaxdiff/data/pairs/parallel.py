@@ -1,0 +1,55 @@
+"""Parallel recordings: the image, given the input that the data have beside it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from jaxdiff.data.errors import DataError
+from jaxdiff.data.info import DataInfo
+from jaxdiff.data.normalise import Map
+from jaxdiff.data.patches import Record, pixel_factors
+from jaxdiff.data.source import Source
+
+FIX = "name the folder of the inputs, or choose pairs that are made from images alone"
+
+
+@dataclass(frozen=True)
+class Parallel:
+    """Diffuses the image, given its input as it was recorded: `Folder.inputs`, or `Synthetic.pairs`.
+
+    Noise and exposure are those of the files, and nothing is corrected for. Inputs to `denoise` and `super-resolve` have
+    the channels of the images, those to `denoise` their pixels as well; `translate` has any of another modality.
+    Raises DataError for data without inputs, or with others.
+    """
+
+    task: Literal["translate", "denoise", "super-resolve"] = "translate"
+    """What the trained model is for."""
+
+    def fit(self, source: Source) -> "Parallel":
+        factor = pixel_factors(self.prepare(source[0]), len(source.info.spatial))["input"]
+        if self.task == "denoise" and max(factor) > 1:
+            raise DataError(f"inputs of {factor} times fewer pixels", "as many to denoise", 'task="super-resolve"')
+        return self
+
+    def prepare(self, record: Record) -> Record:
+        if "input" not in record:
+            raise DataError(f"{record['name']} without an input", "one beside every image", FIX)
+        return record
+
+    def draw(self, patch: Record, rng: np.random.Generator) -> Record:
+        return {"image": patch["image"], "input": patch["input"]}
+
+    def infos(self, info: DataInfo, inputs: DataInfo | None = None) -> tuple[DataInfo, DataInfo]:
+        if inputs is None:
+            raise DataError("data without inputs beside the images", "such data for parallel pairs", FIX)
+        if self.task != "translate" and inputs.channels != info.channels:
+            raise DataError(
+                f"inputs of {inputs.channels} channels to {self.task}, for images of {info.channels}",
+                "the same channels",
+                'task="translate", or leave channels out',
+            )
+        return info, inputs
+
+    def maps(self, map: Map) -> tuple[Map, Map]:
+        return map, map

@@ -1,0 +1,113 @@
+"""What tasks from image to image share: mean, spread and samples of what is estimated, and the files these become."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from jaxdiff.data.info import DataInfo
+from jaxdiff.data.pairing import spread
+from jaxdiff.data.pairs import Parallel
+from jaxdiff.data.picture import GAP, GAP_GREY, coloured, write_png
+from jaxdiff.data.write import write_image
+from jaxdiff.model import Model
+from jaxdiff.tasks.conditional import check_task
+from jaxdiff.tasks.folder_options import FolderOptions, task_over_folder
+
+
+class Estimate(NamedTuple):
+    """An image that was not recorded, in the units of the training images."""
+
+    image: Float[np.ndarray, "*spatial channels"]
+    """Mean of the samples: the estimate with the least squared error."""
+    std: Float[np.ndarray, "*spatial channels"]
+    """Standard deviation of the samples, pixel by pixel; 0 for one sample."""
+    samples: Float[np.ndarray, "k *spatial channels"]
+    """Images as sharp as real ones, each a possible truth."""
+
+
+def estimate(draws: Float[np.ndarray, "k *spatial channels"]) -> Estimate:
+    """The estimate of samples."""
+    return Estimate(draws.mean(axis=0), draws.std(axis=0), draws)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimateOptions(FolderOptions):
+    """Options of a task that writes an estimated image for each image of a folder."""
+
+    keep_samples: bool = False
+    """Write the single samples, too."""
+    dtype: Literal["float32"] | None = None
+    """float32 keeps all digits; default the dtype of the file, or of the training images where these are of another kind."""
+
+
+def estimate_folder(
+    options: EstimateOptions,
+    task: str,
+    make: Callable[..., Any],
+    numbers: Callable[[Any], Mapping[str, float]] = lambda result: {},
+) -> int:
+    """The command of a task: NAME.ome.tif, NAME_std.ome.tif and NAME_overlay.png for every image; the exit status.
+
+    make: (key, model, image, samples, calls=, solver=) -> result with `image`, `std` and `samples`. numbers: of a result,
+        for the summary.
+    """
+    model = options.model(task)
+    check_task(model, task)
+    solver = options.solver_of(model)
+
+    def work(key, image, info, path):
+        result = make(key, model, image, options.samples, calls=options.calls, solver=solver)
+        name, info = path.name, result_info(info, model)
+        saturated = write_image(path.with_name(f"{name}.ome.tif"), result.image, info, options.dtype)
+        write_image(path.with_name(f"{name}_std.ome.tif"), result.std, info.replace(dtype="float32"))
+        for k, one in enumerate(result.samples if options.keep_samples else ()):
+            saturated += write_image(path.with_name(f"{name}_sample{k}.ome.tif"), one, info, options.dtype)
+        if saturated:
+            warnings.warn(
+                f"values beyond the range of {options.dtype or info.dtype} became its end (saturated_values in the summary "
+                "counts them); to fix: --dtype float32 keeps all",
+                stacklevel=1,
+            )
+        side_by_side(spread(image, result.image.shape[:-1]), result.image, path.with_name(f"{name}_overlay.png"))
+        return {"mean_std": float(result.std.mean()), "saturated_values": saturated, **numbers(result)}
+
+    samples = tuple(f"_sample{k}.ome.tif" for k in range(options.samples if options.keep_samples else 0))
+    return task_over_folder(options, model, (".ome.tif", "_std.ome.tif", "_overlay.png", *samples), work)
+
+
+def result_info(info: DataInfo, model: Model) -> DataInfo:
+    """What the estimate of an image of `info` is: its pixels are those of the image over the model's factor.
+
+    Where images and inputs of the training were recorded apart, the dtype is that of the images; a translation has their
+    channels, too, and is marked as synthetic.
+    """
+    sizes = {a: None if s is None else s / f for (a, s), f in zip(info.pixel_size.items(), model.inputs.factor)}
+    info, made = info.replace(pixel_size=sizes), model.info
+    pairs = None if model.pairing is None else model.pairing.pairs
+    if not isinstance(pairs, Parallel):
+        return info
+    info = info.replace(dtype=made.dtype)
+    if pairs.task != "translate":
+        return info
+    return info.replace(channel_names=made.channel_names, colour=made.colour, synthetic=True)
+
+
+def side_by_side(left: np.ndarray, right: np.ndarray, path: Path) -> Path:
+    """PNG of two images (*spatial, C) of one spatial shape, on one scale where they have as many channels.
+
+    Of volumes it is the middle plane.
+    """
+    if left.ndim == 4:
+        left, right = left[len(left) // 2], right[len(right) // 2]
+    left, right = left[None].astype(np.float32), right[None].astype(np.float32)
+    if left.shape == right.shape:
+        parts = list(coloured(np.concatenate([left, right])))
+    else:
+        parts = [coloured(left)[0], coloured(right)[0]]
+    gap = np.full((parts[0].shape[0], GAP, 3), GAP_GREY, np.uint8)
+    return write_png(path, np.concatenate([parts[0], gap, parts[1]], axis=1))

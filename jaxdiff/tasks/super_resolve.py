@@ -1,0 +1,40 @@
+"""Super-resolution: the image of more pixels behind a coarse one, as mean, samples and their spread."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray
+
+from jaxdiff.model import Model
+from jaxdiff.tasks.conditional import check_task, given
+from jaxdiff.tasks.estimate import Estimate, EstimateOptions, estimate, estimate_folder
+from jaxdiff.tasks.folder_options import parsed
+
+
+def super_resolve(
+    key: PRNGKeyArray,
+    model: Model,
+    image: Float[np.ndarray, "*coarse channels"],
+    samples: int = 8,
+    *,
+    calls: int = 8,
+    solver: Any = None,
+) -> Estimate:
+    """The image behind a coarse one of any size, (*coarse, C) in the data's own units; `model.inputs.factor` times as many
+    pixels along each axis.
+
+    Raises ValueError for a model trained for something else, and for what `jaxdiff.tasks.conditional.given` refuses.
+    """
+    check_task(model, "super-resolve")
+    return estimate(given(key, model, image, samples, calls=calls, solver=solver))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuperResolve(EstimateOptions):
+    """The image of more pixels behind every coarse one of a folder, with the standard deviation of its samples."""
+
+
+def main(args: list[str], prog: str = "sample.py super-resolve") -> int:
+    """The command: options from `args`; exit status."""
+    return estimate_folder(parsed(SuperResolve, args, prog), "super-resolve", super_resolve)

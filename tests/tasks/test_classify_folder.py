@@ -1,0 +1,88 @@
+"""`sample.py classify` on a folder, with a real network."""
+
+import csv
+import json
+
+import jax
+import numpy as np
+import pytest
+from tiny_run import INFO, tiny_run
+
+import jaxdiff as jd
+from jaxdiff.data.write import write_image
+from jaxdiff.tasks.class_calibration import fitted
+from jaxdiff.tasks.classify import classify, estimate
+from jaxdiff.tasks.classify_folder import main
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return tiny_run(tmp_path_factory.mktemp("runs") / "tiny")
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    """Images 'a', 'b' (larger than a window) and 'c' (smaller), and one of two channels."""
+    rng = np.random.default_rng(0)
+    for name, size in {"a": (8, 8), "b": (9, 12), "c": (6, 8)}.items():
+        write_image(tmp_path / "in" / f"{name}.ome.tif", rng.gamma(2, 200, (*size, 1)), INFO)
+    two = INFO.replace(channel_names=("DAPI", "GFP"))
+    write_image(tmp_path / "in" / "two.ome.tif", rng.gamma(2, 200, (8, 8, 2)), two)
+    return tmp_path / "in"
+
+
+def rows(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_folder_is_classified_and_gone_on_with(run, inputs, tmp_path, capsys):
+    out = tmp_path / "out"
+    args = ["--run", str(run), "--input", str(inputs), "--out", str(out), "--draws", "8", "--batch", "12"]
+    assert main(args) == 1
+    printed = capsys.readouterr().out
+    assert "not calibrated, there is no" in printed
+    assert "3 of 4 images done" in printed
+    assert "failed: two: got " in printed
+    table = rows(out / "classes.csv")
+    assert [row["image"] for row in table] == ["a", "b", "c"]
+    one = rows(out / "a_classes.csv")
+    assert [row["name"] for row in one] == ["round", "long", "bright"]
+    assert sum(float(row["probability"]) for row in one) == pytest.approx(1)
+    best = min(one, key=lambda row: float(row["error"]))
+    assert (best["class"], best["name"]) == (table[0]["class"], table[0]["name"])
+    assert table[0]["score"] == best["error"]
+    told = {record["name"]: record for record in json.loads((out / "summary.json").read_text())["files"]}
+    assert "6 x 8 pixels is smaller than the model's window of 8 x 8" in told["c"]["warnings"][0]
+
+    before = (out / "classes.csv").read_bytes()
+    (inputs / "two.ome.tif").unlink()
+    assert main([*args, "--resume"]) == 0
+    assert (out / "classes.csv").read_bytes() == before
+    assert "3 of 3 images done, 3 of them before" in capsys.readouterr().out
+
+    model = jd.load(run)
+    errors = np.array([[float(row["error"]) for row in rows(out / f"{name}_classes.csv")] for name in "abc"])
+    labels = errors.argmin(axis=1)
+    labels[0] = np.argsort(errors[0])[1]
+    calibration = fitted(errors, labels, settings=estimate(model, 8).settings, checkpoint=model.step)
+    calibration.save(run)
+    try:
+        with pytest.raises(ValueError, match=r"--resume in .* with other options:\n  calibration"):
+            main([*args, "--resume"])
+        assert main([*args, "--out", str(tmp_path / "calibrated")]) == 0
+        again = rows(tmp_path / "calibrated" / "classes.csv")
+        assert np.mean([float(row["score"]) for row in again]) == pytest.approx(0, abs=1e-6)
+        assert [row["class"] for row in again] == [row["class"] for row in table]
+        with pytest.raises(ValueError, match="got draws 9 with a calibration of 8"):
+            main([*args, "--draws", "9", "--out", str(tmp_path / "other")])
+        assert not (tmp_path / "other").exists()
+    finally:
+        (run / "classifier.json").unlink()
+
+
+def test_labels_reach_the_network(run):
+    model = jd.load(run)
+    image = np.random.default_rng(1).gamma(2, 200, (8, 8, 1))
+    error = classify(jax.random.key(0), model, image, 8, batch=12).error
+    assert len(np.unique(error)) == 3

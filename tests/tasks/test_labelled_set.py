@@ -1,0 +1,210 @@
+"""`sample.py generate-labelled`: a training set on disk that the training reads, and what goes wrong with its masks."""
+
+import csv
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from exact_models import IMAGE, Gaussian, exact
+from PIL import Image
+
+from jaxdiff import cli, shipped
+from jaxdiff.data.config import Folder, open_data
+from jaxdiff.data.files import read_image
+from jaxdiff.data.labels import write_labels
+from jaxdiff.data.pairs import Joint, LabelledGeneration, signed_distance
+from jaxdiff.data.synthetic import Field, Microscope
+from jaxdiff.data.write import write_image
+from jaxdiff.tasks import labelled_set
+
+WINDOW = (12, 12)
+SHIFT = np.array([0.0, 5.0, 10.0, -5.0])
+INFO = IMAGE.replace(class_names=("round", "long", "bright"))
+MODEL = exact(
+    Gaussian(1.0, SHIFT), LabelledGeneration(), window=WINDOW, classes=3, info=INFO, units=(1000.0, 40.0),
+    input_units=(0.0, 1.0),
+)  # fmt: skip
+"""Images that are 1000 + 40 (distance + shift of the class)."""
+
+
+def disc(*size, at=(5, 5)) -> np.ndarray:
+    y, x = np.indices(size)
+    return ((y - at[0]) ** 2 + (x - at[1]) ** 2 < 16).astype(np.uint16)
+
+
+def two(*size) -> np.ndarray:
+    return np.maximum(disc(*size), 5 * disc(*size, at=(11, 14)))
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """A folder to stand in, with masks of two sizes, and `--run any`: the model above."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
+    monkeypatch.setattr(labelled_set, "load", lambda run, step=None: MODEL)
+    write_labels("masks/a 1.ome.tif", disc(*WINDOW), IMAGE)
+    write_labels("masks/b.v2.ome.tif", disc(*WINDOW, at=(6, 7)), IMAGE)
+    write_labels("masks/c.ome.tif", two(17, 20), IMAGE)
+    return tmp_path
+
+
+def command(*args):
+    fixed = ["generate-labelled", "--run", "any", "--calls", "2"]
+    try:
+        return cli.run(cli.sample, [*fixed, *map(str, args)], "sample.py")
+    except SystemExit as stop:  # tyro's
+        return stop.code
+
+
+def rows(path):
+    return list(csv.DictReader(path.open(encoding="utf-8")))
+
+
+def test_the_training_reads_what_was_made(desk, capsys):
+    assert command("--out", "out", "--masks", "masks") == 0
+    out = desk / "out"
+    assert sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()) == sorted(
+        [f"{folder}/{n}{end}" for folder, end in (("images", ".ome.tif"), ("masks", ".ome.tif"), ("objects", ".csv"))
+         for n in ("a 1", "b.v2", "c")] + ["labels.csv", "generate.json", "sheet.png", "masks.png"]
+    )  # fmt: skip
+    data = open_data(Folder(path=out / "images", masks=out / "masks", validation=0.0), (8, 8), seed=0)
+    assert data.info.pixel_size == IMAGE.pixel_size
+    assert data.info.synthetic
+    wanted = [disc(*WINDOW), disc(*WINDOW, at=(6, 7)), two(17, 20)]
+    for i, mask in enumerate(wanted):
+        record = data.train[i]
+        np.testing.assert_array_equal(record["mask"], mask)
+        image = 1000 + 40 * (signed_distance(mask.astype(np.int32)) + SHIFT[i])  # classes in turn
+        np.testing.assert_array_equal(record["image"][..., 0], np.rint(image))
+        assert record["image"].dtype == np.uint16
+    assert [tuple(row.values()) for row in rows(out / "labels.csv")] == [
+        ("a 1", "0", "round"), ("b.v2", "1", "long"), ("c", "2", "bright")
+    ]  # fmt: skip
+    assert [(row["label"], row["area_pixels"]) for row in rows(out / "objects" / "c.csv")] == [
+        ("1", str((two(17, 20) == 1).sum())), ("5", str((two(17, 20) == 5).sum()))
+    ]  # fmt: skip
+    told = json.loads((out / "generate.json").read_text())
+    assert (told["images"], told["failed"], told["warnings"], told["saturated_values"]) == (3, {}, [], 0)
+    for name in ("sheet.png", "masks.png"):
+        with Image.open(out / name) as picture:
+            assert min(picture.size) > 12
+    assert "3 images with masks in out" in capsys.readouterr().out
+
+
+def test_bad_masks_are_said_and_the_rest_is_made(desk, capsys):
+    write_image("masks/blur.ome.tif", np.zeros((*WINDOW, 1), np.float32), IMAGE.replace(dtype="float32"))
+    tifffile.imwrite("masks/colour.tif", np.zeros((*WINDOW, 3), np.uint8), photometric="rgb")
+    (desk / "masks" / "damaged.tif").write_bytes(b"II*\0 no more")
+    tifffile.imwrite("masks/negative.tif", np.full(WINDOW, -1, np.int16))
+    tifffile.imwrite("masks/yes_no.tif", disc(*WINDOW) > 0)
+    write_labels("masks/large.ome.tif", disc(*WINDOW), IMAGE.replace(pixel_size={"Y": 0.25, "X": 0.25}))
+    write_labels("masks/small.ome.tif", disc(12, 9), IMAGE)
+    assert command("--out", "out", "--masks", "masks", "--label", 1) == 1
+    printed = capsys.readouterr()
+    told = json.loads((desk / "out" / "generate.json").read_text())
+    assert told["images"] == 5
+    assert [row["name"] for row in rows(desk / "out" / "labels.csv")] == ["a 1", "b.v2", "c", "large", "small"]
+    for name, words in {
+        "blur": "blur.ome.tif with values of type float32; expected integer labels",
+        "colour": "colour.tif with 3 channels; expected one label for each pixel",
+        "damaged": "damaged.tif, which cannot be read",
+        "negative": "negative.tif with labels from -1 to -1",
+        "yes_no": "yes_no.tif with values of type bool",
+    }.items():
+        assert words in told["failed"].pop(name)
+        assert f"failed: {name}: got" in printed.out
+    assert not told["failed"]
+    assert any("0.5 times in Y" in text for text in told["warnings"])
+    assert any("12 x 9 pixels is smaller" in text for text in told["warnings"])
+    assert "0.5 times in Y" in printed.err
+    assert read_image(desk / "out" / "images" / "small.ome.tif")[0].shape == (12, 9, 1)
+
+
+def test_a_folder_of_bad_masks_alone(desk):
+    for path in (desk / "masks").iterdir():
+        path.write_bytes(b"II*\0 no more")
+    assert command("--out", "out", "--masks", "masks") == 1
+    assert rows(desk / "out" / "labels.csv") == []
+    assert len(json.loads((desk / "out" / "generate.json").read_text())["failed"]) == 3
+
+
+def test_real_images_are_varied(desk, capsys):
+    for name, size in (("a 1", WINDOW), ("b.v2", WINDOW), ("c", (17, 21))):
+        write_image(f"real/{name}.ome.tif", np.full((*size, 1), 1200, np.uint16), IMAGE)
+    assert command("--out", "out", "--masks", "masks", "--start", "real", "--start-lam", -1, "--label", 0) == 1
+    reason = json.loads((desk / "out" / "generate.json").read_text())["failed"]["c"]
+    assert "c.ome.tif of (17, 21) pixels; expected (17, 20), as its mask" in reason
+    made = read_image(desk / "out" / "images" / "a 1.ome.tif")[0]  # this model has no spread, whatever the start
+    np.testing.assert_array_equal(made[..., 0], np.rint(1000 + 40 * signed_distance(disc(*WINDOW).astype(np.int32))))
+    (desk / "real" / "b.v2.ome.tif").unlink()
+    capsys.readouterr()
+    assert command("--out", "out2", "--masks", "masks", "--start", "real") == 2
+    assert "1 masks without a start image in real: b.v2" in capsys.readouterr().err
+    assert not (desk / "out2").exists()
+
+
+def test_shapes_are_drawn_where_no_masks_are_given(desk, monkeypatch):
+    sizes = []
+
+    def fields(self, key, num, size, chunk=64):
+        sizes.append((self.pixel_size_um, num, size))
+        masks = np.stack([disc(*size, at=(5, 4 + i % 3)) for i in range(num)])
+        return Field(masks, masks, masks, masks, masks)
+
+    monkeypatch.setattr(Microscope, "fields", fields)  # its program takes long to compile
+    assert command("--out", "out", "--num", 2, "--label", 0, "--pixel-size", 0.3) == 0
+    assert sizes == [(0.3, 64, WINDOW)]
+    assert [row["name"] for row in rows(desk / "out" / "labels.csv")] == ["image_00000", "image_00001"]
+    for i in range(2):
+        mask, info = read_image(desk / "out" / "masks" / f"image_0000{i}.ome.tif")
+        np.testing.assert_array_equal(mask[..., 0], disc(*WINDOW, at=(5, 4 + i)))
+        assert info.pixel_size == IMAGE.pixel_size
+
+
+def test_a_joint_model_makes_masks_too(desk, monkeypatch):
+    joint = exact(Gaussian(std=1.0), Joint(), window=WINDOW, units=((1000.0, 3.0), (50.0, 4.0)))
+    monkeypatch.setattr(labelled_set, "load", lambda run, step=None: joint)
+    assert command("--out", "out", "--num", 2) == 0
+    image, info = read_image(desk / "out" / "images" / "image_00001.ome.tif")
+    assert info == IMAGE.replace(synthetic=True)  # without the distance
+    assert 800 < image.mean() < 1200
+    assert read_image(desk / "out" / "masks" / "image_00001.ome.tif")[0].any()
+    assert {row["label"] for row in rows(desk / "out" / "labels.csv")} == {"-1"}
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--masks", "masks", "--label", 3), "label 3..3; expected 0 to 2 (0 round, 1 long, 2 bright)"),
+        (("--masks", "none"), "none, which does not exist"),
+        (("--start", "masks"), "--start without --masks"),
+        (("--num", 0), "num=0; expected at least 1"),
+        (("--masks", "masks", "--solver", "ddmi"), "expected one of ddim"),
+        (("--masks", "masks", "--start", "masks", "--start-lam", 9), "start_lam=9; expected"),
+    ],
+)
+def test_wrong_options_write_nothing(desk, capsys, args, words):
+    assert command("--out", "out", *args) == 2
+    assert words in capsys.readouterr().err
+    assert not (desk / "out").exists()
+
+
+def test_nothing_is_overwritten(desk, capsys):
+    tifffile.imwrite("masks/C.tif", disc(*WINDOW))
+    assert command("--out", "out", "--masks", "masks") == 2
+    assert "C.tif and c.ome.tif; expected files of different names" in capsys.readouterr().err
+    assert command("--out", "masks") == 2
+    assert "--out masks, which is not empty" in capsys.readouterr().err
+
+
+def test_models_that_cannot(desk, monkeypatch, capsys):
+    plain = dataclasses.replace(MODEL, pairing=None)
+    monkeypatch.setattr(labelled_set, "load", lambda run, step=None: plain)
+    assert command("--out", "out", "--masks", "masks") == 2
+    assert "trained on images alone" in capsys.readouterr().err
+    monkeypatch.setitem(shipped.SHIPPED, "generate-labelled", desk / "models" / "nuclei_generation")
+    assert cli.run(cli.sample, ["generate-labelled", "--out", "out"], "sample.py") == 2
+    assert "no shipped model" in capsys.readouterr().err
+    assert not (desk / "out").exists()
