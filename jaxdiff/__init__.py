@@ -20,6 +20,7 @@ from jaxdiff.process import alpha as alpha
 from jaxdiff.process import grids as grids
 from jaxdiff.process import noise as noise
 from jaxdiff.process import sigma as sigma
+from jaxdiff.process.schedules import BrownianBridge as BrownianBridge
 from jaxdiff.process.schedules import Cosine as Cosine
 from jaxdiff.process.schedules import DiscreteBetas as DiscreteBetas
 from jaxdiff.process.schedules import Karras as Karras

@@ -5,8 +5,12 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import jax
+
+if TYPE_CHECKING:
+    from jaxdiff.config import TrainConfig
 
 USAGE = """usage: jaxdiff COMMAND …
 
@@ -15,6 +19,9 @@ USAGE = """usage: jaxdiff COMMAND …
   sample generate-labelled --out DIR          new images with instance masks: a training set
   sample segment --input DIR --out DIR        instances in your images, with their uncertainty
   sample denoise --input DIR --out DIR        clean images behind noisy ones, with their uncertainty
+  sample super-resolve --run DIR --input DIR --out DIR   images of more pixels behind coarse ones
+  sample translate --run DIR --input DIR --out DIR       another modality of your images, such as a virtual stain
+  sample classify --run DIR --input DIR --out DIR        the class of each image, with its probability
   pack RUN --out DIR                          a run as two small files, for shipping
   tune RUN [--nfe 4 5 6 8]                    learn samplers of few calls for a trained run: --solver tuned:5
   check-solver NAME|package.module:Class      hold a solver to what the library promises, and print the table
@@ -53,10 +60,14 @@ def train(args: Sequence[str], prog: str = "train.py") -> int:
     config = override(load_config(args[0]), [arg for arg in args[1:] if arg != "--check"], f"{prog} {args[0]}")
     if check:
         from jaxdiff.data.config import open_data
+        from jaxdiff.data.pairs import paired
         from jaxdiff.data.report import patches_sheet, report
 
         data = open_data(config.data, config.patch, config.seed)
         print(report(data, config.patch))
+        if config.pairs is not None:
+            data = paired(data, config.pairs, patch=config.patch)
+            print(f"pairs         {data.pairing.pairs if data.pairing else ''}")
         picture = Path(config.out) / f"{config.name}_check.png"
         picture.parent.mkdir(parents=True, exist_ok=True)
         print(f"16 patches as the network sees them: {patches_sheet(data, config.patch, picture, seed=config.seed)}")
@@ -64,8 +75,18 @@ def train(args: Sequence[str], prog: str = "train.py") -> int:
     from jaxdiff.training.loop import train as train_run
 
     folder = train_run(config)
-    print(f"trained: {folder}; next: python sample.py generate --run {folder} --out samples/{config.name}")
+    given = "" if config.pairs is None or config.pairs.task == "generate" else " --input IMAGES"
+    print(
+        f"trained: {folder}; next: python sample.py {_task(config)} --run {folder}{given} --out samples/{config.name}"
+    )
     return 0
+
+
+def _task(config: "TrainConfig") -> str:
+    """The task of `sample.py` that a run of this config is for."""
+    if config.pairs is None:
+        return "generate"
+    return "generate-labelled" if config.pairs.task == "generate" else config.pairs.task
 
 
 TASKS = {
@@ -73,6 +94,9 @@ TASKS = {
     "generate-labelled": "jaxdiff.tasks.labelled_set",
     "segment": "jaxdiff.tasks.segment",
     "denoise": "jaxdiff.tasks.denoise",
+    "super-resolve": "jaxdiff.tasks.super_resolve",
+    "translate": "jaxdiff.tasks.translate",
+    "classify": "jaxdiff.tasks.classify_folder",
 }
 """Tasks by name, and the module whose `main(args, prog)` does them."""
 
@@ -115,15 +139,21 @@ def pack(args: Sequence[str], prog: str = "jaxdiff pack") -> int:
     from jaxdiff.training.packed import NAME
     from jaxdiff.training.packed import pack as pack_run
 
-    def packed(run: tyro.conf.Positional[Path], out: Path, step: int | None = None) -> Path:
+    def packed(
+        run: tyro.conf.Positional[Path],
+        out: Path,
+        step: int | None = None,
+        dtype: Literal["float16", "float32"] = "float16",
+    ) -> Path:
         """A run as two small files, run.json and float16 parameters.
 
         Args:
             run: folder of the run.
             out: new folder.
             step: of the checkpoint; default the newest.
+            dtype: of the stored parameters.
         """
-        return pack_run(run, out, step)
+        return pack_run(run, out, step, dtype)
 
     folder = tyro.cli(packed, prog=prog, args=list(args))
     print(f"{folder}: {(folder / NAME).stat().st_size / 1e6:.2f} MB of parameters; jd.load reads it, and --run")

@@ -151,6 +151,11 @@ def load(run: str | Path, step: int | None = None, *, ema: bool = True) -> Model
     stored = read_run(run)
     config = TrainConfig.from_json(stored["config"])
     if is_packed(run):
+        if not ema or step not in (None, stored["step"]):
+            raise ValueError(
+                f"got step={step}, ema={ema} for {run}, a packed model; expected its one checkpoint, {stored['step']}, "
+                "averaged; to fix: leave both out, or load the run that it was packed from"
+            )
         found, variables = stored["step"], unpack(run)
     else:
         found, variables = restore_step(run, step, ema=ema)

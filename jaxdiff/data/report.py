@@ -61,13 +61,17 @@ def report(dataset: Dataset, patch: Sequence[int]) -> str:
 
 
 def patches_sheet(dataset: Dataset, patch: Sequence[int], path: str | Path, num: int = 16, seed: int = 0) -> Path:
-    """PNG of `num` training patches as the network sees them: cut, turned, normalised.
+    """PNG of `num` training patches as the network sees them: cut, turned, normalised; of pairs a second one, NAME_inputs.
 
     Black and white are the same for all: the 0.1th and 99.9th percentile of the normalised patches, by channel.
     """
-    batch = next(Loader(dataset.train, dataset.normaliser, patch, num, seed, threads=0))
-    low, high = np.percentile(batch["image"].reshape(-1, dataset.info.channels), (0.1, 99.9), axis=0)
-    return sheet(batch["image"], path, low=low, high=high)
+    path = Path(path)
+    batch = next(Loader(dataset.train, dataset.normaliser, patch, num, seed, threads=0, pairing=dataset.pairing))
+    for name, file in (("input", path.with_stem(f"{path.stem}_inputs")), ("image", path)):
+        if name in batch:
+            low, high = np.percentile(batch[name].reshape(-1, batch[name].shape[-1]), (0.1, 99.9), axis=0)
+            sheet(batch[name], file, low=low, high=high)
+    return path
 
 
 def _rows(part: str, source: Source, share: int) -> Iterator[tuple[_Row, np.ndarray]]:
@@ -112,13 +116,13 @@ def _facts(dataset: Dataset, rows: list[_Row], patch: Sequence[int]) -> list[str
     shape = " x ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(small, large))
     kind = "colour samples" if info.colour else "channels" if info.channels > 1 else "channel"
     classes = f", classes {', '.join(info.class_names)}" if info.class_names else ""
-    have = [name for name in ("mask", "label") if name in dataset.train[0]]
+    have = [name for name in ("mask", "label", "input") if name in dataset.train[0]]
     return [
         f"images        {len(dataset.train)} to train on, {len(dataset.validation)} held out{classes}",
         f"axes          {info.axes}, {shape} pixels, {info.channels} {kind} ({', '.join(info.channel_names)})",
         f"dtype         {info.dtype}",
         f"pixel size    {sizes}",
-        f"with them     {', '.join(have) or 'neither masks nor labels'}",
+        f"with them     {', '.join(have) or 'neither masks, labels nor inputs'}",
         f"patch         {' x '.join(map(str, patch))}",
     ]
 

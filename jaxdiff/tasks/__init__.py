@@ -1,7 +1,15 @@
 """What a microscopist asks for: images in, images out, with uncertainty; on the command line `sample.py TASK`."""
 
+from jaxdiff.tasks.class_calibration import Calibration as Calibration
+from jaxdiff.tasks.class_calibration import load_calibration as load_calibration
+from jaxdiff.tasks.class_weighting import Likelihood as Likelihood
+from jaxdiff.tasks.class_weighting import Velocity as Velocity
+from jaxdiff.tasks.classify import Classification as Classification
+from jaxdiff.tasks.classify import calibrate as calibrate
+from jaxdiff.tasks.classify import classify as classify
 from jaxdiff.tasks.denoise import Denoised as Denoised
 from jaxdiff.tasks.denoise import denoise as denoise
+from jaxdiff.tasks.estimate import Estimate as Estimate
 from jaxdiff.tasks.generate import Generate as Generate
 from jaxdiff.tasks.generate import generate as generate
 from jaxdiff.tasks.generate_labelled import Labelled as Labelled
@@ -9,3 +17,5 @@ from jaxdiff.tasks.generate_labelled import generate_labelled as generate_labell
 from jaxdiff.tasks.instances import instances as instances
 from jaxdiff.tasks.segment import Segmentation as Segmentation
 from jaxdiff.tasks.segment import segment as segment
+from jaxdiff.tasks.super_resolve import super_resolve as super_resolve
+from jaxdiff.tasks.translate import translate as translate

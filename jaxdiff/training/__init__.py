@@ -6,6 +6,6 @@ from jaxdiff.training.loss import DenoisingLoss as DenoisingLoss
 from jaxdiff.training.state import TrainState as TrainState
 from jaxdiff.training.step import make_train_step as make_train_step
 from jaxdiff.training.weighting import MinSNR as MinSNR
-from jaxdiff.training.weighting import SNRPlusOne as SNRPlusOne
 from jaxdiff.training.weighting import Sigmoid as Sigmoid
+from jaxdiff.training.weighting import SNRPlusOne as SNRPlusOne
 from jaxdiff.training.weighting import Uniform as Uniform

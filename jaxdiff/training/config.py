@@ -5,10 +5,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jaxdiff.data.config import BBBC039, Folder, Synthetic, Tfds
-from jaxdiff.data.pairs import Denoising, Joint, LabelledGeneration, Segmentation
+from jaxdiff.data.pairs import Denoising, Joint, LabelledGeneration, Parallel, Segmentation, SuperResolution
 from jaxdiff.nn.unet import UNet
 from jaxdiff.predictions import Prediction
-from jaxdiff.process.schedules import Cosine, DiscreteBetas, Karras, LinearBeta, Rectified, SubVP, VarianceExploding
+from jaxdiff.process.schedules import (
+    BrownianBridge,
+    Cosine,
+    DiscreteBetas,
+    Karras,
+    LinearBeta,
+    Rectified,
+    SubVP,
+    VarianceExploding,
+)
 from jaxdiff.training.cadence import Every
 from jaxdiff.training.ema import EMA
 from jaxdiff.training.optimizer import AdamW
@@ -16,8 +25,8 @@ from jaxdiff.training.plain import from_plain, to_plain
 from jaxdiff.training.weighting import MinSNR, Sigmoid, SNRPlusOne, Uniform
 
 Data = Synthetic | Folder | Tfds | BBBC039
-AnyPairs = Segmentation | Denoising | LabelledGeneration | Joint
-AnySchedule = Cosine | LinearBeta | Rectified | VarianceExploding | Karras | SubVP | DiscreteBetas
+AnyPairs = Segmentation | Denoising | LabelledGeneration | Joint | Parallel | SuperResolution
+AnySchedule = Cosine | LinearBeta | Rectified | VarianceExploding | Karras | SubVP | DiscreteBetas | BrownianBridge
 AnyWeighting = Sigmoid | Uniform | MinSNR | SNRPlusOne
 
 
@@ -121,11 +130,11 @@ class TrainConfig:
         return from_plain(values, (cls, *CLASSES))
 
 
-PAIRS: tuple[type, ...] = (Segmentation, Denoising, LabelledGeneration, Joint)
+PAIRS: tuple[type, ...] = (Segmentation, Denoising, LabelledGeneration, Joint, Parallel, SuperResolution)
 CLASSES: tuple[type, ...] = (
     *(BBBC039, Folder, Synthetic, Tfds),
     *PAIRS,
-    *(Cosine, DiscreteBetas, Karras, LinearBeta, Rectified, SubVP, VarianceExploding),
+    *(BrownianBridge, Cosine, DiscreteBetas, Karras, LinearBeta, Rectified, SubVP, VarianceExploding),
     *(MinSNR, Sigmoid, SNRPlusOne, Uniform),
     *(UNet, AdamW, EMA, Every),
 )

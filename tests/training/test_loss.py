@@ -8,13 +8,13 @@ import pytest
 from jaxdiff.nn.condition import condition
 from jaxdiff.predictions import PREDICTIONS, from_x0, to_x0
 from jaxdiff.process.gaussian import alpha, sigma
-from jaxdiff.process.schedules import Cosine, Karras, LinearBeta, Rectified, SubVP, VarianceExploding
+from jaxdiff.process.schedules import BrownianBridge, Cosine, Karras, LinearBeta, Rectified, SubVP, VarianceExploding
 from jaxdiff.training.lam_sampler import Stratified
 from jaxdiff.training.loss import BINS, DenoisingLoss, binned
 from jaxdiff.training.target import eps_per_output, target
 from jaxdiff.training.weighting import MinSNR, Sigmoid, SNRPlusOne, Uniform
 
-SCHEDULES = [Cosine(), LinearBeta(), Rectified(), VarianceExploding(), Karras(), SubVP()]
+SCHEDULES = [BrownianBridge(), Cosine(), LinearBeta(), Rectified(), VarianceExploding(), Karras(), SubVP()]
 WEIGHTINGS = [Sigmoid(), Sigmoid(bias=-2.0), Uniform(), MinSNR(), MinSNR(gamma=1.0), SNRPlusOne()]
 KEY = jax.random.key(0)
 

@@ -23,12 +23,13 @@ def signed_distance(mask: Int[np.ndarray, "*field"], truncation: float = TRUNCAT
     background = mask == 0
     if not background.all():
         distance = -_to_nearest(background)
-    for number, place in enumerate(ndimage.find_objects(mask), 1):
-        if place is None:
-            continue
+    # Numbered anew: find_objects needs memory for every number up to the largest.
+    numbers, renumbered = np.unique(mask, return_inverse=True)
+    renumbered = renumbered.reshape(mask.shape) + (0 if numbers[0] == 0 else 1)
+    for number, place in enumerate(ndimage.find_objects(renumbered), 1):
         # One pixel of the surroundings on every side that lies within the image.
         around = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in place)
-        inside = mask[around] == number
+        inside = renumbered[around] == number
         distance[around][inside] = _to_nearest(inside)[inside]
     if background.all():
         distance = -distance
