@@ -33,7 +33,7 @@ def denoise(
     image: Float[np.ndarray, "*spatial channels"],
     samples: int = 8,
     *,
-    calls: int = 8,
+    calls: int = 4,
     solver: Any = None,
     correct: bool = True,
 ) -> Denoised:
@@ -73,6 +73,8 @@ def mean_bias(noisy: np.ndarray, draws: np.ndarray) -> Float[np.ndarray, " chann
 class Denoise(EstimateOptions):
     """The clean image behind every noisy one of a folder, with the standard deviation of its samples."""
 
+    calls: int = 4
+    """Network calls for each sample."""
     correct: bool = True
     """Scale the light of the result to that of the noisy image, which noise of mean 0 leaves unchanged."""
 

@@ -136,7 +136,8 @@ def labelled_set(options: GenerateLabelled) -> int:
                 for column, value in zip(rows.values(), (name, label, _class(info, label))):
                     column.append(value)
                 if len(shown) < TOGETHER and (not shown or shown[0][0].shape == image.shape):
-                    shown.append((image, mask))
+                    # On the normaliser's scale dim and bright nuclei are seen alike.
+                    shown.append((image if joint else model.normaliser.forward(image), mask))
             count += number
             bar.update(number)
     write_csv(out / "labels.csv", {name: np.asarray(column) for name, column in rows.items()})
@@ -174,7 +175,7 @@ def _drawn(options: GenerateLabelled, model: Model, joint: bool) -> Iterator[Gro
         Microscope(),
         pixel_size_um=options.pixel_size,
         out_of_focus=0.0,
-        density_per_mm2=1600.0,
+        density_per_mm2=2400.0,
         phenotypes=PHENOTYPES[:1],
     )
     for low in range(0, total, TOGETHER):

@@ -40,7 +40,7 @@ def segment(
     calls: int = 4,
     solver: Any = None,
     fuse: Fuse = "mean",
-    seed: float = 4.0,
+    seed: float = 5.0,
     least: int = 20,
 ) -> Segmentation:
     """The instances in an image of any size, (*spatial, C) in the data's own units.
@@ -81,7 +81,7 @@ class Segment(FolderOptions):
     """Network calls for each sample."""
     fuse: Fuse = "mean"
     """Foreground: where the mean distance is above 0, or where more than half of the samples are inside."""
-    seed_distance: float = 4.0
+    seed_distance: float = 5.0
     """Pixels inside an outline from which on connected pixels are one object."""
     least: int = 20
     """Pixels of the smallest object."""
