@@ -120,7 +120,10 @@ def test_sample_without_run_says_which_exist(desk, capsys):
         (("generate", "--run", "x", "--solver", "ddim", "--order", "2"), "order"),
         (("generate", "--nmu", "3"), "--num"),
         (("generate", "--num", "0"), "at least 1"),
-        (("segment",), "generate"),
+        (("segmnt",), "segment"),
+        (("segment",), "--input"),
+        (("segment", "--input", "none", "--out", "x"), "none, which does not exist"),
+        (("translate", "--input", "none", "--out", "x"), "no model is shipped"),
     ],
 )
 def test_sample_with_wrong_input(desk, capsys, args, words):
