@@ -56,6 +56,11 @@ def test_the_generator_fills_its_masks():
     assert made.images[made.masks > 0].mean() > 2 * made.images[made.masks == 0].mean()
 
 
+def test_a_conditional_model_is_not_sampled_without_its_condition(tmp_path):
+    with pytest.raises(ValueError, match=r"to segment; expected one of images alone.*sample.py segment --run"):
+        jd.tasks.generate(jd.tasks.Generate(run=shipped("segment"), out=tmp_path / "new"))
+
+
 def test_tasks_without_a_model_say_so():
     with pytest.raises(ValueError, match="no model is shipped"):
         shipped("translate")

@@ -210,6 +210,12 @@ def _prepared(options: Generate, runs: Path) -> tuple[Model, Any, dict[str, Any]
     model = load(
         options.run, options.checkpoint if begun is None else options.checkpoint or begun["request"]["checkpoint"]
     )
+    if model.pairing is not None:
+        task = model.pairing.pairs.task
+        raise ValueError(
+            f"got {options.run}, a model that was trained with pairs, to {task}; expected one of images alone; to fix: "
+            f"sample.py {'generate-labelled' if task == 'generate' else task} --run {options.run}"
+        )
     label: Any = options.label
     if label is None and model.network.num_classes:
         label = np.arange(options.num) % model.network.num_classes
