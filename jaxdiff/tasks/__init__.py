@@ -3,7 +3,6 @@
 from jaxdiff.tasks.class_calibration import Calibration as Calibration
 from jaxdiff.tasks.class_calibration import load_calibration as load_calibration
 from jaxdiff.tasks.class_weighting import Likelihood as Likelihood
-from jaxdiff.tasks.class_weighting import Velocity as Velocity
 from jaxdiff.tasks.classify import Classification as Classification
 from jaxdiff.tasks.classify import calibrate as calibrate
 from jaxdiff.tasks.classify import classify as classify

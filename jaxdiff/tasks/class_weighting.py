@@ -1,12 +1,10 @@
-"""Weightings of the denoising error of classes, beside those of training (`jaxdiff.training.weighting`)."""
+"""The weighting of the denoising error of classes that training has not (`jaxdiff.training.weighting` holds the others)."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
-
-from jaxdiff.process.gaussian import alpha
 
 
 @dataclass(frozen=True)
@@ -22,13 +20,3 @@ class Likelihood:
 
     def __call__(self, lam: Float[Array, "*b"]) -> Float[Array, "*b"]:
         return jnp.ones_like(lam)
-
-
-@dataclass(frozen=True)
-class Velocity:
-    """w = 1/α² for every draw: the plain error of v = α ε − σ x0, as v-prediction is trained by."""
-
-    per: ClassVar[Literal["lam", "draw"]] = "draw"
-
-    def __call__(self, lam: Float[Array, "*b"]) -> Float[Array, "*b"]:
-        return 1 / alpha(lam) ** 2

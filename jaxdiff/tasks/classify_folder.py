@@ -10,12 +10,12 @@ from jaxdiff.data.objects import write_csv
 from jaxdiff.durable import read_json
 from jaxdiff.model import Model
 from jaxdiff.tasks.class_calibration import NAME, load_calibration
-from jaxdiff.tasks.class_weighting import Likelihood, Velocity
+from jaxdiff.tasks.class_weighting import Likelihood
 from jaxdiff.tasks.classify import check_classes, classify, estimate
 from jaxdiff.tasks.folder_options import ImagesOptions, parsed, task_over_folder
-from jaxdiff.training.weighting import Sigmoid
+from jaxdiff.training.weighting import Sigmoid, SNRPlusOne
 
-WEIGHTINGS = {"sigmoid": Sigmoid, "likelihood": Likelihood, "velocity": Velocity}
+WEIGHTINGS = {"sigmoid": Sigmoid, "likelihood": Likelihood, "velocity": SNRPlusOne}
 
 
 @dataclass(frozen=True, kw_only=True)

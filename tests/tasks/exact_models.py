@@ -8,7 +8,7 @@ from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairing import Inputs, Pairing
 from jaxdiff.data.pairs import Joint, LabelledGeneration, Segmentation
-from jaxdiff.data.pairs.segmentation import distance_info
+from jaxdiff.data.pairs.distance import distance_info
 from jaxdiff.model import Model
 from jaxdiff.nn import UNet
 from jaxdiff.process.gaussian import alpha, sigma

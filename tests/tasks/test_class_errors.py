@@ -22,9 +22,9 @@ import jaxdiff as jd
 from jaxdiff.analytic import GaussianMixture
 from jaxdiff.process.gaussian import alpha
 from jaxdiff.tasks.class_errors import Draws, _kept, class_errors, squared_errors, visiting_order
-from jaxdiff.tasks.class_weighting import Likelihood, Velocity
+from jaxdiff.tasks.class_weighting import Likelihood
 from jaxdiff.training.lam_sampler import Stratified
-from jaxdiff.training.weighting import Sigmoid
+from jaxdiff.training.weighting import Sigmoid, SNRPlusOne
 
 LAM = np.linspace(-12, 12, 20001)
 X0 = 0.7 * np.random.default_rng(1).normal(size=SHAPE)
@@ -75,7 +75,7 @@ def test_errors_converge_to_the_log_likelihood_ratio(x64, per_class):
     np.testing.assert_allclose(result.error, result.terms.mean(axis=1), rtol=1e-12)
 
 
-@pytest.mark.parametrize("weighting", [Sigmoid(), Velocity()])
+@pytest.mark.parametrize("weighting", [Sigmoid(), SNRPlusOne()])
 def test_other_weightings_are_their_integrals(x64, weighting):
     lam = LAM[(LAM >= -10) & (LAM <= 10)]
     weight = np.asarray(weighting(jnp.asarray(lam)))

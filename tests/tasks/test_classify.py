@@ -9,8 +9,9 @@ from scipy.special import log_softmax
 
 import jaxdiff as jd
 from jaxdiff.data.info import DataInfo
-from jaxdiff.tasks.class_weighting import Likelihood, Velocity
+from jaxdiff.tasks.class_weighting import Likelihood
 from jaxdiff.tasks.classify import calibrate, classify
+from jaxdiff.training.weighting import SNRPlusOne
 
 
 def test_dropping_classes_saves_work_and_changes_no_answer():
@@ -140,8 +141,8 @@ def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="got draws 64 with a calibration of 16; expected the same"):
         classify(key, classifier, images[0], calibration=calibration)
     with pytest.raises(
-        ValueError, match=r"got weighting \{'type': 'Velocity'\} with a calibration of \{'type': 'Sigmoid'"
+        ValueError, match=r"got weighting \{'type': 'SNRPlusOne'\} with a calibration of \{'type': 'Sigmoid'"
     ):
-        classify(key, classifier, images[0], 16, weighting=Velocity(), calibration=calibration)
+        classify(key, classifier, images[0], 16, weighting=SNRPlusOne(), calibration=calibration)
     with pytest.warns(UserWarning, match="calibration is of checkpoint 7, not 8"):
         classify(key, model(gaussians(), step=8), images[0], 16, calibration=calibration)

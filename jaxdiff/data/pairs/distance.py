@@ -1,12 +1,18 @@
 """The truncated signed distance of instance labels: a picture of a segmentation that can be diffused."""
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import ndimage
 
 from jaxdiff.data.errors import DataError
+from jaxdiff.data.info import DataInfo
 from jaxdiff.data.patches import Record
+from jaxdiff.data.source import Source
 
+DISTANCE = "signed distance"
 TRUNCATION = 8.0
 """Pixels from an outline at which the distance ends."""
 
@@ -43,10 +49,24 @@ def _to_nearest(inside: np.ndarray) -> np.ndarray:
     return np.asarray(ndimage.distance_transform_edt(inside), np.float32) - np.float32(0.5)
 
 
-def with_distance(record: Record, truncation: float) -> Record:
-    """The record with "distance" (*spatial, 1). Raises DataError, naming the image, where it has no mask."""
-    if "mask" not in record:
-        raise DataError(
-            f"{record['name']} without a mask", "instance labels of every image", "name their folder: masks"
-        )
-    return {**record, "distance": signed_distance(record["mask"], truncation)[..., None]}
+@dataclass(frozen=True)
+class FromMasks:
+    """What kinds of pairs with a signed distance share: records get "distance" (*spatial, 1) from their masks."""
+
+    truncation: float = TRUNCATION
+    """Pixels from an outline at which the distance ends; a third of an object's width or less loses no seeds."""
+
+    def fit(self, source: Source) -> Self:
+        return self
+
+    def prepare(self, record: Record) -> Record:
+        """Raises DataError, naming the image, where it has no mask."""
+        if "mask" not in record:
+            fix = "name their folder: masks"
+            raise DataError(f"{record['name']} without a mask", "instance labels of every image", fix)
+        return {**record, "distance": signed_distance(record["mask"], self.truncation)[..., None]}
+
+
+def distance_info(info: DataInfo) -> DataInfo:
+    """The info of signed distances of images that are `info`."""
+    return info.replace(channel_names=(DISTANCE,), colour=False, dtype="float32")

@@ -6,29 +6,18 @@ import numpy as np
 
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Map
-from jaxdiff.data.pairs.distance import TRUNCATION, with_distance
-from jaxdiff.data.pairs.segmentation import DISTANCE
+from jaxdiff.data.pairs.distance import DISTANCE, FromMasks
 from jaxdiff.data.patches import Record
-from jaxdiff.data.source import Source
 
 
 @dataclass(frozen=True)
-class Joint:
+class Joint(FromMasks):
     """Diffuses image and signed distance as channels of one picture: new images come with their own masks.
 
     The sign of the distance is the mask, its ridges are the instances; so the two are one channel.
     """
 
-    truncation: float = TRUNCATION
-    """Pixels from an outline at which the distance ends."""
-
     task = "generate"
-
-    def fit(self, source: Source) -> "Joint":
-        return self
-
-    def prepare(self, record: Record) -> Record:
-        return with_distance(record, self.truncation)
 
     def draw(self, patch: Record, rng: np.random.Generator) -> Record:
         label = {"label": patch["label"]} if "label" in patch else {}

@@ -6,29 +6,18 @@ import numpy as np
 
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Map
-from jaxdiff.data.pairs.distance import TRUNCATION, with_distance
-from jaxdiff.data.pairs.segmentation import distance_info
+from jaxdiff.data.pairs.distance import FromMasks, distance_info
 from jaxdiff.data.patches import Record
-from jaxdiff.data.source import Source
 
 
 @dataclass(frozen=True)
-class LabelledGeneration:
+class LabelledGeneration(FromMasks):
     """Diffuses the image, given its instances: the reverse of segmentation.
 
     The condition is the signed distance and not a binary mask, so that instances that touch stay two.
     """
 
-    truncation: float = TRUNCATION
-    """Pixels from an outline at which the distance ends."""
-
     task = "generate"
-
-    def fit(self, source: Source) -> "LabelledGeneration":
-        return self
-
-    def prepare(self, record: Record) -> Record:
-        return with_distance(record, self.truncation)
 
     def draw(self, patch: Record, rng: np.random.Generator) -> Record:
         label = {"label": patch["label"]} if "label" in patch else {}
