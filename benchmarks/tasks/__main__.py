@@ -1,4 +1,4 @@
-"""`python -m benchmarks.tasks PART --data PATH/bbbc039`: segmentation and denoising beside other methods.
+"""`python -m benchmarks.tasks PART --data PATH/bbbc039`: segmentation, denoising and super-resolution beside other methods.
 
     baselines                                   the classical methods' parameters, chosen on dev
     regression  --config RUN                    the same network, data and steps as the run, trained to the mean; or
@@ -26,6 +26,7 @@ from benchmarks.tasks.calls import Calls
 from benchmarks.tasks.evaluate import Evaluate
 from benchmarks.tasks.fields import FEW
 from benchmarks.tasks.labelled import Labelled
+from benchmarks.tasks.methods import Task
 from benchmarks.tasks.uncertainty import Uncertainty
 from jaxdiff.cli import use_compilation_cache
 from jaxdiff.config import override
@@ -40,7 +41,7 @@ class Baselines:
     """The BBBC039 folder, with {train,dev}/{images,masks}."""
     num: int = FEW
     """Fields of dev."""
-    only: tuple[str, ...] = ("segmentation", "denoising")
+    only: tuple[Task, ...] = ("segmentation", "denoising", "super-resolution")
     """Tasks."""
 
 
@@ -66,10 +67,11 @@ def main(part: Part, more: list[str]) -> None:
     """One part; `more`: what stood behind `--`."""
     match part:
         case Baselines():
-            if "denoising" in part.only:
-                choose_baselines.denoising(part.data, part.num)
-            if "segmentation" in part.only:
-                choose_baselines.segmentation(part.data, part.num)
+            for task in part.only:
+                if task == "segmentation":
+                    choose_baselines.segmentation(part.data, part.num)
+                else:
+                    choose_baselines.images(part.data, part.num, task)
         case Regression():
             print(regression.train(override(regression.config_of(part.config), more), part.minutes))
         case Calls():

@@ -17,9 +17,9 @@ CALLS = (1, 2, 4, 8, 16, 32)
 SAMPLES = (1, 8)
 CHOOSE_AT = 8
 """Samples at which the number of calls is chosen."""
-PRIMARY = {"segmentation": "ap", "denoising": "psnr"}
+PRIMARY = {"segmentation": "ap", "denoising": "psnr", "super-resolution": "psnr"}
 """The score that it is chosen by."""
-TOLERANCE = {"segmentation": 0.005, "denoising": 0.05}
+TOLERANCE = {"segmentation": 0.005, "denoising": 0.05, "super-resolution": 0.05}
 """The fewest calls are taken whose mean score is at most so much below the best: AP, decibels."""
 
 
@@ -51,11 +51,11 @@ def measure(options: Calls) -> None:
     model = methods.model_of(options.run, options.task)
     net = None if options.regression is None else methods.model_of(options.regression, options.task)
     pairs, data_range = None, 1.0
-    if options.task == "denoising":
+    if options.task != "segmentation":
         train = fields.load(options.data, "train", None)
-        pairs, data_range = exposure.plate(train), exposure.intensity_range(train)
+        pairs, data_range = exposure.plate(train, options.task), exposure.intensity_range(train)
     pieces, rows = Pieces(options.pieces, options.minutes), []
-    for photons in exposure.PHOTONS if pairs is not None else (None,):
+    for photons in exposure.PHOTONS[options.task]:
         see = methods.seen(options.task, pairs, photons)
         todo: list[tuple[int, int, Method]] = [
             (calls, samples, methods.diffusion(model, options.task, see, photons, samples, calls))

@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
-from benchmarks.tasks import denoising_baselines, exposure, fields, segmentation_baselines, store
+from benchmarks.tasks import denoising_baselines, enlarging, exposure, fields, segmentation_baselines, store
+from jaxdiff.data.pairs import SuperResolution
 from jaxdiff.metrics import mean_average_precision, psnr
 
+CANDIDATES = {"denoising": denoising_baselines.CANDIDATES, "super-resolution": {"tv": enlarging.CANDIDATES}}
 CROP = 256
 """Pixels along each side of the middles."""
 Bar = Callable[[Iterable[Any]], Iterable[Any]]
@@ -25,22 +28,31 @@ def segmentation(data: Path, num: int) -> None:
     print(f"otsu_watershed: AP {score:.4f} on dev with {best}", flush=True)
 
 
-def denoising(data: Path, num: int) -> None:
-    """Stores, for each number of photons, the parameters of the highest mean PSNR over the middles of `num` fields."""
+def images(data: Path, num: int, task: str) -> None:
+    """Of denoising or super-resolution: for each number of photons, stores the parameters of the highest mean PSNR.
+
+    The mean is over the middles of `num` fields of dev.
+    """
     train = fields.load(data, "train", None)
-    pairs, data_range = exposure.plate(train), exposure.intensity_range(train)
+    pairs, data_range = exposure.plate(train, task), exposure.intensity_range(train)
     score = functools.partial(psnr, data_range=data_range)
     dev = [fields.crop(field, CROP) for field in fields.load(data, "dev", num)]
-    for photons in exposure.PHOTONS:
-        images = [(field.image, exposure.noisy(pairs, field, photons)) for field in dev]
-        camera = exposure.camera(pairs, photons)
-        for name, candidates in denoising_baselines.CANDIDATES.items():
-            bar = _bar(f"{name}, {photons} photons")
-            best, top, tried = denoising_baselines.choose(candidates, camera, images, score, bar)
+    for photons in exposure.PHOTONS[task]:
+        pictures = [(field.image, exposure.noisy(pairs, field, photons)) for field in dev]
+        for name, candidates in CANDIDATES[task].items():
+            bar, restore = _bar(f"{name}, {photons} photons"), _restore(pairs, photons)
+            best, top, tried = denoising_baselines.choose(candidates, restore, pictures, score, bar)
             entry = {"score": "psnr", "dev": top, "tried": tried, "fields": [field.name for field in dev], "crop": CROP}
-            store.put(("choices", "denoising", str(photons), name), {"parameters": dataclasses.asdict(best), **entry})
+            store.put(("choices", task, str(photons), name), {"parameters": dataclasses.asdict(best), **entry})
             print(f"{photons} photons, {name}: {top:.2f} dB on dev with {best}", flush=True)
     store.put(("exposure",), exposure.to_json(pairs) | {"data_range": data_range})
+
+
+def _restore(pairs: exposure.Pairs, photons: int) -> Callable[[Any, np.ndarray], np.ndarray]:
+    camera = exposure.camera(pairs, photons)
+    if isinstance(pairs, SuperResolution):
+        return lambda method, coarse: enlarging.restore(method, pairs, photons, coarse)
+    return lambda method, noisy: denoising_baselines.denoise(method, camera, noisy)
 
 
 def _bar(what: str) -> Bar:

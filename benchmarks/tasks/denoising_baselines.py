@@ -67,16 +67,17 @@ def denoise(method: Gaussian, camera: Camera, noisy: np.ndarray) -> np.ndarray:
 
 
 def choose(
-    candidates: Sequence[Gaussian],
-    camera: Camera,
+    candidates: Sequence[Any],
+    restore: Callable[[Any, np.ndarray], np.ndarray],
     pairs: Sequence[tuple[np.ndarray, np.ndarray]],
     score: Callable[[np.ndarray, np.ndarray], float],
     bar: Callable[[Iterable[Any]], Iterable[Any]] = iter,
-) -> tuple[Gaussian, float, list[dict[str, Any]]]:
-    """The candidate of the highest mean of score(truth, denoised) over (truth, noisy) pairs, that mean, all tried."""
+) -> tuple[Any, float, list[dict[str, Any]]]:
+    """The candidate of the highest mean of score(truth, restore(candidate, noisy)) over (truth, noisy) pairs, that mean,
+    all tried (dataclasses of numbers)."""
     tried = []
     for method in bar(candidates):
-        mean = float(np.mean([score(truth, denoise(method, camera, noisy)) for truth, noisy in pairs]))
+        mean = float(np.mean([score(truth, restore(method, noisy)) for truth, noisy in pairs]))
         tried.append({**dataclasses.asdict(method), "score": mean})
     best = int(np.argmax([row["score"] for row in tried]))
     return candidates[best], tried[best]["score"], tried

@@ -9,13 +9,15 @@ from typing import Any, Literal
 import numpy as np
 
 from benchmarks.tasks import exposure, fields, methods, scores, store, watershed_choice
+from benchmarks.tasks.exposure import Pairs
 from benchmarks.tasks.fields import FEW, Field
 from benchmarks.tasks.methods import Task
 from benchmarks.tasks.predictions import Method, Pieces, Prediction, typical_seconds
 from jaxdiff.data.errors import DataError
-from jaxdiff.data.pairs import Denoising
 from jaxdiff.tasks import instances
 from jaxdiff.tasks.denoise import mean_bias
+
+CLASSICAL = {"denoising": ("noisy", "nlm", "tv"), "super-resolution": ("spline", "tv")}
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def evaluate(options: Evaluate) -> None:
         _segmentation(options, chosen)
     else:
         train = fields.load(options.data, "train", None)
-        _denoising(options, chosen, exposure.plate(train), exposure.intensity_range(train))
+        _images(options, chosen, exposure.plate(train, options.task), exposure.intensity_range(train))
 
 
 def _segmentation(options: Evaluate, chosen: Sequence[Field]) -> None:
@@ -90,27 +92,37 @@ def _watershed(
     return entry["parameters"]
 
 
-def _denoising(options: Evaluate, chosen: Sequence[Field], pairs: Denoising, data_range: float) -> None:
+def _images(options: Evaluate, chosen: Sequence[Field], pairs: Pairs, data_range: float) -> None:
     pieces = Pieces(options.pieces, options.minutes)
     assert pairs.offset is not None
     todo = []
-    for photons in exposure.PHOTONS:
-        see = methods.seen("denoising", pairs, photons)
-        todo += [methods.classical(name, see, pairs, photons) for name in ("noisy", "nlm", "tv")]
+    for photons in exposure.PHOTONS[options.task]:
+        see = methods.seen(options.task, pairs, photons)
+        todo += [methods.classical(name, see, pairs, photons) for name in CLASSICAL[options.task]]
         todo += _networks(options, pairs, photons)
     for where, method in pending(options, chosen, todo):
-        see = methods.seen("denoising", pairs, method.settings["photons"])
+        see = methods.seen(options.task, pairs, method.settings["photons"])
         predictions = pieces.of(method, chosen, options.split)
-        for name, images in _versions(method, chosen, see, predictions, pairs.offset).items():
+        for name, images in _versions(options.task, method, chosen, see, predictions, pairs.offset).items():
             rows = [scores.denoising(f, image, pairs.offset, data_range) for f, image in zip(chosen, images)]
             _store((*where[:-1], name), method, {}, chosen, rows, predictions)
 
 
 def _versions(
-    method: Method, chosen: Sequence[Field], see: methods.See, predictions: Sequence[Prediction], offset: float
+    task: Task,
+    method: Method,
+    chosen: Sequence[Field],
+    see: methods.See,
+    predictions: Sequence[Prediction],
+    offset: float,
 ) -> dict[str, list[np.ndarray]]:
     """What is scored of a method: of the networks also without (diffusion) or with (regression) corrected mean light."""
     images = [p.arrays["x0"] for p in predictions]
+    if task == "super-resolution":
+        firsts = (
+            {"diffusion_one_sample": [p.arrays["first"] for p in predictions]} if method.name == "diffusion" else {}
+        )
+        return {method.name: images, **firsts}
     if method.name == "regression":
         biases = [
             mean_bias((see(field) - offset)[..., None].astype(np.float64), (image - offset)[None, ..., None])[0]
@@ -129,7 +141,7 @@ def _versions(
     return {method.name: images}
 
 
-def _networks(options: Evaluate, pairs: Denoising | None, photons: int | None) -> list[Method]:
+def _networks(options: Evaluate, pairs: Pairs | None, photons: int | None) -> list[Method]:
     see, result = methods.seen(options.task, pairs, photons), []
     if options.regression is not None:
         result.append(methods.regressed(methods.model_of(options.regression, options.task), see, photons))

@@ -1,5 +1,6 @@
 """All methods in one form: what each makes of a field, and everything that this depends on."""
 
+import functools
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -8,26 +9,27 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from benchmarks.tasks import denoising_baselines, exposure, regression, store
+from benchmarks.tasks import denoising_baselines, enlarging, exposure, regression, store
+from benchmarks.tasks.exposure import Pairs
 from benchmarks.tasks.fields import Field
 from benchmarks.tasks.predictions import Arrays, Method
 from benchmarks.tasks.segmentation_baselines import OtsuWatershed
 from jaxdiff.data.errors import DataError
-from jaxdiff.data.pairs import Denoising
+from jaxdiff.data.pairs import Denoising, SuperResolution
 from jaxdiff.model import Model, load
-from jaxdiff.tasks import denoise, segment
+from jaxdiff.tasks import denoise, segment, super_resolve
 from jaxdiff.tasks.conditional import given
 
-Task = Literal["segmentation", "denoising"]
+Task = Literal["segmentation", "denoising", "super-resolution"]
 See = Callable[[Field], np.ndarray]
-TASKS = {"segmentation": "segment", "denoising": "denoise"}
+TASKS = {"segmentation": "segment", "denoising": "denoise", "super-resolution": "super-resolve"}
 """What a model calls itself that was trained for it."""
 SEED = 0
 """Of all samples."""
 CHOOSE = "python -m benchmarks.tasks baselines"
 
 
-def seen(task: Task, pairs: Denoising | None, photons: int | None) -> See:
+def seen(task: Task, pairs: Pairs | None, photons: int | None) -> See:
     """What a method is given of a field, (Y, X) in grey levels: the image, or a recording of it."""
     if task == "segmentation" or pairs is None or photons is None:
         return lambda field: field.image
@@ -58,9 +60,18 @@ def otsu_watershed() -> Method:
     return Method("otsu_watershed", parameters, lambda field: {"labels": how(field.image)})
 
 
-def classical(name: str, see: See, pairs: Denoising, photons: int) -> Method:
-    """{"x0"} of "nlm" or "tv" with the parameters chosen on dev, or of "noisy", the recording itself."""
+def classical(name: str, see: See, pairs: Pairs, photons: int) -> Method:
+    """{"x0"} of a classical method with the parameters chosen on dev, or of "noisy", the recording itself.
+
+    For super-resolution: "spline" enlarges the recording, "tv" is the method of `enlarging`.
+    """
     settings: dict[str, Any] = {"photons": photons}
+    if name == "spline":
+        return Method(name, settings, lambda field: {"x0": enlarging.spline(see(field), exposure.FACTOR)})
+    if isinstance(pairs, SuperResolution):
+        parameters = store.get(("choices", "super-resolution", str(photons), name), CHOOSE)["parameters"]
+        enlarge = functools.partial(enlarging.restore, enlarging.Enlarging(**parameters), pairs, photons)
+        return Method(name, settings | parameters, lambda field: {"x0": enlarge(see(field))})
     if name == "noisy":
         return Method(name, settings, lambda field: {"x0": see(field)})
     parameters = store.get(("choices", "denoising", str(photons), name), CHOOSE)["parameters"]
@@ -77,11 +88,14 @@ def regressed(model: Model, see: See, photons: int | None) -> Method:
 
 
 def diffusion(model: Model, task: Task, see: See, photons: int | None, samples: int, calls: int) -> Method:
-    """{"x0"}, the mean distance or image of `jaxdiff.tasks`; of denoising also "first", a sample, and "uncorrected"."""
+    """{"x0"}, the mean distance or image of `jaxdiff.tasks`; of images also "first", a sample; of denoising "uncorrected"."""
 
     def predict(field: Field) -> Arrays:
         if task == "segmentation":
             return {"x0": segment(_key(field), model, see(field), samples, calls=calls).distance}
+        if task == "super-resolution":
+            enlarged = super_resolve(_key(field), model, see(field), samples, calls=calls)
+            return {"x0": enlarged.image[..., 0], "first": enlarged.samples[0, ..., 0]}
         out = denoise(_key(field), model, see(field), samples, calls=calls)
         fitted, raw = None if model.pairing is None else model.pairing.pairs, out.image
         if out.bias is not None and isinstance(fitted, Denoising) and fitted.offset is not None:
@@ -93,10 +107,10 @@ def diffusion(model: Model, task: Task, see: See, photons: int | None, samples: 
 
 
 def draws(model: Model, task: Task, see: See, photons: int | None, samples: int, calls: int) -> Method:
-    """{"draws"} (K, Y, X): samples of the distance, or of the image with its mean light corrected."""
+    """{"draws"} (K, Y, X): samples of the distance, or of the image, of denoising with its mean light corrected."""
 
     def predict(field: Field) -> Arrays:
-        if task == "segmentation":
+        if task != "denoising":
             return {"draws": given(_key(field), model, see(field), samples, calls=calls)[..., 0]}
         return {"draws": denoise(_key(field), model, see(field), samples, calls=calls).samples[..., 0]}
 

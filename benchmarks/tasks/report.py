@@ -9,6 +9,7 @@ from benchmarks.tasks.exposure import PHOTONS
 METHODS = {
     "noisy": "the recording itself",
     "otsu_watershed": "Otsu and watershed",
+    "spline": "cubic spline",
     "nlm": "Anscombe and non-local means",
     "tv": "Anscombe and total variation",
     "regression": "regression U-Net",
@@ -27,6 +28,7 @@ COLUMNS = {
         "nuclei_bias_percent": "the same in nuclei (%)",
     },
 }
+COLUMNS["super-resolution"] = {name: COLUMNS["denoising"][name] for name in ("psnr", "ssim", "nrmse", "bias_percent")}
 OURS = "diffusion"
 
 
@@ -41,7 +43,7 @@ def markdown() -> str:
             if task == "segmentation":
                 parts += [f"#### {where}", _scores(task, measured[where])]
             else:
-                found = [p for p in map(str, PHOTONS) if p in measured[where]]
+                found = [p for p in map(str, PHOTONS[task]) if p in measured[where]]
                 parts += [f"#### {where}, {p} photons\n\n{_scores(task, measured[where][p])}" for p in found]
         parts += [] if measured else ["Not measured yet."]
         parts += [
@@ -114,7 +116,7 @@ def _calls(task: str, entry: Mapping[str, Any] | None) -> str:
         ]
         for row in entry["rows"]
     ]
-    head = ["method", *(["photons"] if task == "denoising" else []), "calls", "samples"]
+    head = ["method", *(["photons"] if task != "segmentation" else []), "calls", "samples"]
     table = _table([*head, *[titles[name] for name in names], "s a crop"], rows)
     size = entry["size"]
     return (

@@ -2,7 +2,7 @@
 
 The truth lies between the least and the greatest of 19 samples 90 times in 100 if it is one more of them. Of a
 segmentation only pixels near an outline count: beyond the truncation the distance is a constant, for truth and samples
-alike. Of a denoised image all pixels count; the truth's own camera noise is part of what the samples imitate.
+alike. Of an image all pixels count; the truth's own camera noise is part of what the samples imitate.
 """
 
 from collections.abc import Sequence
@@ -64,9 +64,11 @@ def measure(options: Uncertainty) -> None:
         truncation = model.pairing.pairs.truncation
     truths = [_truth(field, truncation, options.size) for field in whole]
     crops = [fields.crop(field, options.size) for field in whole]
-    pairs = exposure.plate(fields.load(options.data, "train", None)) if options.task == "denoising" else None
+    pairs = None
+    if options.task != "segmentation":
+        pairs = exposure.plate(fields.load(options.data, "train", None), options.task)
     pieces, rows = Pieces(options.pieces, options.minutes), []
-    for photons in exposure.PHOTONS if pairs is not None else (None,):
+    for photons in exposure.PHOTONS[options.task]:
         see = methods.seen(options.task, pairs, photons)
         method = methods.draws(model, options.task, see, photons, SAMPLES, calls)
         predictions = pieces.of(method, crops, f"{options.split}, middle {options.size}")

@@ -69,6 +69,10 @@ class SuperResolution:
         whole = tuple(slice(n * f) for n, f in zip(coarse.shape, self.factor))
         return {"image": patch["image"][whole], "input": self._camera.draw({"image": coarse}, rng)["input"]}
 
+    def record(self, rng: np.random.Generator, image: np.ndarray, photons: float) -> np.ndarray:
+        """`image` (*spatial, C) as recorded with `photons` photons in a larger pixel at the peak: (*coarse, C), float32."""
+        return self._camera.record(rng, area_binning(gaussian_blur(image, self.psf), self.factor), photons)
+
     def infos(self, info: DataInfo, inputs: DataInfo | None = None) -> tuple[DataInfo, DataInfo]:
         if len(self.factor) != len(info.spatial):
             raise DataError(
