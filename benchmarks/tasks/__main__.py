@@ -7,6 +7,7 @@
     evaluate    --task T --run RUN --regression RUN_regression [--split val] [--full]
     uncertainty --task T --run RUN [--split val]
     labelled    --run RUN [--split val]         images generated for the masks of real fields
+    spectrum    --run RUN --regression RUN_regression   resolution and power on the synthetic microscope
     report                                      the section on tasks of docs/evidence.md
 
 Everything is chosen on dev, so dev comes first (its `evaluate` also chooses the watershed of the networks); val is
@@ -21,12 +22,13 @@ from pathlib import Path
 import tyro
 
 from benchmarks.evidence.report import write_section
-from benchmarks.tasks import calls, choose_baselines, evaluate, labelled, regression, report, uncertainty
+from benchmarks.tasks import calls, choose_baselines, evaluate, labelled, regression, report, spectrum, uncertainty
 from benchmarks.tasks.calls import Calls
 from benchmarks.tasks.evaluate import Evaluate
 from benchmarks.tasks.fields import FEW
 from benchmarks.tasks.labelled import Labelled
 from benchmarks.tasks.methods import Task
+from benchmarks.tasks.spectrum import Spectrum
 from benchmarks.tasks.uncertainty import Uncertainty
 from jaxdiff.cli import use_compilation_cache
 from jaxdiff.config import override
@@ -60,7 +62,7 @@ class Report:
     """Write the section on tasks of docs/evidence.md from tasks.json."""
 
 
-Part = Baselines | Regression | Calls | Evaluate | Uncertainty | Labelled | Report
+Part = Baselines | Regression | Calls | Evaluate | Uncertainty | Labelled | Spectrum | Report
 
 
 def main(part: Part, more: list[str]) -> None:
@@ -82,6 +84,8 @@ def main(part: Part, more: list[str]) -> None:
             uncertainty.measure(part)
         case Labelled():
             labelled.measure(part)
+        case Spectrum():
+            spectrum.measure(part)
         case Report():
             write_section(Path("docs/evidence.md"), "tasks", report.markdown())
 

@@ -42,7 +42,10 @@ def open_data(
     data = config.open(tuple(patch), seed, normaliser if pairs is None else None)
     if data.input_info is not None and not isinstance(pairs, Parallel):
         data = replace(data, notes=(*data.notes, "inputs beside the images are read by pairs=Parallel(...) alone"))
-    return data if pairs is None else paired(data, pairs, normaliser, pairing, patch=patch)
+    if pairs is not None:
+        return paired(data, pairs, normaliser, pairing, patch=patch)
+    _ = data.normaliser  # fitted now: what it refuses is refused before any work
+    return data
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """A checked data set: what to train on, what is held out, and how grey levels become network units."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -17,7 +18,7 @@ from jaxdiff.data.split import groups, split_groups, split_regions
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training and validation sources, disjoint, with their common info and the normaliser fitted on training.
+    """Training and validation sources, disjoint, with their common info.
 
     `validation` has length 0 when nothing is held out; `skipped` says why files were left out, `notes` what else a
     person should know. `pairing` makes the pairs of a conditional task; `info` and `normaliser` are of what is diffused.
@@ -27,11 +28,19 @@ class Dataset:
     train: Source
     validation: Source
     info: DataInfo
-    normaliser: Normaliser
+    map: Map
+    """Monotone map of a normaliser that is fitted."""
+    given: Normaliser | None = None
+    """The normaliser of a run that goes on, or of pairs."""
     skipped: tuple[str, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
     pairing: Pairing | None = None
     input_info: DataInfo | None = None
+
+    @functools.cached_property
+    def normaliser(self) -> Normaliser:
+        """The one given, or fitted on the training part when it is first asked for."""
+        return Normaliser.fit(ImagesOf(self.train), self.map) if self.given is None else self.given
 
     def validation_batches(self, patch: Sequence[int], batch_size: int, num: int, seed: int = 0) -> Iterator[Batch]:
         """`num` fixed patches of the validation images in turn, not augmented; the last batch may be smaller.
@@ -115,14 +124,12 @@ def finish(
     notes: tuple[str, ...] = (),
     input_info: DataInfo | None = None,
 ) -> Dataset:
-    """The data set, with a normaliser fitted on the training part unless one is given (that of a run)."""
-    if normaliser is None:
-        normaliser = Normaliser.fit(ImagesOf(train), map)
-    elif normaliser.channels != train.info.channels:
+    """The data set, with the normaliser of a run where one is given. Raises DataError for one of other channels."""
+    if normaliser is not None and normaliser.channels != train.info.channels:
         raise DataError(
             f"a normaliser of {normaliser.channels} channels", f"{train.info.channels} channels", "use the run's data"
         )
-    return Dataset(train, validation, train.info, normaliser, skipped, notes, input_info=input_info)
+    return Dataset(train, validation, train.info, map, normaliser, skipped, notes, input_info=input_info)
 
 
 def _check(record: Record, info: DataInfo, patch: tuple[int, ...], allow_blank: bool) -> None:

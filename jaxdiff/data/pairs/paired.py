@@ -32,7 +32,7 @@ def paired(
     train, validation = (Cached(_Prepared(part, fitted), cache) for part in (data.train, data.validation))
     images, inputs = _Drawn(train, fitted, "image"), _Drawn(train, fitted, "input")
     if pairing is None or normaliser is None:
-        map, input_map = fitted.maps(data.normaliser.map)
+        map, input_map = fitted.maps(data.map)
         factor = (1,) * len(info.spatial)
         if input_info is not None:
             factor = tuple(n // m for n, m in zip(images[0].shape[:-1], inputs[0].shape[:-1]))
@@ -41,7 +41,7 @@ def paired(
         pairing = Pairing(fitted)
         if input_info is not None:
             pairing = Pairing(fitted, Inputs(input_info, Normaliser.fit(inputs, input_map), factor))
-    return replace(data, train=train, validation=validation, info=info, normaliser=normaliser, pairing=pairing)
+    return replace(data, train=train, validation=validation, info=info, given=normaliser, pairing=pairing)
 
 
 class _Prepared:
