@@ -1,4 +1,4 @@
-"""`python -m benchmarks.tasks PART --data PATH/bbbc039`: segmentation, denoising and super-resolution beside other methods.
+"""`python -m benchmarks.tasks PART --data PATH/bbbc039`: the conditional tasks beside other methods.
 
     baselines                                   the classical methods' parameters, chosen on dev
     regression  --config RUN                    the same network, data and steps as the run, trained to the mean; or
@@ -7,6 +7,8 @@
     evaluate    --task T --run RUN --regression RUN_regression [--split val] [--full]
     uncertainty --task T --run RUN [--split val]
     labelled    --run RUN [--split val]         images generated for the masks of real fields
+    blood       --data BCCD --out FOLDER        windows of blood cells, for configs/blood_cells.py
+    classification --data BCCD --runs FOLDER [--split val]
     spectrum    --run RUN --regression RUN_regression   resolution and power on the synthetic microscope
     report                                      the section on tasks of docs/evidence.md
 
@@ -22,8 +24,19 @@ from pathlib import Path
 import tyro
 
 from benchmarks.evidence.report import write_section
-from benchmarks.tasks import calls, choose_baselines, evaluate, labelled, regression, report, spectrum, uncertainty
+from benchmarks.tasks import (
+    calls,
+    choose_baselines,
+    classification,
+    evaluate,
+    labelled,
+    regression,
+    report,
+    spectrum,
+    uncertainty,
+)
 from benchmarks.tasks.calls import Calls
+from benchmarks.tasks.classification import Blood, Classification
 from benchmarks.tasks.evaluate import Evaluate
 from benchmarks.tasks.fields import FEW
 from benchmarks.tasks.labelled import Labelled
@@ -62,7 +75,7 @@ class Report:
     """Write the section on tasks of docs/evidence.md from tasks.json."""
 
 
-Part = Baselines | Regression | Calls | Evaluate | Uncertainty | Labelled | Spectrum | Report
+Part = Baselines | Regression | Blood | Calls | Classification | Evaluate | Uncertainty | Labelled | Spectrum | Report
 
 
 def main(part: Part, more: list[str]) -> None:
@@ -76,6 +89,10 @@ def main(part: Part, more: list[str]) -> None:
                     choose_baselines.images(part.data, part.num, task)
         case Regression():
             print(regression.train(override(regression.config_of(part.config), more), part.minutes))
+        case Blood():
+            classification.write(part)
+        case Classification():
+            classification.measure(part)
         case Calls():
             calls.measure(part)
         case Evaluate():

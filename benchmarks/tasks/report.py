@@ -1,10 +1,11 @@
 """What tasks.json holds, as markdown tables; what is not in it is said to be not measured."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.tasks import scores, store
+from benchmarks.tasks import classification_report, scores, spectrum_report, store
 from benchmarks.tasks.exposure import PHOTONS
+from benchmarks.tasks.tables import interval, machine, table
 
 METHODS = {
     "noisy": "the recording itself",
@@ -34,8 +35,7 @@ OURS = "diffusion"
 
 def markdown() -> str:
     """The whole section."""
-    result = store.read()
-    parts = []
+    result, parts = store.read(), []
     for task in COLUMNS:
         parts.append(f"### {task.capitalize()}")
         measured = result.get("scores", {}).get(task, {})
@@ -57,6 +57,8 @@ def markdown() -> str:
         ]
         parts += [] if result.get("uncertainty", {}).get(task) else ["Not measured yet."]
     parts += ["### Labelled generation", *_labelled(result.get("labelled", {}))]
+    parts += ["### Spectrum and resolution, synthetic microscope", *spectrum_report.markdown(result, METHODS)]
+    parts += ["### Classification", *classification_report.markdown(result)]
     parts += ["### Chosen on dev", _choices(result.get("choices", {}))]
     return "\n\n".join(parts)
 
@@ -73,9 +75,9 @@ def _scores(task: str, measured: Mapping[str, Any]) -> str:
     rows = []
     for name in shown:
         title = METHODS[name].format(samples=measured[name]["settings"].get("samples"))
-        cells = [_interval(measured[name]["scores"][column]) for column in columns]
+        cells = [interval(measured[name]["scores"][column]) for column in columns]
         rows.append([title, *cells, f"{measured[name]['seconds']:.2g}"])
-    lines = [_table(["method", *columns.values(), "s a field"], rows)]
+    lines = [table(["method", *columns.values(), "s a field"], rows)]
     first = "ap" if task == "segmentation" else "psnr"
     if OURS in measured:
         ours, wells = _fields(measured[OURS])
@@ -83,14 +85,14 @@ def _scores(task: str, measured: Mapping[str, Any]) -> str:
         for name in shown:
             theirs, same = _fields(measured[name])
             if not name.startswith(OURS) and same == wells:
-                lead = _interval(scores.ahead(ours, theirs, wells)[first], sign="+")
+                lead = interval(scores.ahead(ours, theirs, wells)[first], sign="+")
                 leads.append(f"{METHODS[name]} {lead}")
         lines.append(f"{columns[first]} of diffusion minus that of: {'; '.join(leads)}.")
     fields = measured[shown[0]]["fields"]
     wells = {row["well"] for row in fields.values()}
     lines.append(
         f"Means over {len(fields)} fields, 95 % intervals of {scores.DRAWS} bootstrap draws of {len(wells)} wells. "
-        f"{_machine(measured[shown[-1]])}"
+        f"{machine(measured[shown[-1]])}"
     )
     return "\n\n".join(lines)
 
@@ -117,11 +119,11 @@ def _calls(task: str, entry: Mapping[str, Any] | None) -> str:
         for row in entry["rows"]
     ]
     head = ["method", *(["photons"] if task != "segmentation" else []), "calls", "samples"]
-    table = _table([*head, *[titles[name] for name in names], "s a crop"], rows)
+    found = table([*head, *[titles[name] for name in names], "s a crop"], rows)
     size = entry["size"]
     return (
-        f"{table}\n\nMiddles of {size}×{size} pixels of {len(entry['fields'])} fields of dev. Chosen: {entry['chosen']} "
-        f"calls ({entry['rule']}). {_machine(entry)}"
+        f"{found}\n\nMiddles of {size}×{size} pixels of {len(entry['fields'])} fields of dev. Chosen: {entry['chosen']} "
+        f"calls ({entry['rule']}). {machine(entry)}"
     )
 
 
@@ -135,8 +137,8 @@ def _uncertainty(split: str, entry: Mapping[str, Any]) -> str:
             f"{split}{light}: {100 * row['coverage']:.1f} % of {row['pixels']} pixels lie between the least and the greatest "
             f"of {entry['samples']} samples ({100 * row['nominal']:.0f} % if truth and samples were alike){ece}."
         )
-        parts.append(_table(["predicted std, rms", "error of the mean, rms"], bins))
-    return "\n\n".join([*parts, _machine(entry)])
+        parts.append(table(["predicted std, rms", "error of the mean, rms"], bins))
+    return "\n\n".join([*parts, machine(entry)])
 
 
 def _choices(choices: Mapping[str, Any]) -> str:
@@ -144,7 +146,7 @@ def _choices(choices: Mapping[str, Any]) -> str:
     for task, methods in choices.items():
         flat = (
             methods.items()
-            if task == "segmentation"
+            if task in ("segmentation", "classification")
             else [
                 (f"{name}, {photons} photons", entry)
                 for photons, entries in methods.items()
@@ -154,7 +156,7 @@ def _choices(choices: Mapping[str, Any]) -> str:
         for name, entry in flat:
             values = ", ".join(f"{key} {value}" for key, value in entry["parameters"].items())
             rows.append([task, name, values, f"{entry['score']} {entry['dev']:.4g}"])
-    return _table(["task", "method", "parameters", "on dev"], rows) if rows else "Nothing yet."
+    return table(["task", "method", "parameters", "on dev"], rows) if rows else "Nothing yet."
 
 
 def _labelled(measured: Mapping[str, Any]) -> list[str]:
@@ -165,10 +167,10 @@ def _labelled(measured: Mapping[str, Any]) -> list[str]:
     for where in _shown(measured):
         entry = measured[where]
         rows = [
-            [f"Otsu and watershed on {name} images", *(_interval(of[score]) for score in COLUMNS["segmentation"])]
+            [f"Otsu and watershed on {name} images", *(interval(of[score]) for score in COLUMNS["segmentation"])]
             for name, of in entry["found"].items()
         ]
-        parts += [f"#### {where}", _table(["", *COLUMNS["segmentation"].values()], rows)]
+        parts += [f"#### {where}", table(["", *COLUMNS["segmentation"].values()], rows)]
         rows = [
             [
                 name,
@@ -181,20 +183,5 @@ def _labelled(measured: Mapping[str, Any]) -> list[str]:
             for name, of in entry["distances"].items()
         ]
         head = ["against the real crops", "Fréchet", "kernel (KID)", "precision", "recall", "crops / reference"]
-        parts += [_table(head, rows), _machine(entry)]
+        parts += [table(head, rows), machine(entry)]
     return parts
-
-
-def _interval(value: Mapping[str, float], sign: str = "") -> str:
-    mean, low, high = (f"{value[name]:{sign}.3f}" for name in ("mean", "low", "high"))
-    return f"{mean} [{low}, {high}]"
-
-
-def _machine(entry: Mapping[str, Any]) -> str:
-    machine = entry["machine"]
-    return f"{machine['date'][:10]}, {machine['processor']}, {machine['cores']} cores."
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

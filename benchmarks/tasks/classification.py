@@ -1,0 +1,148 @@
+"""Blood cells classified by a diffusion model and by other means, with 5, 20 and all labels of each class.
+
+Choices are made on a fifth of the training images: the weighting of the diffusion classifier (with all labels), its
+temperature, and the steps of the small network. It holds more labels than the smallest sets have, for all methods alike.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from benchmarks.evidence.distances import bootstrap_weights
+from benchmarks.tasks import blood, cell_classifiers, methods, store
+from benchmarks.tasks.blood import CLASSES
+from benchmarks.tasks.scores import DRAWS, SEED
+from jaxdiff.metrics import expected_calibration_error
+from jaxdiff.model import load
+from jaxdiff.process.schedules import VarianceExploding
+from jaxdiff.tasks.class_weighting import Likelihood
+from jaxdiff.tasks.classify import calibrate, classify
+from jaxdiff.training.lam_sampler import Stratified
+from jaxdiff.training.weighting import Sigmoid, SNRPlusOne
+
+BUDGETS = {"5": 5, "20": 20, "all": None}
+"""Labels of each class."""
+CLEAN = VarianceExploding(sigma_min=float(np.exp(-4.0)), sigma_max=float(np.exp(6.0)))
+"""λ uniform from −6 to 4, for the weighting that has its weight at the clean end."""
+WEIGHTINGS: dict[str, dict[str, Any]] = {
+    "sigmoid": {"weighting": Sigmoid()},
+    "likelihood": {"weighting": Likelihood(), "lam_sampler": Stratified(CLEAN)},
+    "velocity": {"weighting": SNRPlusOne()},
+}
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Balanced accuracy and macro-F1 of blood cells, by method and number of labels."""
+
+    data: Path
+    """The BCCD folder, with {train,val} and their tables."""
+    runs: Path
+    """Folder of the runs blood_5, blood_20 and blood_all."""
+    split: Literal["dev", "val"] = "dev"
+    """dev, the held-out fifth of train, chooses; val once, for the numbers that are reported."""
+    draws: int = 64
+    """Noise levels for each class."""
+    again: bool = False
+    """Replace numbers of val that are stored."""
+
+
+@dataclass(frozen=True)
+class Blood:
+    """Write the windows of the training images as folders by class, for configs/blood_cells.py."""
+
+    data: Path
+    """The BCCD folder."""
+    out: Path
+    """Gets 5, 20 and all."""
+
+
+def write(options: Blood) -> None:
+    """Folders of the windows that a model of each number of labels is trained on."""
+    fit, _ = blood.parts(blood.load(options.data, "train"))
+    for name, most in BUDGETS.items():
+        print(blood.write(blood.balanced(fit, most), options.out / name))
+
+
+def measure(options: Classification) -> None:
+    """Stores the choice of the weighting (dev) or all scores (val). Raises DataError before any long work."""
+    fit, dev = blood.parts(blood.load(options.data, "train"))
+    held = blood.balanced(dev)
+    if options.split == "dev":
+        return _choose(options, held)
+    store.check_new(("scores", "classification", "val"), options.again)
+    chosen = store.get(("choices", "classification", "weighting"), "classification --split dev first")
+    val = blood.balanced(blood.load(options.data, "val"))
+    images, truth, files = _arrays(val)
+    rows: dict[str, Any] = {}
+    for budget, most in BUDGETS.items():
+        known = _arrays(blood.balanced(fit, most))[:2]
+        cnn, steps = cell_classifiers.chosen_cnn(known, _arrays(held)[:2])
+        found = {
+            "size_rule": cell_classifiers.size_rule(*known)(images),
+            "colour_lda": cell_classifiers.colour_lda(*known)(images),
+            "small_cnn": cnn(images),
+        }
+        more: dict[str, Any] = {"labels": len(known[1]) // len(CLASSES), "cnn_steps": steps}
+        model, how = load(options.runs / f"blood_{budget}"), _how(chosen["parameters"]["weighting"], options)
+        held_images, held_labels, _ = _arrays(held)
+        calibration = calibrate(_key(1), model, held_images, held_labels, **how)
+        result = classify(_key(2), model, images, calibration=calibration, **how)
+        plain = classify(_key(2), model, images, **how)
+        found["diffusion"] = result.probability
+        more["model"] = methods.identity(model)
+        more["temperature"], more["held_out_accuracy"] = calibration.temperature, calibration.accuracy
+        more["ece_without_calibration"] = expected_calibration_error(plain.probability, truth)
+        more["network_calls_an_image"] = float(result.draws.sum(axis=1).mean())
+        rows[budget] = {**more, "methods": {name: scored(p, truth, files) for name, p in found.items()}}
+        for name, row in rows[budget]["methods"].items():
+            print(budget, name, row, flush=True)
+    entry = {"settings": {"weighting": chosen["parameters"], "draws": options.draws}, "windows": len(val)}
+    store.put(("scores", "classification", "val"), {**entry, "images": len(set(files)), "rows": rows})
+
+
+def _choose(options: Classification, held: list[blood.Cell]) -> None:
+    model = load(options.runs / "blood_all")
+    images, truth, files = _arrays(held)
+    tried = {}
+    for name in WEIGHTINGS:
+        probability = classify(_key(0), model, images, **_how(name, options)).probability
+        tried[name] = scored(probability, truth, files)
+        print(name, tried[name], flush=True)
+    best = max(tried, key=lambda name: tried[name]["balanced_accuracy"]["mean"])
+    entry = {"parameters": {"weighting": best}, "score": "balanced_accuracy", "tried": tried, "windows": len(held)}
+    dev = tried[best]["balanced_accuracy"]["mean"]
+    store.put(("choices", "classification", "weighting"), {**entry, "dev": dev, "model": methods.identity(model)})
+
+
+def scored(probability: np.ndarray, truth: np.ndarray, files: np.ndarray) -> dict[str, Any]:
+    """Of probabilities (N, classes): scores with 95 % intervals of a bootstrap over images; "ece" without one."""
+    weights = bootstrap_weights(files, DRAWS, np.random.default_rng(SEED))
+    found = probability.argmax(axis=1)
+    recalls, f1s = [], []
+    for label in range(len(CLASSES)):
+        right = weights @ ((found == label) & (truth == label))
+        of, said = weights @ (truth == label), weights @ (found == label)
+        recalls.append(right / np.maximum(of, 1))
+        f1s.append(2 * right / np.maximum(of + said, 1))
+    result = {"balanced_accuracy": np.mean(recalls, axis=0), "macro_f1": np.mean(f1s, axis=0)}
+    intervals: dict[str, Any] = {
+        name: dict(zip(("mean", "low", "high"), map(float, (v[0], *np.percentile(v[1:], (2.5, 97.5))))))
+        for name, v in result.items()
+    }
+    return intervals | {"ece": expected_calibration_error(probability, truth)}
+
+
+def _how(weighting: str, options: Classification) -> dict[str, Any]:
+    return {"draws": options.draws, "batch": 96, **WEIGHTINGS[weighting]}
+
+
+def _arrays(cells: list[blood.Cell]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return np.stack([c.image for c in cells]), np.array([c.label for c in cells]), np.array([c.file for c in cells])
+
+
+def _key(number: int) -> Any:
+    return jax.random.fold_in(jax.random.key(SEED), number)
