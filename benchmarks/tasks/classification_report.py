@@ -37,10 +37,10 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
     most = list(entry["rows"].values())[-1]
     return [
         table(["labels a class", "method", "balanced accuracy", "macro-F1", "ECE"], rows),
-        f"{entry['windows']} windows of {entry['images']} images of val, as many of each class; 95 % intervals of a bootstrap "
-        f"over images. The diffusion classifier makes {entry['settings']['draws']} draws a class; its temperature, fitted on "
-        f"the held-out part, takes its calibration error with all labels from {most['ece_without_calibration']:.3f} to "
-        f"{most['methods']['diffusion']['ece']:.3f}. {machine(entry)}",
+        f"{entry['windows']} windows of {entry['images']} images of val, as many of each class; 95 % intervals of a "
+        f"bootstrap over images. The diffusion classifier makes {entry['settings']['draws']} draws a class; its temperature, "
+        f"fitted on the held-out part, takes its calibration error with all labels from "
+        f"{most['ece_without_calibration']:.3f} to {most['methods']['diffusion']['ece']:.3f}. {machine(entry)}",
         "Its weighting was chosen on the held-out fifth of the training images:",
         table(["weighting", "balanced accuracy", "macro-F1"], tried),
     ]
