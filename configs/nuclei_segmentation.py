@@ -3,7 +3,7 @@
 data    BBBC039 (CC0), 520 x 696 fields with masks: `--data.path FOLDER`, or `--data.download` to fetch it
 device  two CPU cores
 time    4,000 steps of 16: about 15 minutes on cores shared with other work (2,000 steps, then resumed to 4,000)
-result  AP 0.80 over IoU 0.5-0.9 on unseen wells: docs/evidence.md; the trained model comes with the package
+result  AP 0.81 over IoU 0.5-0.9 on unseen wells: docs/evidence.md; the trained model comes with the package
 """
 
 from pathlib import Path

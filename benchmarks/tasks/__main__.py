@@ -10,6 +10,8 @@
     blood       --data BCCD --out FOLDER        windows of blood cells, for configs/blood_cells.py
     classification --data BCCD --runs FOLDER [--split val]
     spectrum    --run RUN --regression RUN_regression   resolution and power on the synthetic microscope
+    help        --data PATH --out FOLDER [--seed S]     networks trained with and without made images
+    helped      --data PATH --out FOLDER [--split val]  and their scores
     report                                      the section on tasks of docs/evidence.md
 
 Everything is chosen on dev, so dev comes first (its `evaluate` also chooses the watershed of the networks); val is
@@ -33,6 +35,7 @@ from benchmarks.tasks import (
     regression,
     report,
     spectrum,
+    synthetic_help,
     uncertainty,
 )
 from benchmarks.tasks.calls import Calls
@@ -42,6 +45,7 @@ from benchmarks.tasks.fields import FEW
 from benchmarks.tasks.labelled import Labelled
 from benchmarks.tasks.methods import Task
 from benchmarks.tasks.spectrum import Spectrum
+from benchmarks.tasks.synthetic_help import Help, Helped
 from benchmarks.tasks.uncertainty import Uncertainty
 from jaxdiff.cli import use_compilation_cache
 from jaxdiff.config import override
@@ -75,7 +79,20 @@ class Report:
     """Write the section on tasks of docs/evidence.md from tasks.json."""
 
 
-Part = Baselines | Regression | Blood | Calls | Classification | Evaluate | Uncertainty | Labelled | Spectrum | Report
+Part = (
+    Baselines
+    | Regression
+    | Blood
+    | Calls
+    | Classification
+    | Evaluate
+    | Help
+    | Helped
+    | Uncertainty
+    | Labelled
+    | Spectrum
+    | Report
+)
 
 
 def main(part: Part, more: list[str]) -> None:
@@ -101,6 +118,10 @@ def main(part: Part, more: list[str]) -> None:
             uncertainty.measure(part)
         case Labelled():
             labelled.measure(part)
+        case Help():
+            synthetic_help.prepare(part)
+        case Helped():
+            synthetic_help.measure(part)
         case Spectrum():
             spectrum.measure(part)
         case Report():

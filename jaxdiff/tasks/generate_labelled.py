@@ -35,7 +35,7 @@ def generate_labelled(
     guidance: float | Guidance = 1.0,
     start: Float[np.ndarray, "num *spatial channels"] | None = None,
     start_lam: float = -1.0,
-    seed: float = 4.0,
+    dynamic: float = 2.5,
     least: int = 20,
 ) -> Labelled:
     """New images with their masks.
@@ -45,7 +45,7 @@ def generate_labelled(
     guidance: towards masks and classes, 1 for none.
     start, start_lam: real images to vary: noise is added up to λ = start_lam and taken off again, so that what is
         coarser than the noise stays (SDEdit, Meng et al. 2022, arXiv 2108.01073); of a `Joint` model with their masks.
-    seed, least: see `jaxdiff.tasks.instances.instances`, for `Joint`.
+    dynamic, least: see `jaxdiff.tasks.instances.instances`, for `Joint`.
     Raises ValueError for masks that are not integers or of another rank, start images that do not fit them, classes that
     the model does not have, and for a model trained for something else.
     """
@@ -79,7 +79,7 @@ def generate_labelled(
     )
     if isinstance(pairs, Joint):
         images, distances = images[..., :-1], images[..., -1]
-        masks = np.stack([instances(one, seed=seed, least=least) for one in distances])
+        masks = np.stack([instances(one, dynamic=dynamic, least=least) for one in distances])
     labels = None if labels is None else np.broadcast_to(np.asarray(labels, np.int32), (count,))
     return Labelled(images, np.asarray(masks, np.int32), labels)
 

@@ -1,53 +1,71 @@
 """Instance labels from a signed distance: the inverse of `jaxdiff.data.pairs.signed_distance`."""
 
-from typing import Any
+import itertools
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy import ndimage
 
 
 def instances(
     distance: Float[np.ndarray, "*field"],
     foreground: Bool[np.ndarray, "*field"] | None = None,
     *,
-    seed: float = 4.0,
+    dynamic: float = 2.5,
     least: int = 20,
 ) -> Int[np.ndarray, "*field"]:
     """Labels 1..n, int32, 0 the background, from distances in pixels.
 
-    foreground: default distance > 0. seed: connected pixels at least so far inside are the core of one object; parts of
-    the foreground without any are objects too. least: pixels of the smallest object; smaller ones become background.
-    A field without foreground gives no labels.
+    foreground: default distance > 0. dynamic: two maxima are two objects where the lower one stands at least so far above the
+    pass between them; smaller ripples are of one object. least: pixels of the smallest object; smaller ones become
+    background. A field without foreground gives no labels. Parts of the foreground that do not touch are never one object.
 
-    Every other pixel goes to the nearest core of its own part. Cores are objects less one and the same rim, so that
-    pixels as far from one as from another are where the objects touch: the watershed line of their distance.
+    The watershed of the distance, flooded from its maxima of sufficient dynamic (Vincent & Soille, IEEE TPAMI 13, 1991,
+    doi:10.1109/34.87344; Grimaud 1992, doi:10.1117/12.60650). Pixels are touching along edges and corners.
     """
     foreground = distance > 0 if foreground is None else foreground
     if not foreground.any():
         return np.zeros(distance.shape, np.int32)
-    every = ndimage.generate_binary_structure(distance.ndim, distance.ndim)
-    parts, _ = _label(foreground, every)
-    cores, number = _label(foreground & (distance >= seed), every)
-    labels = np.where(np.isin(parts, np.unique(parts[cores > 0])), 0, parts + number) * foreground
-    labels = labels + cores
-    nearest = _nearest(labels > 0)
-    grown = np.where(foreground, labels[nearest], 0)
-    # The nearest core of all may belong to another part, across the background.
-    for part in np.unique(parts[foreground & (parts[nearest] != parts)]):
-        inside = parts == part
-        grown[inside] = labels[_nearest(inside & (labels > 0))][inside]
-    sizes = np.bincount(grown.ravel())
+    inner = (slice(1, -1),) * distance.ndim
+    labels = _flooded(np.pad(distance, 1), np.pad(foreground, 1), dynamic)[inner]
+    sizes = np.bincount(labels.ravel())
     kept = (sizes >= least) & (np.arange(sizes.size) > 0)
-    return np.where(kept, np.cumsum(kept), 0).astype(np.int32)[grown]
+    return np.where(kept, np.cumsum(kept), 0).astype(np.int32)[labels]
 
 
-def _label(where: np.ndarray, structure: np.ndarray) -> tuple[np.ndarray, int]:
-    labels = np.empty(where.shape, np.int32)
-    return labels, int(ndimage.label(where, structure, output=labels))  # type: ignore[arg-type]
+def _flooded(height: np.ndarray, foreground: np.ndarray, dynamic: float) -> np.ndarray:
+    """Numbers of basins, 0 outside the foreground, which is nowhere at the edge.
 
+    Pixels come from the highest to the lowest. One without neighbours that came before is a new maximum; one with
+    neighbours of several maxima is the pass between them, where all but the highest end whose dynamic is too small. Each goes
+    where its highest neighbour went, so that a flat valley is parted in its middle.
+    """
+    strides = np.array(height.strides) // height.itemsize
+    steps = [int(np.dot(step, strides)) for step in itertools.product((-1, 0, 1), repeat=height.ndim) if any(step)]
+    pixels = np.flatnonzero(foreground)
+    flat = height.ravel()
+    order = pixels[np.argsort(-flat[pixels], kind="stable")]
+    labels, parent, peak = [0] * height.size, [0], [np.inf]
 
-def _nearest(where: np.ndarray) -> tuple[np.ndarray, ...]:
-    """For every pixel the indices of the nearest one of `where`; of any pixel where there is none."""
-    found: Any = ndimage.distance_transform_edt(~where, return_distances=False, return_indices=True)
-    return tuple(found)
+    def root(basin: int) -> int:
+        while parent[basin] != basin:
+            parent[basin] = parent[parent[basin]]
+            basin = parent[basin]
+        return basin
+
+    levels = flat.tolist()
+    for pixel in order.tolist():
+        level = levels[pixel]
+        near = [pixel + step for step in steps if labels[pixel + step]]
+        if not near:
+            parent.append(len(parent))
+            peak.append(level)
+            labels[pixel] = parent[-1]
+            continue
+        basins = {root(labels[other]) for other in near}
+        top = min(basins, key=lambda basin: (-peak[basin], basin))
+        for basin in basins - {top}:
+            if peak[basin] - level < dynamic:
+                parent[basin] = top
+        labels[pixel] = root(labels[max(near, key=levels.__getitem__)])
+    roots = np.array([root(basin) for basin in range(len(parent))])
+    return roots[np.array(labels)].reshape(height.shape)

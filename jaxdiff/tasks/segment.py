@@ -40,28 +40,28 @@ def segment(
     calls: int = 4,
     solver: Any = None,
     fuse: Fuse = "mean",
-    seed: float = 5.0,
+    dynamic: float = 2.5,
     least: int = 20,
 ) -> Segmentation:
     """The instances in an image of any size, (*spatial, C) in the data's own units.
 
     samples: draws that are fused; 1 gives a segmentation, but no uncertainty. calls: network calls of each.
     fuse: the foreground is where the mean distance is above 0, or where more than half of the samples are inside.
-    seed, least: see `jaxdiff.tasks.instances.instances`.
+    dynamic, least: see `jaxdiff.tasks.instances.instances`.
     Raises ValueError for a model trained for something else, and for what `jaxdiff.tasks.conditional.given` refuses.
     """
     check_task(model, "segment")
     if fuse not in ("mean", "vote"):
         raise ValueError(f"got fuse={fuse!r}; expected 'mean' or 'vote'")
     distances = given(key, model, image, samples, calls=calls, solver=solver)[..., 0]
-    return fused(distances, fuse, seed, least)
+    return fused(distances, fuse, dynamic, least)
 
 
-def fused(distances: Float[np.ndarray, "k *spatial"], fuse: str, seed: float, least: int) -> Segmentation:
+def fused(distances: Float[np.ndarray, "k *spatial"], fuse: str, dynamic: float, least: int) -> Segmentation:
     """The segmentation of samples of the distance."""
     mean, probability = distances.mean(axis=0), (distances > 0).mean(axis=0, dtype=np.float32)
     foreground = mean > 0 if fuse == "mean" else probability > 0.5
-    labels = instances(mean, foreground, seed=seed, least=least)
+    labels = instances(mean, foreground, dynamic=dynamic, least=least)
     return Segmentation(labels, probability, entropy(probability), mean)
 
 
@@ -81,8 +81,8 @@ class Segment(FolderOptions):
     """Network calls for each sample."""
     fuse: Fuse = "mean"
     """Foreground: where the mean distance is above 0, or where more than half of the samples are inside."""
-    seed_distance: float = 5.0
-    """Pixels inside an outline from which on connected pixels are one object."""
+    dynamic: float = 2.5
+    """Pixels that a maximum of the distance must stand above the pass to a higher one to be an object of its own."""
     least: int = 20
     """Pixels of the smallest object."""
 
@@ -103,7 +103,7 @@ def main(args: list[str], prog: str = "sample.py segment") -> int:
             calls=options.calls,
             solver=solver,
             fuse=options.fuse,
-            seed=options.seed_distance,
+            dynamic=options.dynamic,
             least=options.least,
         )
         name = path.name

@@ -86,14 +86,14 @@ def test_samples_are_fused_by_mean_or_by_vote():
     left = np.stack([np.full((12, 6), v) for v in (near, near, far)])  # two of three say inside, the mean outside
     right = np.stack([np.full((12, 6), v) for v in (-near, -near, -far)])
     distances = np.concatenate([left, right], axis=2).astype(np.float32)
-    mean, vote = (fused(distances, fuse, 4.0, 20) for fuse in ("mean", "vote"))
+    mean, vote = (fused(distances, fuse, 2.5, 20) for fuse in ("mean", "vote"))
     halves = np.repeat([[True, False]], 6, axis=1)
     np.testing.assert_array_equal(mean.labels > 0, np.broadcast_to(~halves, (12, 12)))
     np.testing.assert_array_equal(vote.labels > 0, np.broadcast_to(halves, (12, 12)))
     for result in (mean, vote):
         np.testing.assert_allclose(result.probability, np.where(halves, 2 / 3, 1 / 3) * np.ones((12, 1)), rtol=1e-6)
         np.testing.assert_allclose(result.uncertainty, stats.entropy([1 / 3, 2 / 3], base=2), rtol=1e-6)
-    assert not fused(distances, "mean", 4.0, least=73).labels.any()
+    assert not fused(distances, "mean", 2.5, least=73).labels.any()
 
 
 def test_entropy_is_that_of_scipy():
