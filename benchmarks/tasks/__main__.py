@@ -9,6 +9,7 @@
     labelled    --run RUN [--split val]         images generated for the masks of real fields
     blood       --data BCCD --out FOLDER        windows of blood cells, for configs/blood_cells.py
     classification --data BCCD --runs FOLDER [--split val]
+    unusual     --data BCCD --nuclei PATH --run FOLDER/blood_all    does the score see what is like no class?
     spectrum    --run RUN --regression RUN_regression   resolution and power on the synthetic microscope
     help        --data PATH --out FOLDER [--seed S]     networks trained with and without made images
     helped      --data PATH --out FOLDER [--split val]  and their scores
@@ -37,6 +38,7 @@ from benchmarks.tasks import (
     spectrum,
     synthetic_help,
     uncertainty,
+    unusual,
 )
 from benchmarks.tasks.calls import Calls
 from benchmarks.tasks.classification import Blood, Classification
@@ -47,6 +49,7 @@ from benchmarks.tasks.methods import Task
 from benchmarks.tasks.spectrum import Spectrum
 from benchmarks.tasks.synthetic_help import Help, Helped
 from benchmarks.tasks.uncertainty import Uncertainty
+from benchmarks.tasks.unusual import Unusual
 from jaxdiff.cli import use_compilation_cache
 from jaxdiff.config import override
 from jaxdiff.data.errors import DataError
@@ -89,6 +92,7 @@ Part = (
     | Help
     | Helped
     | Uncertainty
+    | Unusual
     | Labelled
     | Spectrum
     | Report
@@ -116,6 +120,8 @@ def main(part: Part, more: list[str]) -> None:
             evaluate.evaluate(part)
         case Uncertainty():
             uncertainty.measure(part)
+        case Unusual():
+            unusual.measure(part)
         case Labelled():
             labelled.measure(part)
         case Help():

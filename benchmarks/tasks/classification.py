@@ -89,9 +89,9 @@ def measure(options: Classification) -> None:
         more: dict[str, Any] = {"labels": len(known[1]) // len(CLASSES), "cnn_steps": steps}
         model, how = load(options.runs / f"blood_{budget}"), _how(chosen["parameters"]["weighting"], options)
         held_images, held_labels, _ = _arrays(held)
-        calibration = calibrate(_key(1), model, held_images, held_labels, **how)
-        result = classify(_key(2), model, images, calibration=calibration, **how)
-        plain = classify(_key(2), model, images, **how)
+        calibration = calibrate(key(1), model, held_images, held_labels, **how)
+        result = classify(key(2), model, images, calibration=calibration, **how)
+        plain = classify(key(2), model, images, **how)
         found["diffusion"] = result.probability
         more["model"] = methods.identity(model)
         more["temperature"], more["held_out_accuracy"] = calibration.temperature, calibration.accuracy
@@ -109,7 +109,7 @@ def _choose(options: Classification, held: list[blood.Cell]) -> None:
     images, truth, files = _arrays(held)
     tried = {}
     for name in WEIGHTINGS:
-        probability = classify(_key(0), model, images, **_how(name, options)).probability
+        probability = classify(key(0), model, images, **_how(name, options)).probability
         tried[name] = scored(probability, truth, files)
         print(name, tried[name], flush=True)
     best = max(tried, key=lambda name: tried[name]["balanced_accuracy"]["mean"])
@@ -144,5 +144,5 @@ def _arrays(cells: list[blood.Cell]) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return np.stack([c.image for c in cells]), np.array([c.label for c in cells]), np.array([c.file for c in cells])
 
 
-def _key(number: int) -> Any:
+def key(number: int) -> Any:
     return jax.random.fold_in(jax.random.key(SEED), number)

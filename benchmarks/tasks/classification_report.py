@@ -13,6 +13,15 @@ NAMES = {
 }
 
 
+KINDS = {
+    "out_of_focus": "the same windows, out of focus",
+    "half_magnification": "at half the magnification",
+    "double_magnification": "at twice the magnification",
+    "swapped_colours": "red and blue exchanged",
+    "fluorescent_nuclei": "fluorescent nuclei, as grey",
+}
+
+
 def markdown(result: Mapping[str, Any]) -> list[str]:
     """The choice of the weighting, and the table of val."""
     entry = result.get("scores", {}).get("classification", {}).get("val")
@@ -43,4 +52,21 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
         f"{most['ece_without_calibration']:.3f} to {most['methods']['diffusion']['ece']:.3f}. {machine(entry)}",
         "Its weighting was chosen on the held-out fifth of the training images:",
         table(["weighting", "balanced accuracy", "macro-F1"], tried),
+        *_unusual(result.get("scores", {}).get("classification", {}).get("unusual, val")),
+    ]
+
+
+def _unusual(entry: Mapping[str, Any] | None) -> list[str]:
+    if entry is None:
+        return ["How well the score tells unusual images from usual ones: not measured yet."]
+    rows = [
+        [KINDS[name], f"{of['median']:+.1f}", interval(of["above"]), interval(of["apart"])]
+        for name, of in entry["rows"].items()
+    ]
+    usual = next(iter(entry["rows"].values()))["usual_median"]
+    head = ["images", "median score", "AUROC of the score", "AUROC of its distance from 0"]
+    return [
+        f"The score of images unlike any class, beside {entry['windows']} usual windows of val (median {usual:+.1f}); "
+        f"nothing was chosen or fitted for them. {machine(entry)}",
+        table(head, rows),
     ]

@@ -1,6 +1,7 @@
 """New fields out of labelled ones: objects of some pasted onto others (Ghiasi et al. 2021, arXiv 2012.07177)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -19,14 +20,15 @@ RIM = 2
 def pasted(rng: np.random.Generator, fields: Sequence[Field]) -> Field:
     """One of the fields, turned, with whole objects of all fields added where nothing lies, each turned too.
 
-    Labels are 1..n. An object brings its brightness above the background (the field's median outside its objects) of where it is from.
+    Labels are 1..n. An object brings its brightness above the background of where it is from, the field's median outside
+    its objects.
     """
-    target = fields[rng.integers(len(fields))]
+    target = fields[int(rng.integers(len(fields)))]
     image, mask = turned(rng, target.image.astype(np.float64), target.mask)
     objects = [(field, label) for field in fields for label in whole(field.mask)]
     own = len(np.unique(mask)) - 1
     for _ in range(max(FEWEST, round(SHARE * own))):
-        source, label = objects[rng.integers(len(objects))]
+        source, label = objects[int(rng.integers(len(objects)))]
         light, shape = turned(rng, *_cut_out(source, label))
         for _ in range(TRIES):
             top, left = (int(rng.integers(0, n - m + 1)) for n, m in zip(mask.shape, shape.shape))
@@ -64,7 +66,8 @@ def _cut_out(field: Field, label: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _alpha(inside: np.ndarray) -> np.ndarray:
     """1 inside, falling to 0 over the rim."""
-    return np.clip(1 - ndimage.distance_transform_edt(~inside) / (RIM + 1), 0, 1)
+    outside: Any = ndimage.distance_transform_edt(~inside)
+    return np.clip(1 - outside / (RIM + 1), 0, 1)
 
 
 def _background(image: np.ndarray, mask: np.ndarray) -> float:
