@@ -31,8 +31,8 @@ def markdown(measured: Mapping[str, Any]) -> list[str]:
             f"Paired differences, mean and standard error of {len(seeds)} seeds, each with its own {how['real']} images "
             "and all trained anew:",
             table(["", *SCORES.values()], gains),
-            f"The regression U-Net, {how['steps']} steps in each arm, with flips and turns in all; {how['made']} made fields, "
-            f"of the same masks in both arms, are half of what is seen. The generator saw the same {how['real']} images "
-            f"({how['generator_steps']} steps). {machine(entry)}",
+            f"The regression U-Net, {how['steps']} steps in each arm, with flips and turns in all; {how['made']} made "
+            f"fields, of the same masks in both arms, are half of what is seen. The generator saw the same {how['real']} "
+            f"images ({how['generator_steps']} steps). {machine(entry)}",
         ]
     return parts

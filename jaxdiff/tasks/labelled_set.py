@@ -2,11 +2,10 @@
 
 OUT/images/NAME.ome.tif   OUT/masks/NAME.ome.tif   OUT/objects/NAME.csv   OUT/labels.csv   OUT/sheet.png
 
-`Folder(path=OUT/images, masks=OUT/masks)` reads it.
+`Folder(path=OUT/images, masks=OUT/masks)` reads it. OUT/generate.json says after each group of images how far the set is.
 """
 
 import sys
-import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,8 @@ import numpy as np
 import tyro
 from tqdm import tqdm
 
+from jaxdiff.data.files import inspect, read
+from jaxdiff.data.info import DataInfo
 from jaxdiff.data.labels import write_labels
 from jaxdiff.data.objects import objects, write_csv
 from jaxdiff.data.overlay import overlay
@@ -27,11 +28,11 @@ from jaxdiff.data.phenotypes import PHENOTYPES
 from jaxdiff.data.picture import sheet
 from jaxdiff.data.synthetic import Microscope
 from jaxdiff.data.write import write_image
-from jaxdiff.durable import write_json
 from jaxdiff.model import Model, load
 from jaxdiff.shipped import shipped
 from jaxdiff.tasks.generate_labelled import generate_labelled
 from jaxdiff.tasks.masks_of_folder import Group, MasksOfFolder
+from jaxdiff.tasks.set_progress import SetProgress
 from jaxdiff.tasks.solver_names import solver_named
 from jaxdiff.training.plain import to_plain
 
@@ -71,6 +72,8 @@ class GenerateLabelled:
     """Seed of shapes and images."""
     checkpoint: int | None = None
     """Step of the checkpoint; default the newest."""
+    resume: bool = False
+    """Go on in --out, which the same command began: images that are there are not made again."""
 
     def __post_init__(self):
         for name in ("num", "calls"):
@@ -82,14 +85,13 @@ class GenerateLabelled:
 
 
 def labelled_set(options: GenerateLabelled) -> int:
-    """Makes the set; returns the exit status: 0, or 1 if a mask or start image could not be used.
+    """Makes the set, or what is missing of it; returns the exit status: 0, or 1 if a mask or start image could not be used.
 
-    Raises ValueError before anything is written.
+    Raises ValueError before anything is written, and where masks are others than those that a set was begun with.
     """
-    out = options.out
-    if out.exists() and any(out.iterdir()):
-        raise ValueError(f"got --out {out}, which is not empty; expected a new or empty folder; to fix: another --out")
     model = load(shipped("generate-labelled") if options.run is None else options.run, options.checkpoint)
+    progress = SetProgress.of(options.out, options.resume, _about(options, model))
+    out = options.out
     solver = solver_named(options.solver)
     info = model.info.replace(synthetic=True)
     joint = model.pairing is not None and isinstance(model.pairing.pairs, Joint)
@@ -103,61 +105,88 @@ def labelled_set(options: GenerateLabelled) -> int:
     groups = _drawn(options, model, joint) if files is None else files.groups(TOGETHER)
     total = len(files) if files is not None else options.num or TOGETHER
     rows: dict[str, list[Any]] = {"name": [], "label": [], "class": []}
-    shown, saturated, count, began = [], 0, 0, time.perf_counter()
+    shown: list[tuple[np.ndarray, np.ndarray]] = []
     said: set[str] = set()
     with tqdm(total=total, unit="image", desc="generating", dynamic_ncols=True) as bar, _caught() as caught:
         for group in groups:
-            number = len(group.names)
-            labels = None
-            if classes:
-                labels = (count + np.arange(number)) % classes if options.label is None else options.label
-            made = generate_labelled(
-                jax.random.fold_in(jax.random.key(options.seed), count),
-                model,
-                group.masks,
-                num=number,
-                labels=labels,
-                calls=options.calls,
-                solver=solver,
-                guidance=options.guidance,
-                start=group.start,
-                start_lam=options.start_lam,
-            )
+            number, count = len(group.names), len(rows["name"])
+            labels = np.full(number, -1 if options.label is None or not classes else options.label)
+            if classes and options.label is None:
+                labels = (count + np.arange(number)) % classes
+            if progress.has(count, group.masks, group.start):
+                pairs = _read(out, group.names) if count < TOGETHER else []
+            else:
+                made = generate_labelled(
+                    jax.random.fold_in(jax.random.key(options.seed), count),
+                    model,
+                    group.masks,
+                    num=number,
+                    labels=labels if classes else None,
+                    calls=options.calls,
+                    solver=solver,
+                    guidance=options.guidance,
+                    start=group.start,
+                    start_lam=options.start_lam,
+                )
+                pairs = list(zip(made.images, made.masks))
+                progress.store()  # nothing was written before: from now on a cut run leaves a set to go on with
+                saturated = sum(_write(out, name, *pair, info) for name, pair in zip(group.names, pairs))
+                progress.add(number, saturated)
             for text in (*(files.told if files is not None else ()), *(str(one.message) for one in caught)):
                 if text not in said:
                     tqdm.write(text, file=sys.stderr)
                     said.add(text)
-            for i, (name, image, mask) in enumerate(zip(group.names, made.images, made.masks)):
-                saturated += write_image(out / "images" / f"{name}.ome.tif", image, info)
-                write_labels(out / "masks" / f"{name}.ome.tif", mask, info)
-                table = objects(mask, image, info.pixel_size, info.unit, channel_names=info.channel_names)
-                write_csv(out / "objects" / f"{name}.csv", table)
-                label = -1 if made.labels is None else int(made.labels[i])
+            for name, label in zip(group.names, labels.tolist()):
                 for column, value in zip(rows.values(), (name, label, _class(info, label))):
                     column.append(value)
+            for image, mask in pairs:
                 if len(shown) < TOGETHER and (not shown or shown[0][0].shape == image.shape):
                     # On the normaliser's scale dim and bright nuclei are seen alike.
                     shown.append((image if joint else model.normaliser.forward(image), mask))
-            count += number
             bar.update(number)
-    write_csv(out / "labels.csv", {name: np.asarray(column) for name, column in rows.items()})
+    write_csv(out / "labels.csv", {name: np.asarray(column) for name, column in rows.items()}, overwrite=True)
     if shown:
         _picture(shown, out)
     failed = {} if files is None else files.failed
-    seconds = round(time.perf_counter() - began, 3)
-    record = {"options": to_plain(asdict(options)), "checkpoint": model.step, "saturated_values": saturated}
-    write_json(
-        out / "generate.json",
-        {**record, "images": count, "failed": failed, "warnings": sorted(said), "seconds": seconds},
-    )
-    print(f"{count} images with masks in {out} ({seconds:.1f} s)")
+    progress.end(failed=failed, warnings=sorted(said))
+    print(f"{len(rows['name'])} images with masks in {out} ({progress.seconds:.1f} s)")
     if shown:
         print(f"look at {out / 'sheet.png'} and {out / 'masks.png'}")
-    if saturated:
-        print(f"{saturated} values beyond the range of {info.dtype} became its end")
+    if progress.saturated:
+        print(f"{progress.saturated} values beyond the range of {info.dtype} became its end")
     for name, reason in failed.items():
         print(f"failed: {name}: {reason}")
     return 1 if failed else 0
+
+
+def _about(options: GenerateLabelled, model: Model) -> dict[str, Any]:
+    """What the set depends on, plain values."""
+    values = to_plain(asdict(options))
+    return {"options": {k: v for k, v in values.items() if k not in ("out", "resume")}, "checkpoint": model.step}
+
+
+def _paths(out: Path, name: str) -> tuple[Path, Path, Path]:
+    return out / "images" / f"{name}.ome.tif", out / "masks" / f"{name}.ome.tif", out / "objects" / f"{name}.csv"
+
+
+def _write(out: Path, name: str, image: np.ndarray, mask: np.ndarray, info: DataInfo) -> int:
+    """Writes an image's files, in place of those of a group that was cut short; how many values were saturated."""
+    paths = _paths(out, name)
+    for path in paths:
+        path.unlink(missing_ok=True)
+    saturated = write_image(paths[0], image, info)
+    write_labels(paths[1], mask, info)
+    write_csv(paths[2], objects(mask, image, info.pixel_size, info.unit, channel_names=info.channel_names))
+    return saturated
+
+
+def _read(out: Path, names: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Images and masks that were written before."""
+    pairs = []
+    for name in names:
+        image, mask = (read(inspect(path)[0]) for path in _paths(out, name)[:2])
+        pairs.append((image.astype(np.float32), mask[..., 0].astype(np.int32)))
+    return pairs
 
 
 @contextmanager
@@ -187,7 +216,7 @@ def _drawn(options: GenerateLabelled, model: Model, joint: bool) -> Iterator[Gro
         yield Group(names, masks)
 
 
-def _class(info: Any, label: int) -> str:
+def _class(info: DataInfo, label: int) -> str:
     return info.class_names[label] if 0 <= label < len(info.class_names) else ""
 
 

@@ -199,6 +199,55 @@ def test_nothing_is_overwritten(desk, capsys):
     assert "--out masks, which is not empty" in capsys.readouterr().err
 
 
+class Killed(BaseException):
+    """What no handler takes."""
+
+
+def everything(out):
+    """Pixels, tables and pictures of a set; not the metadata, which hold dates and identifiers."""
+    files = sorted(path for path in out.rglob("*") if path.is_file() and path.name != "generate.json")
+    return {
+        str(path.relative_to(out)): read_image(path)[0].tobytes() if path.suffix == ".tif" else path.read_bytes()
+        for path in files
+    }
+
+
+@pytest.mark.parametrize("written", [0, 1, 3, 4])
+def test_a_set_that_was_cut_short_is_gone_on_with(desk, monkeypatch, capsys, written):
+    monkeypatch.setattr(labelled_set, "TOGETHER", 2)
+    for i in range(3):
+        write_labels(f"masks/d{i}.ome.tif", disc(*WINDOW, at=(4 + i, 7)), IMAGE)
+    assert command("--out", "whole", "--masks", "masks") == 0
+    write, done = labelled_set.write_csv, []
+
+    def cut(path, table, **how):
+        if len(done) == written:
+            raise Killed
+        done.append(path)
+        write(path, table, **how)
+
+    monkeypatch.setattr(labelled_set, "write_csv", cut)
+    with pytest.raises(Killed):
+        command("--out", "cut", "--masks", "masks")
+    monkeypatch.setattr(labelled_set, "write_csv", write)
+    assert not json.loads((desk / "cut" / "generate.json").read_text())["complete"]
+    assert command("--out", "cut", "--masks", "masks") == 2
+    assert "--resume to go on" in capsys.readouterr().err
+    assert command("--out", "cut", "--masks", "masks", "--label", 1, "--resume") == 2
+    assert "label: None before, 1 now" in capsys.readouterr().err
+    assert command("--out", "cut", "--masks", "masks", "--resume") == 0
+    assert everything(desk / "cut") == everything(desk / "whole")
+    assert json.loads((desk / "cut" / "generate.json").read_text())["complete"]
+    assert json.loads((desk / "cut" / "generate.json").read_text())["images"] == 6
+    before = (desk / "cut" / "images" / "a 1.ome.tif").stat().st_mtime_ns
+    assert command("--out", "cut", "--masks", "masks", "--resume") == 0
+    assert (desk / "cut" / "images" / "a 1.ome.tif").stat().st_mtime_ns == before
+    (desk / "masks" / "a 1.ome.tif").unlink()
+    write_labels("masks/a 1.ome.tif", disc(*WINDOW, at=(3, 3)), IMAGE)
+    assert command("--out", "cut", "--masks", "masks", "--resume") == 2
+    assert "other masks or start images" in capsys.readouterr().err
+
+
 def test_models_that_cannot(desk, monkeypatch, capsys):
     plain = dataclasses.replace(MODEL, pairing=None)
     monkeypatch.setattr(labelled_set, "load", lambda run, step=None: plain)
