@@ -22,6 +22,7 @@ USAGE = """usage: jaxdiff COMMAND …
   sample super-resolve --run DIR --input DIR --out DIR   images of more pixels behind coarse ones
   sample translate --run DIR --input DIR --out DIR       another modality of your images, such as a virtual stain
   sample classify --run DIR --input DIR --out DIR        the class of each image, with its probability
+  calibrate RUN --input DIR                   how sure sample classify may be, from held-out images by class
   pack RUN --out DIR                          a run as two small files, for shipping
   tune RUN [--nfe 4 5 6 8]                    learn samplers of few calls for a trained run: --solver tuned:5
   check-solver NAME|package.module:Class      hold a solver to what the library promises, and print the table
@@ -118,6 +119,13 @@ def tune(args: Sequence[str], prog: str = "jaxdiff tune") -> int:
     return tune_run(list(args), prog)
 
 
+def calibrate(args: Sequence[str], prog: str = "jaxdiff calibrate") -> int:
+    """`jaxdiff calibrate RUN --input FOLDER`."""
+    from jaxdiff.tasks.calibrate_run import main as calibrate_run
+
+    return calibrate_run(list(args), prog)
+
+
 def check_solver(args: Sequence[str], prog: str = "jaxdiff check-solver") -> int:
     """`jaxdiff check-solver package.module:Class`: the conformance table of a solver."""
     from jaxdiff.tasks.check_solver import main as check
@@ -203,6 +211,7 @@ def main() -> None:
         "train": train,
         "sample": sample,
         "tune": tune,
+        "calibrate": calibrate,
         "export": export,
         "pack": pack,
         "check-solver": check_solver,

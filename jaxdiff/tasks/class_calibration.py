@@ -70,7 +70,7 @@ def load_calibration(run: str | Path) -> Calibration:
     path = Path(run) / NAME
     if not path.is_file():
         raise FileNotFoundError(
-            f"got {run} without {NAME}; expected a calibrated classifier; to fix: jd.tasks.calibrate(...).save(run)"
+            f"got {run} without {NAME}; expected a calibrated classifier; to fix: jaxdiff calibrate {run}"
         )
     values = read_json(path)
     try:

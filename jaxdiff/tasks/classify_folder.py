@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 
@@ -10,30 +9,19 @@ from jaxdiff.data.objects import write_csv
 from jaxdiff.durable import read_json
 from jaxdiff.model import Model
 from jaxdiff.tasks.class_calibration import NAME, load_calibration
-from jaxdiff.tasks.class_weighting import Likelihood
+from jaxdiff.tasks.classifier_options import ClassifierOptions
 from jaxdiff.tasks.classify import check_classes, classify, estimate
 from jaxdiff.tasks.folder_options import ImagesOptions, parsed, task_over_folder
-from jaxdiff.training.weighting import Sigmoid, SNRPlusOne
-
-WEIGHTINGS = {"sigmoid": Sigmoid, "likelihood": Likelihood, "velocity": SNRPlusOne}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Classify(ImagesOptions):
+class Classify(ClassifierOptions, ImagesOptions):
     """The class of every image of a folder, by the class under which a model of images denoises it best.
 
     One table for each image, and classes.csv of all. Probabilities are calibrated where the run has classifier.json, of
-    jd.tasks.calibrate(...).save(run).
+    `jaxdiff calibrate` or jd.tasks.calibrate(...).save(run).
     """
 
-    draws: int = 64
-    """Noise levels and noises for each class; twice as many take twice the time."""
-    weighting: Literal["sigmoid", "likelihood", "velocity"] = "sigmoid"
-    """Of the denoising error by noise level: as in training, the likelihood of the image as it is, or uniform in v."""
-    standard_errors: float | None = 4.0
-    """A class is dropped once its difference to the best is above so many standard errors; None: never."""
-    batch: int = 32
-    """Images in one network call."""
     calibrated: bool = True
     """Use the run's calibration, if there is one."""
 
@@ -43,12 +31,7 @@ def main(args: list[str], prog: str = "sample.py classify") -> int:
     options: Classify = parsed(Classify, args, prog)
     model = options.model("classify")
     check_classes(model)
-    settings: dict[str, Any] = {
-        "draws": options.draws,
-        "weighting": WEIGHTINGS[options.weighting](),
-        "standard_errors": options.standard_errors,
-        "batch": options.batch,
-    }
+    settings = options.settings()
     how = estimate(model, **settings)
     calibration, stored = None, (model.run or Path()) / NAME
     if options.calibrated and stored.is_file():

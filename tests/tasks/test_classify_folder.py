@@ -9,8 +9,10 @@ import pytest
 from tiny_run import INFO, tiny_run
 
 import jaxdiff as jd
+from jaxdiff import cli
 from jaxdiff.data.write import write_image
-from jaxdiff.tasks.class_calibration import fitted
+from jaxdiff.tasks import calibrate_run
+from jaxdiff.tasks.class_calibration import fitted, load_calibration
 from jaxdiff.tasks.classify import classify, estimate
 from jaxdiff.tasks.classify_folder import main
 
@@ -86,3 +88,55 @@ def test_labels_reach_the_network(run):
     image = np.random.default_rng(1).gamma(2, 200, (8, 8, 1))
     error = classify(jax.random.key(0), model, image, 8, batch=12).error
     assert len(np.unique(error)) == 3
+
+
+def test_a_run_is_calibrated_from_folders_by_class(run, tmp_path, capsys, monkeypatch):
+    rng = np.random.default_rng(2)
+    held, stored = tmp_path / "held", run / "classifier.json"
+    args = [str(run), "--input", str(held), "--draws", "8", "--batch", "12"]
+
+    def command(*more):
+        return cli.run(cli.calibrate, [*args, *more], "jaxdiff calibrate")
+
+    model, images = jd.load(run), []
+    for name in model.info.class_names:
+        assert command() == 2
+        assert f"without a folder {name}" in capsys.readouterr().err
+        for i in range(3):
+            images.append(np.rint(rng.gamma(2, 200, (8, 8, 1))).astype(np.uint16))
+            write_image(held / name / f"{i}.ome.tif", images[-1], INFO)
+    try:
+        # Random weights know nothing of labels: those that they give are put in their stead.
+        errors = [
+            classify(jax.random.fold_in(jax.random.key(0), i), model, image, 8, batch=12).error
+            for i, image in enumerate(images)
+        ]
+        own = [int(error.argmin()) for error in errors]
+        own[0] = int(np.argsort(errors[0])[1])
+        want = fitted(
+            np.stack(errors), np.array(own), settings=estimate(model, 8, batch=12).settings, checkpoint=model.step
+        )
+        monkeypatch.setattr(calibrate_run, "_images", lambda *_: (images, own, [3, 3, 3]))
+        assert command() == 0
+        assert load_calibration(run) == want
+        assert "images right" in capsys.readouterr().out
+        assert command() == 2
+        assert "--replace" in capsys.readouterr().err
+        assert command("--replace") == 0
+        monkeypatch.undo()
+        (held / "long" / "0.ome.tif").write_bytes(b"no image")
+        assert command("--replace") == 2
+        assert "long/0.ome.tif" in capsys.readouterr().err.replace("\\", "/")
+    finally:
+        stored.unlink(missing_ok=True)
+
+
+def test_held_out_images_are_read_with_their_classes(run, tmp_path, capsys):
+    model = jd.load(run)
+    for label, name in enumerate(model.info.class_names):
+        for i in range(label + 1):
+            write_image(tmp_path / name / f"{i}.ome.tif", np.full((8, 8, 1), 100 * label + i, np.uint16), INFO)
+    images, labels, numbers = calibrate_run._images(calibrate_run.CalibrateRun(run=run, input=tmp_path), model)
+    assert labels == [0, 1, 1, 2, 2, 2]
+    assert numbers == [1, 2, 3]
+    assert [int(image.max()) for image in images] == [0, 100, 101, 200, 201, 202]
