@@ -13,6 +13,8 @@
     spectrum    --run RUN --regression RUN_regression   resolution and power on the synthetic microscope
     help        --data PATH --out FOLDER [--seed S]     networks trained with and without made images
     helped      --data PATH --out FOLDER [--split val]  and their scores
+    smears      --data BCCD --out FOLDER        pairs of green and colour, for configs/blood_translation.py
+    translation --data BCCD --run RUN --regression RUN_regression [--split val]
     report                                      the section on tasks of docs/evidence.md
 
 Everything is chosen on dev, so dev comes first (its `evaluate` also chooses the watershed of the networks); val is
@@ -35,8 +37,10 @@ from benchmarks.tasks import (
     labelled,
     regression,
     report,
+    smears,
     spectrum,
     synthetic_help,
+    translation,
     uncertainty,
     unusual,
 )
@@ -48,6 +52,7 @@ from benchmarks.tasks.labelled import Labelled
 from benchmarks.tasks.methods import Task
 from benchmarks.tasks.spectrum import Spectrum
 from benchmarks.tasks.synthetic_help import Help, Helped
+from benchmarks.tasks.translation import Translation
 from benchmarks.tasks.uncertainty import Uncertainty
 from benchmarks.tasks.unusual import Unusual
 from jaxdiff.cli import use_compilation_cache
@@ -78,6 +83,16 @@ class Regression:
 
 
 @dataclass(frozen=True)
+class Smears:
+    """Write pairs of green and colour of the training images, for configs/blood_translation.py."""
+
+    data: Path
+    """The BCCD folder."""
+    out: Path
+    """Gets fit/{colour,green}."""
+
+
+@dataclass(frozen=True)
 class Report:
     """Write the section on tasks of docs/evidence.md from tasks.json."""
 
@@ -94,7 +109,9 @@ Part = (
     | Uncertainty
     | Unusual
     | Labelled
+    | Smears
     | Spectrum
+    | Translation
     | Report
 )
 
@@ -120,6 +137,10 @@ def main(part: Part, more: list[str]) -> None:
             evaluate.evaluate(part)
         case Uncertainty():
             uncertainty.measure(part)
+        case Smears():
+            smears.write(part.data, part.out)
+        case Translation():
+            translation.measure(part)
         case Unusual():
             unusual.measure(part)
         case Labelled():

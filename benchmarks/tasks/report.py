@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.tasks import classification_report, help_report, scores, spectrum_report, store
+from benchmarks.tasks import classification_report, help_report, scores, spectrum_report, store, translation_report
 from benchmarks.tasks.exposure import PHOTONS
 from benchmarks.tasks.tables import interval, machine, table
 
@@ -60,6 +60,7 @@ def markdown() -> str:
     parts += ["### Does synthetic data help?", *help_report.markdown(_shown(result.get("synthetic_help", {})))]
     parts += ["### Spectrum and resolution, synthetic microscope", *spectrum_report.markdown(result, METHODS)]
     parts += ["### Classification", *classification_report.markdown(result)]
+    parts += ["### Translation", *translation_report.markdown(result)]
     parts += ["### Chosen on dev", _choices(result.get("choices", {}))]
     return "\n\n".join(parts)
 
