@@ -6,14 +6,17 @@ well in the generated ones, masks and images belong together. And distances betw
 beside those between other real wells and these.
 """
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
 import numpy as np
+from tqdm import tqdm
 
 from benchmarks.tasks import fields, methods, scores, store
+from benchmarks.tasks.calls import CALLS
 from benchmarks.tasks.fields import FEW, Field
 from jaxdiff.data.errors import DataError
 from jaxdiff.metrics import compare_sets
@@ -52,12 +55,9 @@ def measure(options: Labelled) -> None:
         raise DataError(f"{options.run.name}", "a run with pairs=LabelledGeneration()", "give the run of this task")
     real = fields.load(options.data, options.split, options.num)
     find = methods.otsu_watershed()
-    made = []
-    for i, field in enumerate(real):
-        key = jax.random.fold_in(jax.random.key(SEED), i)
-        image = generate_labelled(key, model, field.mask[None], calls=options.calls).images[0, ..., 0]
-        made.append(Field(field.name, field.well, np.rint(image).astype(np.uint16), field.mask))
-        print(f"{field.name}: made for {field.mask.max()} nuclei", flush=True)
+    if options.split == "dev":
+        _calls(options, model, real, find)
+    made = _made(model, real, options.calls)
     rows = {
         name: [scores.segmentation(field, find.predict(field)["labels"]) for field in some]
         for name, some in (("real", real), ("generated", made))
@@ -79,6 +79,32 @@ def measure(options: Labelled) -> None:
         print(name, ", ".join(f"{score} {value['mean']:.3f}" for score, value in of.items()))
     for name, of in entry["distances"].items():
         print(name, of)
+
+
+def _made(model: Any, real: list[Field], calls: int) -> list[Field]:
+    """Images for the masks of these fields."""
+    made = []
+    for i, field in enumerate(tqdm(real, desc=f"{calls} calls", unit="field", disable=None)):
+        key = jax.random.fold_in(jax.random.key(SEED), i)
+        image = generate_labelled(key, model, field.mask[None], calls=calls).images[0, ..., 0]
+        made.append(Field(field.name, field.well, np.rint(image).astype(np.uint16), field.mask))
+    return made
+
+
+def _calls(options: Labelled, model: Any, real: list[Field], find: methods.Method) -> None:
+    """Stores how the images of dev depend on the calls."""
+    reference, rows = _crops(real, model), []
+    for calls in CALLS:
+        began = time.perf_counter()
+        made = _made(model, real, calls)
+        seconds = (time.perf_counter() - began) / len(made)
+        found = [scores.segmentation(field, find.predict(field)["labels"]) for field in made]
+        sets = _plain(compare_sets(reference, _crops(made, model)))
+        means = {name: float(np.mean([row[name] for row in found])) for name in ("ap50", "ap", "dice")}
+        rows.append({"calls": calls, "seconds": seconds, "frechet": sets["frechet"]["distance"], **means})
+        print(rows[-1], flush=True)
+    about = {"settings": methods.identity(model), "fields": [field.name for field in real]}
+    store.put(("calls", "labelled generation"), {**about, "rows": rows})
 
 
 def _crops(some: list[Field], model: Any) -> np.ndarray:

@@ -57,6 +57,7 @@ def markdown() -> str:
         ]
         parts += [] if result.get("uncertainty", {}).get(task) else ["Not measured yet."]
     parts += ["### Labelled generation", *_labelled(result.get("labelled", {}))]
+    parts += _labelled_calls(result.get("calls", {}).get("labelled generation"))
     parts += ["### Does synthetic data help?", *help_report.markdown(_shown(result.get("synthetic_help", {})))]
     parts += ["### Spectrum and resolution, synthetic microscope", *spectrum_report.markdown(result, METHODS)]
     parts += ["### Classification", *classification_report.markdown(result)]
@@ -159,6 +160,15 @@ def _choices(choices: Mapping[str, Any]) -> str:
             values = ", ".join(f"{key} {value}" for key, value in entry["parameters"].items())
             rows.append([task, name, values, f"{entry['score']} {entry['dev']:.4g}"])
     return table(["task", "method", "parameters", "on dev"], rows) if rows else "Nothing yet."
+
+
+def _labelled_calls(entry: Mapping[str, Any] | None) -> list[str]:
+    if entry is None:
+        return ["Quality against network calls: not measured yet."]
+    names = {"ap50": "AP@0.5", "ap": "AP 0.5–0.9", "dice": "Dice", "frechet": "Fréchet", "seconds": "s a field"}
+    rows = [[str(row["calls"]), *(f"{row[name]:.3g}" for name in names)] for row in entry["rows"]]
+    said = f"Otsu and watershed on images of {len(entry['fields'])} masks of dev, by calls; the first of them also compiles. "
+    return [said + machine(entry), table(["calls", *names.values()], rows)]
 
 
 def _labelled(measured: Mapping[str, Any]) -> list[str]:

@@ -101,7 +101,8 @@ def class_errors(
     draws fill every stratum once and the first few are spread evenly, too; ε is the same for all windows and classes.
     Where differences are normal, the best class is dropped at one look, in favour of one other, with probability below
     Φ(−standard_errors), 3e-5 at 4; with C classes and k looks, one after each network call's worth of draws, that is below
-    k (C − 1) times as much. Standard errors leave the stratification out, and so are rather too large than too small.
+    k (C − 1) times as much. Standard errors are those of stratified λ, rather too large than too small where the
+    difference depends on λ between neighbours.
     All network calls are one program of one shape.
     """
     key_lam, key_eps = jax.random.split(key)
@@ -126,7 +127,7 @@ def class_errors(
         terms[alive, done : done + more] = weight[done : done + more] * errors.reshape(more, number, -1).mean(axis=1).T
         done += more
         means = terms[:, :done].mean(axis=1)
-        best, kept = alive[np.argmin(means[alive])], _kept(terms[alive, :done], how.standard_errors)
+        best, kept = alive[np.argmin(means[alive])], _kept(terms[alive, :done], lams[:done], how.standard_errors)
         lost += [(c, best, means[c] - means[best]) for c in alive[~kept]]
         alive = alive[kept]
     error = terms.mean(axis=1)
@@ -157,14 +158,21 @@ def visiting_order(number: int) -> Int[np.ndarray, " number"]:
     return np.arange(number) * step % number
 
 
-def _kept(terms: np.ndarray, standard_errors: float | None) -> np.ndarray:
-    """Which classes, of these draws, are not surely worse than the best of them."""
+def _kept(terms: np.ndarray, lams: np.ndarray, standard_errors: float | None) -> np.ndarray:
+    """Which classes, of these draws at these λ, are not surely worse than the best of them.
+
+    The variance between neighbours in λ is half the mean square of the steps from a draw to the next in λ (von Neumann 1941,
+    doi:10.1214/aoms/1177731677, with the degrees of freedom of normal draws): how much an error depends on λ is no
+    uncertainty of a mean over evenly spread λ.
+    """
     number = terms.shape[1]
     if number < LEAST or standard_errors is None:
         return np.ones(len(terms), bool)
     difference = terms - terms[np.argmin(terms.mean(axis=1))]
-    error = difference.std(axis=1, ddof=1) / math.sqrt(number)
-    limit = -stdtrit(number - 1, ndtr(-standard_errors))  # Student's t of the same probability
+    steps = np.diff(difference[:, np.argsort(lams)], axis=1)
+    error = np.sqrt((steps**2).sum(axis=1) / (2 * (number - 1) * number))
+    freedom = 2 * (number - 1) ** 2 / (3 * number - 4)
+    limit = -stdtrit(freedom, ndtr(-standard_errors))  # Student's t of the same probability
     return difference.mean(axis=1) <= limit * error
 
 

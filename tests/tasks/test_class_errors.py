@@ -114,9 +114,21 @@ def test_draws_fill_every_stratum_and_are_spread_from_the_start():
 def test_the_best_class_is_dropped_as_rarely_as_is_said():
     rng, limit, trials = np.random.default_rng(5), 2.0, 1500
     for draws in (8, 40):
-        dropped = sum(not _kept(rng.normal(size=(2, draws)), limit).all() for _ in range(trials))
+        dropped = sum(
+            not _kept(rng.normal(size=(2, draws)), rng.permutation(draws), limit).all() for _ in range(trials)
+        )
         # Two equal classes, either of which may seem the better: twice the probability of one being dropped.
         expected = 2 * norm.sf(limit)
         assert dropped / trials == pytest.approx(expected, abs=4 * np.sqrt(expected / trials))
-    assert _kept(rng.normal(size=(2, 7)) + np.array([[0], [99]]), limit).all()
-    assert _kept(np.array([[1.0] * 9, [2.0] * 9, [1.0] * 9]), limit).tolist() == [True, False, True]
+    assert _kept(rng.normal(size=(2, 7)) + np.array([[0], [99]]), np.arange(7), limit).all()
+    assert _kept(np.array([[1.0] * 9, [2.0] * 9, [1.0] * 9]), np.arange(9), limit).tolist() == [True, False, True]
+
+
+def test_what_the_difference_owes_to_the_level_is_no_uncertainty():
+    rng, draws = np.random.default_rng(6), 32
+    lams = rng.permutation(draws)
+    difference = 0.3 * lams + 0.1 * rng.normal(
+        size=draws
+    )  # its spread over λ is 20 times what the mean is uncertain by
+    assert difference.mean() < 10 * difference.std() / np.sqrt(draws)
+    assert _kept(np.stack([np.zeros(draws), difference]), lams, 10.0).tolist() == [True, False]
