@@ -39,30 +39,16 @@ class ResultsFolder:
         Raises DataError for a folder that is not empty without `resume`, that is not one of results, and, with every
         value that differs, one of other options.
         """
-        out = self.out
-        found = out.exists() and (not out.is_dir() or any(not p.name.endswith(".partial") for p in out.iterdir()))
-        if found and not resume:
-            fix = "another --out" + (", or --resume to go on" if self.summary.is_file() else "")
-            raise DataError(f"--out {out}, which is not empty", "a new or empty folder", fix)
+        found = begun(self.out, self.summary, resume)
         if found:
             self._check_same()
         self.summarise(complete=False)
 
     def _check_same(self) -> None:
-        if not self.summary.is_file():
-            raise DataError(
-                f"--resume in {self.out}, without {self.summary.name}", "results begun before", "another --out"
-            )
         stored = read_json(self.summary)
         if not isinstance(stored, dict) or stored.get("format") != FORMAT:
             raise DataError(f"{self.summary} of another format", f"format {FORMAT}", "use its version of jaxdiff")
-        old, new = flat(stored["options"]), flat(self.options)
-        names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
-        if names:
-            lines = "".join(f"\n  {name}: {old.get(name)} before, {new.get(name)} now" for name in names)
-            raise DataError(
-                f"--resume in {self.out} with other options:{lines}\n", "the same", "set them back, or another --out"
-            )
+        check_options(self.out, stored["options"], self.options)
 
     def summarise(self, **values: Any) -> None:
         """Writes the summary anew."""
@@ -100,6 +86,32 @@ class ResultsFolder:
     def record(self, name: str) -> Path:
         """The file that says an image is done."""
         return self.out / "records" / f"{name}.json"
+
+
+def begun(out: Path, record: Path, resume: bool) -> bool:
+    """Whether there are results in `out` to go on with, of which `record` is the file that describes them.
+
+    Raises DataError for a folder that is not empty without `resume`, and with it for one without a record.
+    """
+    if not (out.exists() and (not out.is_dir() or any(not p.name.endswith(".partial") for p in out.iterdir()))):
+        return False
+    if not resume:
+        fix = "another --out" + (", or --resume to go on" if record.is_file() else "")
+        raise DataError(f"--out {out}, which is not empty", "a new or empty folder", fix)
+    if not record.is_file():
+        raise DataError(f"--resume in {out}, without {record.name}", "results begun before", "another --out")
+    return True
+
+
+def check_options(out: Path, before: Any, now: Any) -> None:
+    """Raises DataError, with every value that differs, where results were begun with other options."""
+    old, new = flat(before), flat(now)
+    names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+    if names:
+        lines = "".join(f"\n  {name}: {old.get(name)} before, {new.get(name)} now" for name in names)
+        raise DataError(
+            f"--resume in {out} with other options:{lines}\n", "the same", "set them back, or another --out"
+        )
 
 
 def _digest(path: Path) -> str:

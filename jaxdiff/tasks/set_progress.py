@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxdiff.data.errors import DataError
 from jaxdiff.durable import read_json, write_json
-from jaxdiff.training.plain import flat
+from jaxdiff.tasks.results_folder import begun, check_options
 
 NAME = "generate.json"
 
@@ -40,29 +40,12 @@ class SetProgress:
         with other values, which it names.
         """
         path = out / NAME
-        found = out.exists() and (not out.is_dir() or any(not p.name.endswith(".partial") for p in out.iterdir()))
-        if not found:
+        if not begun(out, path, resume):
             return cls(path, about)
-        if not resume:
-            fix = "another --out" + (", or --resume to go on" if path.is_file() else "")
-            raise DataError(f"--out {out}, which is not empty", "a new or empty folder", fix)
-        if not path.is_file():
-            raise DataError(f"--resume in {out}, without {NAME}", "a set begun before", "another --out")
         stored = read_json(path)
         if not isinstance(stored, dict) or "crc32" not in stored:
             raise DataError(f"{path}, not of this version", "a set that this version began", "another --out")
-        old, new = flat({name: stored.get(name) for name in about}), flat(about)
-        lines = [
-            f"\n  {name}: {old.get(name)} before, {new.get(name)} now"
-            for name in sorted({*old, *new})
-            if old.get(name) != new.get(name)
-        ]
-        if lines:
-            raise DataError(
-                f"--resume in {out} with other options:{''.join(lines)}\n",
-                "the same",
-                "set them back, or another --out",
-            )
+        check_options(out, {name: stored.get(name) for name in about}, about)
         for partial in out.rglob(".*.partial"):
             partial.unlink(missing_ok=True)
         return cls(path, about, stored["images"], stored["saturated_values"], stored["seconds"], stored["crc32"])
