@@ -71,7 +71,7 @@ def test_errors_that_say_nothing_are_refused():
 
 
 def test_the_file_keeps_every_bit_and_says_what_is_wrong(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"without classifier.json; .* to fix: jd.tasks.calibrate"):
+    with pytest.raises(FileNotFoundError, match=r"without classifier.json; .* to fix: jaxdiff calibrate"):
         load_calibration(tmp_path)
     found = fitted(*labelled(50, 25.0), settings={"draws": 8, "weighting": {"bias": 0.1}}, checkpoint=3)
     assert found.save(tmp_path) == tmp_path / NAME
