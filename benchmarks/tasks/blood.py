@@ -62,8 +62,13 @@ def window(picture: np.ndarray, y: int, x: int) -> np.ndarray:
 def parts(cells: Sequence[Cell]) -> tuple[list[Cell], list[Cell]]:
     """To fit on, and to choose on: all cells of one image in `HELD_OUT`, drawn by `SEED`."""
     files = sorted({cell.file for cell in cells})
-    held = set(np.random.default_rng(SEED).permutation(files)[: len(files) // HELD_OUT])
+    held = held_out(files)
     return [c for c in cells if c.file not in held], [c for c in cells if c.file in held]
+
+
+def held_out(files: Sequence[str]) -> set[str]:
+    """Of the names of all training images, in order: one in `HELD_OUT`."""
+    return set(np.random.default_rng(SEED).permutation(files)[: len(files) // HELD_OUT].tolist())
 
 
 def balanced(cells: Sequence[Cell], most: int | None = None) -> list[Cell]:

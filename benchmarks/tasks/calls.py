@@ -17,9 +17,9 @@ CALLS = (1, 2, 4, 8, 16, 32)
 SAMPLES = (1, 8)
 CHOOSE_AT = 8
 """Samples at which the number of calls is chosen."""
-PRIMARY = {"segmentation": "ap", "denoising": "psnr", "super-resolution": "psnr"}
+PRIMARY = {"segmentation": "ap", "denoising": "psnr", "super-resolution": "psnr", "translation": "psnr"}
 """The score that it is chosen by."""
-TOLERANCE = {"segmentation": 0.005, "denoising": 0.05, "super-resolution": 0.05}
+TOLERANCE = {"segmentation": 0.005, "denoising": 0.05, "super-resolution": 0.05, "translation": 0.05}
 """The fewest calls are taken whose mean score is at most so much below the best: AP, decibels."""
 
 
@@ -73,15 +73,17 @@ def measure(options: Calls) -> None:
             rows.append(row)
             print(", ".join(f"{name} {value}" for name, value in row.items()), flush=True)
     entry = {"settings": methods.identity(model), "size": options.size, "fields": [field.name for field in dev]}
-    rule = (
-        f"fewest calls within {TOLERANCE[options.task]} of the best mean {PRIMARY[options.task]}, {CHOOSE_AT} samples"
-    )
     chosen = choose(rows, options.task)
-    store.put(("calls", options.task), {**entry, "rule": rule, "chosen": chosen, "rows": rows})
-    print(f"chosen: {chosen} calls ({rule})")
+    store.put(("calls", options.task), {**entry, "rule": rule(options.task), "chosen": chosen, "rows": rows})
+    print(f"chosen: {chosen} calls ({rule(options.task)})")
 
 
-def choose(rows: Sequence[dict[str, Any]], task: Task) -> int:
+def rule(task: str) -> str:
+    """What `choose` does, in words."""
+    return f"fewest calls within {TOLERANCE[task]} of the best mean {PRIMARY[task]}, {CHOOSE_AT} samples"
+
+
+def choose(rows: Sequence[dict[str, Any]], task: str) -> int:
     """The fewest calls whose mean primary score over photons is within the tolerance of the best."""
     mine = [row for row in rows if row["method"] == "diffusion" and row["samples"] == CHOOSE_AT]
     means = {c: float(np.mean([r[PRIMARY[task]] for r in mine if r["calls"] == c])) for c in CALLS}

@@ -85,19 +85,22 @@ def measure(options: Classification) -> None:
     store.check_new(("scores", "classification", "val"), options.again)
     chosen = store.get(("choices", "classification", "weighting"), "classification --split dev first")
     val = blood.balanced(blood.load(options.data, "val"))
-    images, truth, files = _arrays(val)
+    images, truth, files = arrays(val)
     rows: dict[str, Any] = {}
     for budget, most in BUDGETS.items():
-        known = _arrays(blood.balanced(fit, most))[:2]
-        cnn, steps = cell_classifiers.chosen_cnn(known, _arrays(held)[:2])
+        known = arrays(blood.balanced(fit, most))[:2]
+        cnn, steps = cell_classifiers.chosen_cnn(known, arrays(held)[:2])
         found = {
             "size_rule": cell_classifiers.size_rule(*known)(images),
             "colour_lda": cell_classifiers.colour_lda(*known)(images),
             "small_cnn": cnn(images),
         }
         more: dict[str, Any] = {"labels": len(known[1]) // len(CLASSES), "cnn_steps": steps}
-        model, how = load(options.runs / f"blood_{budget}"), _how(chosen["parameters"]["weighting"], options)
-        held_images, held_labels, _ = _arrays(held)
+        model, how = (
+            load(options.runs / f"blood_{budget}"),
+            settings_of(chosen["parameters"]["weighting"], options.draws),
+        )
+        held_images, held_labels, _ = arrays(held)
         calibration = calibrate(key(1), model, held_images, held_labels, **how)
         result = classify(key(2), model, images, calibration=calibration, **how)
         plain = classify(key(2), model, images, **how)
@@ -115,14 +118,14 @@ def measure(options: Classification) -> None:
 
 def _choose(options: Classification, held: list[blood.Cell]) -> None:
     model = load(options.runs / "blood_all")
-    images, truth, files = _arrays(held)
+    images, truth, files = arrays(held)
     tried = {}
     for name in WEIGHTINGS:
-        probability = classify(key(0), model, images, **_how(name, options)).probability
+        probability = classify(key(0), model, images, **settings_of(name, options.draws)).probability
         tried[name] = scored(probability, truth, files)
         print(name, tried[name], flush=True)
     best = max(tried, key=lambda name: tried[name]["balanced_accuracy"]["mean"])
-    work = [_work(model, images, truth, files, _how(best, options), **more) for more in WORK]
+    work = [_work(model, images, truth, files, settings_of(best, options.draws), **more) for more in WORK]
     about = {"parameters": {"weighting": best}, "score": "balanced_accuracy", "tried": tried, "windows": len(held)}
     entry = {**about, "work": work}
     dev = tried[best]["balanced_accuracy"]["mean"]
@@ -159,11 +162,13 @@ def scored(probability: np.ndarray, truth: np.ndarray, files: np.ndarray) -> dic
     return intervals | {"ece": expected_calibration_error(probability, truth)}
 
 
-def _how(weighting: str, options: Classification) -> dict[str, Any]:
-    return {"draws": options.draws, "batch": 96, **WEIGHTINGS[weighting]}
+def settings_of(weighting: str, draws: int) -> dict[str, Any]:
+    """For `jaxdiff.tasks.classify`."""
+    return {"draws": draws, "batch": 96, **WEIGHTINGS[weighting]}
 
 
-def _arrays(cells: list[blood.Cell]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def arrays(cells: list[blood.Cell]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Images (N, 32, 32, 3), labels (N,), and the names of their files (N,)."""
     return np.stack([c.image for c in cells]), np.array([c.label for c in cells]), np.array([c.file for c in cells])
 
 

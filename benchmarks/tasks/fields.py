@@ -68,8 +68,8 @@ def crop(field: Field, size: int) -> Field:
 
 
 def middle(array: np.ndarray, size: int) -> np.ndarray:
-    """The size x size window in the middle of (Y, X). Raises DataError for a smaller array."""
-    if min(array.shape) < size:
+    """The size x size window in the middle of (Y, X) or (Y, X, C). Raises DataError for a smaller array."""
+    if min(array.shape[:2]) < size:
         raise DataError(f"a field of {array.shape}", f"at least {size} x {size}", "lower the size of the crops")
-    top, left = ((n - size) // 2 for n in array.shape)
+    top, left = ((n - size) // 2 for n in array.shape[:2])
     return array[top : top + size, left : left + size]

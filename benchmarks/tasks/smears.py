@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.tasks.blood import HELD_OUT, SEED
+from benchmarks.tasks.blood import held_out
 from jaxdiff.data.errors import DataError
 from jaxdiff.physics.binning import area_binning
 
@@ -25,8 +25,8 @@ def names(data: Path, split: str) -> list[Path]:
         raise DataError(f"{folder} without pictures", "the BCCD folder", "give its path with --data")
     if split == "val":
         return files
-    held = set(np.random.default_rng(SEED).permutation(len(files))[: len(files) // HELD_OUT].tolist())
-    return [file for i, file in enumerate(files) if (i in held) == (split == "dev")]
+    held = held_out([file.name for file in files])
+    return [file for file in files if (file.name in held) == (split == "dev")]
 
 
 def read(file: Path) -> np.ndarray:

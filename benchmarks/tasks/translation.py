@@ -14,16 +14,14 @@ import jax
 import numpy as np
 
 from benchmarks.tasks import methods, regression, scores, smears, store, uncertainty
-from benchmarks.tasks.calls import CALLS, SAMPLES
-from benchmarks.tasks.fields import FEW, spread
+from benchmarks.tasks.calls import CALLS, SAMPLES, choose, rule
+from benchmarks.tasks.fields import FEW, middle, spread
 from jaxdiff.data.errors import DataError
 from jaxdiff.metrics import data_range, psnr, ssim
 from jaxdiff.model import Model, load
 from jaxdiff.tasks import translate
 from jaxdiff.tasks.conditional import check_task
 
-TOLERANCE = 0.05
-"""The fewest calls are taken whose mean PSNR is at most so many decibels below the best."""
 SIZE = 128
 """Side of the middles that calls and uncertainty are measured on, pixels."""
 K = 4
@@ -69,7 +67,7 @@ def measure(options: Translation) -> None:
 
 
 def _calls(model: Model, net: Model, truths: Sequence[np.ndarray], names: Sequence[str], peak: float) -> None:
-    crops = [_middle(truth) for truth in truths]
+    crops = [middle(truth, SIZE) for truth in truths]
     rows = []
     for samples in SAMPLES:
         for calls in CALLS:
@@ -81,13 +79,9 @@ def _calls(model: Model, net: Model, truths: Sequence[np.ndarray], names: Sequen
     found, seconds = _timed(crops, lambda _, g: regression.predict(net, g))
     rows.append({"method": "regression", "calls": 1, "samples": 1} | _means(crops, found, peak, seconds))
     print(rows[-1], flush=True)
-    most = {
-        row["calls"]: row["psnr"] for row in rows if row["method"] == "diffusion" and row["samples"] == max(SAMPLES)
-    }
-    best = min(calls for calls, value in most.items() if value >= max(most.values()) - TOLERANCE)
+    best = choose(rows, "translation")
     entry = {"settings": methods.identity(model), "size": SIZE, "fields": names, "rows": rows, "chosen": best}
-    rule = f"fewest calls within {TOLERANCE} of the best mean psnr, {max(SAMPLES)} samples"
-    store.put(("calls", "translation"), entry | {"rule": rule})
+    store.put(("calls", "translation"), entry | {"rule": rule("translation")})
 
 
 def _scores(
@@ -113,7 +107,7 @@ def _scores(
         entries[name] = {"seconds": seconds, "scores": scores.summary(rows[name], names)}
         print(name, {k: round(v["mean"], 3) for k, v in entries[name]["scores"].items()}, flush=True)
     leads = {name: scores.ahead(rows["diffusion"], rows[name], names) for name in ("colour_table", "regression")}
-    crops = [_middle(truth) for truth in truths]
+    crops = [middle(truth, SIZE) for truth in truths]
     draws = [
         translate(_key(i), model, _green(crop), uncertainty.SAMPLES, calls=calls).samples
         for i, crop in enumerate(crops)
@@ -165,11 +159,6 @@ def _diffusion(model: Model, samples: int, calls: int) -> Predict:
 
 def _green(truth: np.ndarray) -> np.ndarray:
     return truth[..., smears.GREEN, None]
-
-
-def _middle(image: np.ndarray) -> np.ndarray:
-    top, left = ((n - SIZE) // 2 for n in image.shape[:2])
-    return image[top : top + SIZE, left : left + SIZE]
 
 
 def _key(number: int) -> Any:

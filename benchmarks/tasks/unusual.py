@@ -18,7 +18,7 @@ from benchmarks.tasks import blood, classification, fields, methods, store
 from benchmarks.tasks.scores import DRAWS, SEED
 from jaxdiff.model import load
 from jaxdiff.physics.binning import area_binning
-from jaxdiff.tasks.classify import Classification, calibrate, classify
+from jaxdiff.tasks.classify import calibrate, classify
 
 FOCUS = 1.5
 """Standard deviation of the blur in pixels of a window: six of the photograph's."""
@@ -54,18 +54,15 @@ def measure(options: Unusual) -> None:
     keys = ("scores", "classification", "unusual, val")
     store.check_new(keys, options.again)
     weighting = store.get(("choices", "classification", "weighting"), "classification --split dev first")
-    how = {"draws": options.draws, "batch": 96, **classification.WEIGHTINGS[weighting["parameters"]["weighting"]]}
+    how = classification.settings_of(weighting["parameters"]["weighting"], options.draws)
     held = blood.balanced(blood.parts(blood.load(options.data, "train"))[1])
-    cells = blood.balanced(blood.load(options.data, "val"))
-    usual, files = np.stack([cell.image for cell in cells]), np.array([cell.file for cell in cells])
+    usual, _, files = classification.arrays(blood.balanced(blood.load(options.data, "val")))
     model = load(options.run)
-    calibration = calibrate(
-        classification.key(1), model, np.stack([c.image for c in held]), np.array([c.label for c in held]), **how
-    )
+    held_images, held_labels, _ = classification.arrays(held)
+    calibration = calibrate(classification.key(1), model, held_images, held_labels, **how)
 
     def score(images: np.ndarray) -> np.ndarray:
-        result: Classification = classify(classification.key(3), model, images, calibration=calibration, **how)
-        return result.score
+        return classify(classification.key(3), model, images, calibration=calibration, **how).score
 
     normal, rows = score(usual), {}
     for name, spoil in SPOILT.items():

@@ -79,11 +79,10 @@ def _images(options: CalibrateRun, model: Model) -> tuple[list[np.ndarray], list
                 f"{options.input} without a folder {name}", f"one for each class: {', '.join(names)}", "add its images"
             )
         for item in listed(folder, options.axes)[0]:
-            if item.image is None:
-                raise item.problem or DataError(f"{item.file} without images", "at least one", "leave it out")
-            check_image(item.image)
-            told |= set(check_kind(info_of(item.image), model.info, str(item.file)))
-            images.append(read(item.image, item.index))
+            image = item.found()
+            check_image(image)
+            told |= set(check_kind(info_of(image), model.info, str(item.file)))
+            images.append(read(image, item.index))
             labels.append(label)
     for text in sorted(told):
         print(text)

@@ -77,7 +77,7 @@ class MasksOfFolder:
             yield _group(waiting)
 
     def _mask(self, item: Item) -> np.ndarray:
-        image = _there(item)
+        image = item.found()
         # Of masks only axes and pixel size count.
         plain = {"channel_names": ("0",), "colour": False, "dtype": "float32"}
         of_file = info_of(image)
@@ -92,7 +92,7 @@ class MasksOfFolder:
         return mask
 
     def _start(self, item: Item, size: tuple[int, ...]) -> np.ndarray:
-        image = _there(item)
+        image = item.found()
         check_image(image)
         self._tell(check_kind(info_of(image), self.info, str(item.file)))
         pixels = read(image, item.index)
@@ -104,12 +104,6 @@ class MasksOfFolder:
 
     def _tell(self, texts: list[str]) -> None:
         self.told |= dict.fromkeys(texts)
-
-
-def _there(item: Item):
-    if item.image is None:
-        raise item.problem or DataError(f"{item.file} without images", "at least one", "leave it out")
-    return item.image
 
 
 def _named(items: list[Item]) -> list[Item]:

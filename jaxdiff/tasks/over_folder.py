@@ -43,6 +43,12 @@ class Item:
     index: int = 0
     problem: Exception | None = None
 
+    def found(self) -> ImageFile:
+        """The image. Raises what is wrong with the file where there is none."""
+        if self.image is None:
+            raise self.problem or DataError(f"{self.file} without images", "at least one", "leave it out")
+        return self.image
+
 
 def over_folder(
     inputs: Path,
@@ -143,12 +149,11 @@ def _made(item: Item, folder: ResultsFolder, work: Work, expected: DataInfo) -> 
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
-            if item.image is None:
-                raise item.problem or DataError(f"{item.file} without images", "at least one", "leave it out")
-            check_image(item.image)
-            info = info_of(item.image)
+            image = item.found()
+            check_image(image)
+            info = info_of(image)
             record["warnings"] += check_kind(info, expected, str(item.file))
-            numbers = to_plain(dict(work(read(item.image, item.index), info, item.name)))
+            numbers = to_plain(dict(work(read(image, item.index), info, item.name)))
         record["warnings"] += dict.fromkeys(str(warning.message) for warning in caught)
         # A number that is none, as of an empty image, is text: JSON has none of those.
         record["numbers"] = {

@@ -39,8 +39,7 @@ class ResultsFolder:
         Raises DataError for a folder that is not empty without `resume`, that is not one of results, and, with every
         value that differs, one of other options.
         """
-        found = begun(self.out, self.summary, resume)
-        if found:
+        if begun(self.out, self.summary, resume):
             self._check_same()
         self.summarise(complete=False)
 

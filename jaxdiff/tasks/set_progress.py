@@ -55,8 +55,6 @@ class SetProgress:
 
         Raises DataError where those on disk were made for others.
         """
-        if first == 0:
-            self._seen = 0
         before = self._seen
         for array in inputs:
             if array is not None:
