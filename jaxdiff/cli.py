@@ -98,6 +98,9 @@ TASKS = {
     "super-resolve": "jaxdiff.tasks.super_resolve",
     "translate": "jaxdiff.tasks.translate",
     "classify": "jaxdiff.tasks.classify_folder",
+    "deconvolve": "jaxdiff.tasks.restoration.deconvolve",
+    "inpaint": "jaxdiff.tasks.restoration.inpaint",
+    "isotropic": "jaxdiff.tasks.restoration.isotropic",
 }
 """Tasks by name, and the module whose `main(args, prog)` does them."""
 

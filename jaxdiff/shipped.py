@@ -6,6 +6,7 @@ FOLDER = Path(__file__).parent / "models"
 SHIPPED = {
     "segment": FOLDER / "nuclei_segmentation",
     "denoise": FOLDER / "nuclei_denoising",
+    "restoration": FOLDER / "nuclei_prior",
     "generate-labelled": FOLDER / "nuclei_generation",
 }
 

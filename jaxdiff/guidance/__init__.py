@@ -5,5 +5,6 @@ from jaxdiff.guidance.autoguidance import autoguidance as autoguidance
 from jaxdiff.guidance.classifier_free import ClassifierFree as ClassifierFree
 from jaxdiff.guidance.classifier_free import Guidance as Guidance
 from jaxdiff.guidance.classifier_free import classifier_free as classifier_free
+from jaxdiff.guidance.planes import Planes as Planes
 from jaxdiff.guidance.windowed import Windowed as Windowed
 from jaxdiff.guidance.windowed import windowed as windowed

@@ -28,6 +28,8 @@ class Windowed(eqx.Module):
             return self.denoise(x, lam, cond)
         starts = [window_starts(*axis) for axis in zip(size, window, overlap)]
 
+        # Under a gradient, windows are computed again rather than kept: one more call, and the memory of one round.
+        @jax.checkpoint
         def evaluate(corner):
             return self.denoise(_cut(x, corner, window), lam, _cut_condition(cond, corner, window))
 

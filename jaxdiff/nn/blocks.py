@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxdiff.nn.conv import Conv
 from jaxdiff.nn.norm import AdaptiveGroupNorm, GroupNorm
 
 
@@ -26,10 +27,10 @@ class ResidualBlock(nn.Module):
     ) -> Float[Array, "batch *spatial out"]:
         kernel = (3,) * (x.ndim - 2)
         h = nn.silu(GroupNorm(name="norm1")(x))
-        h = nn.Conv(self.channels, kernel, use_bias=False, dtype=self.dtype, name="conv1")(h)
+        h = Conv(self.channels, kernel, use_bias=False, dtype=self.dtype, name="conv1")(h)
         h = nn.silu(AdaptiveGroupNorm(name="norm2")(h, embedding))
         h = nn.Dropout(self.dropout, deterministic=not train)(h)
-        h = nn.Conv(self.channels, kernel, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="conv2")(h)
+        h = Conv(self.channels, kernel, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="conv2")(h)
         if x.shape[-1] != self.channels:
             x = nn.Dense(self.channels, use_bias=False, dtype=self.dtype, name="shortcut")(x)
         return x + h

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from jaxdiff.nn.attention import Implementation, SelfAttention
 from jaxdiff.nn.blocks import Down, ResidualBlock, Up, depth_to_space, pad_to_multiple, space_to_depth
 from jaxdiff.nn.condition import check, expected_shapes
+from jaxdiff.nn.conv import Conv
 from jaxdiff.nn.embed import Embedding
 from jaxdiff.nn.norm import GroupNorm
 
@@ -122,7 +123,7 @@ class UNet(nn.Module):
 
         h = nn.silu(GroupNorm(name="norm_out")(h.astype(jnp.float32)))
         out = self.patch_size ** len(spatial) * channels
-        h = nn.Conv(out, (3,) * len(spatial), dtype=jnp.float32, kernel_init=nn.initializers.zeros, name="conv_out")(h)
+        h = Conv(out, (3,) * len(spatial), dtype=jnp.float32, kernel_init=nn.initializers.zeros, name="conv_out")(h)
         return depth_to_space(h, self.patch_size)[crop]
 
     def _body(self, x, emb, train: bool):
@@ -138,7 +139,7 @@ class UNet(nn.Module):
                 h = attention_class(self.head_size, dtype, implementation, name=f"{name}_attention")(h)
             return h
 
-        h = nn.Conv(self.width * self.multipliers[0], (3,) * (x.ndim - 2), dtype=dtype, name="conv_in")(x)
+        h = Conv(self.width * self.multipliers[0], (3,) * (x.ndim - 2), dtype=dtype, name="conv_in")(x)
         skips = []
         last = len(self.multipliers) - 1
         for level, multiplier in enumerate(self.multipliers):

@@ -14,6 +14,9 @@ from jaxdiff.tasks.generate import generate as generate
 from jaxdiff.tasks.generate_labelled import Labelled as Labelled
 from jaxdiff.tasks.generate_labelled import generate_labelled as generate_labelled
 from jaxdiff.tasks.instances import instances as instances
+from jaxdiff.tasks.restoration import Restored as Restored
+from jaxdiff.tasks.restoration import restore as restore
+from jaxdiff.tasks.restoration import volume as volume
 from jaxdiff.tasks.segment import Segmentation as Segmentation
 from jaxdiff.tasks.segment import segment as segment
 from jaxdiff.tasks.super_resolve import super_resolve as super_resolve

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from jaxdiff.data.info import DataInfo
+from jaxdiff.denoiser import Denoiser
 from jaxdiff.guidance import Guidance, windowed
 from jaxdiff.guidance.windowed import window_starts
 from jaxdiff.model import Model
@@ -70,12 +72,15 @@ def sampled(
     solver: Any = None,
     guidance: Guidance | None = None,
     overlap: float = 0.25,
+    around: Callable[[Denoiser, tuple[int, ...]], Denoiser] | None = None,
+    together: int = TOGETHER,
 ) -> Float[np.ndarray, "num *size channels"]:
     """`num` samples of `size` pixels in the data's units, float32, through windows of the patch of training.
 
     inputs: image condition in model units, one for each sample or one for all; labels likewise. start: images in model
         units that sampling starts from, with the noise of grid[0] added, instead of from noise alone.
-    overlap: share of a window that it has in common with the next.
+    overlap: share of a window that it has in common with the next. together: windows in one network call, over all samples.
+    around: what goes around the denoiser of the whole image, given that and the image's size, no smaller than a window.
 
     What is smaller than a window is reflected beyond its far edges, and a warning says so. Raises ValueError where
     samples are not finite.
@@ -90,10 +95,12 @@ def sampled(
         )
     margins = tuple(int(overlap * w) for w in window)
     windows = math.prod(len(window_starts(*axis)) for axis in zip(padded, window, margins))
-    batch = max(1, min(num, TOGETHER // windows))
+    batch = max(1, min(num, together // windows))
     denoise = model.denoise if guidance is None else guidance(model.denoise)
     if windows > 1:
-        denoise = windowed(denoise, window, margins, chunk=max(1, TOGETHER // batch))
+        denoise = windowed(denoise, window, margins, chunk=max(1, together // batch))
+    if around is not None:
+        denoise = around(denoise, padded)
     state = None
     if start is not None:
         state = noise(key, jnp.asarray(_for_all(reflected(start, padded), num)), grid[0])

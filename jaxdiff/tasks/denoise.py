@@ -11,7 +11,7 @@ from jaxdiff.data.pairs import Denoising
 from jaxdiff.model import Model
 from jaxdiff.tasks.conditional import check_task, given, with_channels
 from jaxdiff.tasks.estimate import EstimateOptions, estimate, estimate_folder
-from jaxdiff.tasks.folder_options import parsed
+from jaxdiff.tasks.folder_options import has_unconditional_run, parsed
 
 
 class Denoised(NamedTuple):
@@ -80,7 +80,11 @@ class Denoise(EstimateOptions):
 
 
 def main(args: list[str], prog: str = "sample.py denoise") -> int:
-    """The command: options from `args`; exit status."""
+    """The command: options from `args`; exit status. For a run of images alone see `tasks/restoration/denoise.py`."""
+    if has_unconditional_run(args):
+        from jaxdiff.tasks.restoration.denoise import main as restoration
+
+        return restoration(args, prog)
     options: Denoise = parsed(Denoise, args, prog)
 
     def numbers(result: Denoised) -> dict[str, float]:

@@ -62,22 +62,35 @@ def estimate_folder(
 
     def work(key, image, info, path):
         result = make(key, model, image, options.samples, calls=options.calls, solver=solver)
-        name, info = path.name, result_info(info, model)
-        saturated = write_image(path.with_name(f"{name}.ome.tif"), result.image, info, options.dtype)
-        write_image(path.with_name(f"{name}_std.ome.tif"), result.std, info.replace(dtype="float32"))
-        for k, one in enumerate(result.samples if options.keep_samples else ()):
-            saturated += write_image(path.with_name(f"{name}_sample{k}.ome.tif"), one, info, options.dtype)
-        if saturated:
-            warnings.warn(
-                f"values beyond the range of {options.dtype or info.dtype} became its end (saturated_values in the summary "
-                "counts them); to fix: --dtype float32 keeps all",
-                stacklevel=1,
-            )
-        side_by_side(spread(image, result.image.shape[:-1]), result.image, path.with_name(f"{name}_overlay.png"))
-        return {"mean_std": float(result.std.mean()), "saturated_values": saturated, **numbers(result)}
+        return {**write_estimate(result, image, result_info(info, model), path, options), **numbers(result)}
 
+    return task_over_folder(options, model, suffixes(options), work)
+
+
+def suffixes(options: EstimateOptions) -> tuple[str, ...]:
+    """Of the files that `write_estimate` writes for each image."""
     samples = tuple(f"_sample{k}.ome.tif" for k in range(options.samples if options.keep_samples else 0))
-    return task_over_folder(options, model, (".ome.tif", "_std.ome.tif", "_overlay.png", *samples), work)
+    return (".ome.tif", "_std.ome.tif", "_overlay.png", *samples)
+
+
+def write_estimate(
+    result: Any, image: np.ndarray, info: DataInfo, path: Path, options: EstimateOptions
+) -> dict[str, float]:
+    """Writes `image`, `std` and `samples` of `result` as files of `info` at `path` + suffix, beside the picture of what was
+    given; numbers for the summary."""
+    name = path.name
+    saturated = write_image(path.with_name(f"{name}.ome.tif"), result.image, info, options.dtype)
+    write_image(path.with_name(f"{name}_std.ome.tif"), result.std, info.replace(dtype="float32"))
+    for k, one in enumerate(result.samples if options.keep_samples else ()):
+        saturated += write_image(path.with_name(f"{name}_sample{k}.ome.tif"), one, info, options.dtype)
+    if saturated:
+        warnings.warn(
+            f"values beyond the range of {options.dtype or info.dtype} became its end (saturated_values in the summary "
+            "counts them); to fix: --dtype float32 keeps all",
+            stacklevel=1,
+        )
+    side_by_side(spread(image, result.image.shape[:-1]), result.image, path.with_name(f"{name}_overlay.png"))
+    return {"mean_std": float(result.std.mean()), "saturated_values": saturated}
 
 
 def result_info(info: DataInfo, model: Model) -> DataInfo:

@@ -1,5 +1,6 @@
 """The options that all `sample.py TASK --input FOLDER --out FOLDER` commands share, and what follows from them."""
 
+import argparse
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ from jaxdiff.model import Model, load
 from jaxdiff.shipped import shipped
 from jaxdiff.tasks.over_folder import over_folder
 from jaxdiff.tasks.solver_names import solver_named
+from jaxdiff.training.run_folder import read_pairing, read_run
 
 Work = Callable[[PRNGKeyArray, np.ndarray, DataInfo, Path], Mapping[str, str | float]]
 """(key, image, what is known of it, OUT/NAME without ending) -> numbers for the summary; writes the results."""
@@ -112,3 +114,11 @@ def task_over_folder(
 def parsed(cls: type, args: list[str], prog: str) -> Any:
     """The options of a task's command line."""
     return tyro.cli(cls, prog=prog, args=args)
+
+
+def has_unconditional_run(args: list[str]) -> bool:
+    """Whether a command line names a run of images alone, for which a task has other options."""
+    known = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    known.add_argument("--run")
+    run = known.parse_known_args(args)[0].run
+    return run is not None and (Path(run) / "run.json").is_file() and read_pairing(read_run(run)) is None

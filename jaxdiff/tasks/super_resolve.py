@@ -9,7 +9,7 @@ from jaxtyping import Float, PRNGKeyArray
 from jaxdiff.model import Model
 from jaxdiff.tasks.conditional import check_task, given
 from jaxdiff.tasks.estimate import Estimate, EstimateOptions, estimate, estimate_folder
-from jaxdiff.tasks.folder_options import parsed
+from jaxdiff.tasks.folder_options import has_unconditional_run, parsed
 
 
 def super_resolve(
@@ -36,5 +36,9 @@ class SuperResolve(EstimateOptions):
 
 
 def main(args: list[str], prog: str = "sample.py super-resolve") -> int:
-    """The command: options from `args`; exit status."""
+    """The command: options from `args`; exit status. For a run of images alone see `tasks/restoration/super_resolve.py`."""
+    if has_unconditional_run(args):
+        from jaxdiff.tasks.restoration.super_resolve import main as restoration
+
+        return restoration(args, prog)
     return estimate_folder(parsed(SuperResolve, args, prog), "super-resolve", super_resolve)

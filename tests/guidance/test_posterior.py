@@ -120,7 +120,7 @@ def test_ddnm_trusts_data_noisier_than_the_image_less():
     x = jnp.asarray(RNG(9).normal(size=SHAPE), jnp.float32)
     for lam, weight in ((-2.0, 1.0), (1.0, np.exp(-1.0) / 2.0)):
         x0 = prior(x, lam)
-        full = of.operator.pseudo_inverse(of.residual(x0))
+        full = of.operator.pseudo_inverse(of.at(x0).residual)
         np.testing.assert_allclose(DDNM(prior, of)(x, lam) - x0, weight * full, rtol=2e-4, atol=1e-6)
 
 

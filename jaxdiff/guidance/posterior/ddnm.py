@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from jaxdiff.denoiser import Denoiser
-from jaxdiff.guidance.posterior.measurement import Measurement
+from jaxdiff.guidance.posterior.measurement import AbstractMeasurement
 
 
 class DDNM(eqx.Module):
@@ -16,11 +16,8 @@ class DDNM(eqx.Module):
     """
 
     denoise: Denoiser
-    measurement: Measurement
+    measurement: AbstractMeasurement
 
     def __call__(self, x, lam, cond=None):
         x0 = self.denoise(x, lam, cond)
-        of = self.measurement
-        spread, noise = jnp.exp(-jnp.asarray(lam, x.dtype)), of.noise.astype(x.dtype)
-        weight = jnp.where(noise > spread, spread / jnp.where(noise > 0, noise, 1), 1)
-        return x0 + weight * of.operator.pseudo_inverse(of.residual(x0))
+        return self.measurement.corrected(x0, jnp.exp(-jnp.asarray(lam, x.dtype)))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.denoiser import Denoiser
-from jaxdiff.guidance.posterior.measurement import Measurement
+from jaxdiff.guidance.posterior.measurement import AbstractMeasurement
 from jaxdiff.solvers.base import array_leaf
 
 
@@ -17,11 +17,11 @@ class DiffPIR(eqx.Module):
     """
 
     denoise: Denoiser
-    measurement: Measurement
-    scale: np.ndarray = eqx.field(converter=array_leaf, default=1.0)  # type: ignore[assignment]
+    measurement: AbstractMeasurement
+    scale: np.ndarray = eqx.field(converter=array_leaf, default=3.0)  # type: ignore[assignment]
 
     def __call__(self, x, lam, cond=None):
         x0 = self.denoise(x, lam, cond)
-        of = self.measurement
+        near = self.measurement.at(x0)
         v = jnp.exp(-2 * jnp.asarray(lam, x.dtype)) / self.scale.astype(x.dtype)
-        return x0 + v * of.operator.adjoint(of.solved(v, of.residual(x0)))
+        return x0 + v * near.operator.adjoint(near.solved(v))

@@ -5,7 +5,7 @@ import jax
 import numpy as np
 
 from jaxdiff.denoiser import Denoiser
-from jaxdiff.guidance.posterior.measurement import Measurement
+from jaxdiff.guidance.posterior.measurement import AbstractMeasurement
 from jaxdiff.process.gaussian import alpha, sigma
 from jaxdiff.solvers.base import array_leaf
 
@@ -20,7 +20,7 @@ class DPS(eqx.Module):
     """
 
     denoise: Denoiser
-    measurement: Measurement
+    measurement: AbstractMeasurement
     scale: np.ndarray = eqx.field(converter=array_leaf, default=1.0)  # type: ignore[assignment]
 
     def __check_init__(self):
@@ -30,7 +30,7 @@ class DPS(eqx.Module):
 
     def __call__(self, x, lam, cond=None):
         x0, pull = jax.vjp(lambda x: self.denoise(x, lam, cond), x)
-        of = self.measurement
-        (gradient,) = pull(of.operator.adjoint(of.residual(x0)) / of.noise.astype(x.dtype) ** 2)
+        near = self.measurement.at(x0)
+        (gradient,) = pull(near.operator.adjoint(near.residual) / near.noise**2)
         lam = jax.numpy.asarray(lam, x.dtype)
         return x0 + self.scale.astype(x.dtype) * sigma(lam) ** 2 / alpha(lam) * gradient

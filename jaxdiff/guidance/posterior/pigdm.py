@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.denoiser import Denoiser
-from jaxdiff.guidance.posterior.measurement import Measurement
+from jaxdiff.guidance.posterior.measurement import AbstractMeasurement
 from jaxdiff.process.gaussian import alpha, sigma
 from jaxdiff.solvers.base import array_leaf
 
@@ -20,14 +20,14 @@ class PiGDM(eqx.Module):
     """
 
     denoise: Denoiser
-    measurement: Measurement
+    measurement: AbstractMeasurement
     variance: np.ndarray = eqx.field(converter=array_leaf, default=1.0)  # type: ignore[assignment]
 
     def __call__(self, x, lam, cond=None):
         x0, pull = jax.vjp(lambda x: self.denoise(x, lam, cond), x)
         lam = jnp.asarray(lam, x.dtype)
-        of, v = self.measurement, white_variance(self.variance.astype(x.dtype), lam)
-        (gradient,) = pull(of.operator.adjoint(of.solved(v, of.residual(x0))))
+        near, v = self.measurement.at(x0), white_variance(self.variance.astype(x.dtype), lam)
+        (gradient,) = pull(near.operator.adjoint(near.solved(v)))
         return x0 + sigma(lam) ** 2 / alpha(lam) * gradient
 
 

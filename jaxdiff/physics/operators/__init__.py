@@ -8,5 +8,7 @@ from jaxdiff.physics.operators.base import Product as Product
 from jaxdiff.physics.operators.base import operator_norm as operator_norm
 from jaxdiff.physics.operators.bin import Bin as Bin
 from jaxdiff.physics.operators.convolution import Convolution as Convolution
+from jaxdiff.physics.operators.crop import Crop as Crop
+from jaxdiff.physics.operators.diagonal import Diagonal as Diagonal
 from jaxdiff.physics.operators.mask import Mask as Mask
 from jaxdiff.physics.operators.slices import Slices as Slices

@@ -1,0 +1,23 @@
+"""A factor for each value."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Shaped
+
+from jaxdiff.physics.operators.base import LinearOperator
+
+
+class Diagonal(LinearOperator):
+    """x times `weights`: an uneven illumination, a precision, a slope. Its own adjoint; its norm is the largest |weight|."""
+
+    weights: Shaped[Array, "*spatial C"]
+    """Numbers or booleans, of a shape that broadcasts against x."""
+
+    def __call__(self, x):
+        return x * self.weights.astype(x.dtype)
+
+    def adjoint(self, y):
+        return self(y)
+
+    def pseudo_inverse(self, y):
+        weights = self.weights.astype(y.dtype)
+        return jnp.where(weights == 0, 0, y / jnp.where(weights == 0, 1, weights))

@@ -1,0 +1,5 @@
+"""Restoration by one unconditional model, whatever the microscope did: no training for the task."""
+
+from jaxdiff.tasks.restoration.isotropic import volume as volume
+from jaxdiff.tasks.restoration.restore import Restored as Restored
+from jaxdiff.tasks.restoration.restore import restore as restore

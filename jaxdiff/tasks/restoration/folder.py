@@ -1,0 +1,72 @@
+"""The loop of a restoration over a folder of images."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from jaxdiff.data.info import DataInfo
+from jaxdiff.model import Model
+from jaxdiff.physics.operators import LinearOperator
+from jaxdiff.tasks.estimate import suffixes, write_estimate
+from jaxdiff.tasks.folder_options import task_over_folder
+from jaxdiff.tasks.restoration.options import RestoreOptions
+from jaxdiff.tasks.restoration.restore import check_prior, restore
+
+Problem = Callable[[np.ndarray, DataInfo], dict[str, Any]]
+"""(image of a file, what is known of it) -> `operator`, `size`, `seen` of `restore`, as far as they differ from its own."""
+
+
+def restore_folder(
+    options: RestoreOptions,
+    problem: Problem,
+    factor: tuple[int, ...] | None = None,
+    adapt: Callable[[Model], Model] = lambda model: model,
+    **settings: Any,
+) -> int:
+    """NAME.ome.tif, NAME_std.ome.tif and NAME_overlay.png for every image of `options.input`; the exit status.
+
+    factor: pixels of the result for one of the image, along each axis. adapt: the model for these images. settings: further
+    ones of `restore`.
+    """
+    model = options.model("restoration")
+    check_prior(model)
+    solver = options.solver_of(model)
+    model = adapt(model)
+    factor = (1,) * (len(model.shape) - 1) if factor is None else factor
+    restored = partial(
+        restore, method=options.method, calls=options.calls, solver=solver, correct=options.correct, **settings
+    )
+
+    def work(key, image, info, path):
+        given = problem(image, info)
+        seen = given.pop("seen", True) & options.seen(image)
+        exposed = options.exposed(image)
+        result = restored(key, model, exposed, camera=options.camera, samples=options.samples, seen=seen, **given)
+        shown = np.where(np.isfinite(exposed), exposed, np.nanmin(exposed))
+        numbers = write_estimate(result, shown, info_over(info, factor), path, options)
+        camera = result.camera
+        return {
+            **numbers,
+            "misfit": result.misfit,
+            "bias_before_correction": result.bias,
+            "left_out": result.left_out,
+            "gain": camera.gain,
+            "offset": camera.offset,
+            "read_noise": camera.read_noise,
+        }
+
+    expected = info_over(model.info, tuple(1 / f for f in factor))
+    return task_over_folder(options, model, suffixes(options), work, expected=expected)
+
+
+def info_over(info: DataInfo, factor: tuple[float, ...]) -> DataInfo:
+    """`info` of an image with `factor` times as many pixels in the same field."""
+    sizes = {a: None if s is None else s / f for (a, s), f in zip(info.pixel_size.items(), factor)}
+    return info.replace(pixel_size=sizes)
+
+
+def product(outer: LinearOperator, inner: LinearOperator | None) -> LinearOperator:
+    """outer @ inner, where there is one."""
+    return outer if inner is None else outer @ inner

@@ -1,0 +1,39 @@
+"""`sample.py inpaint`: what missing pixels may have shown."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from jaxdiff.data.errors import DataError
+from jaxdiff.data.files import read_image
+from jaxdiff.tasks.folder_options import parsed
+from jaxdiff.tasks.restoration.folder import restore_folder
+from jaxdiff.tasks.restoration.options import PsfOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inpaint(PsfOptions):
+    """Samples of the whole image behind every one of a folder with missing pixels; seen pixels are taken as noisy."""
+
+    missing: Path | None = None
+    """Image file that is not 0 where pixels are missing, the same for all images; default pixels that are NaN."""
+
+
+def main(args: list[str], prog: str = "sample.py inpaint") -> int:
+    """The command: options from `args`; exit status."""
+    options: Inpaint = parsed(Inpaint, args, prog)
+    missing = None if options.missing is None else read_image(options.missing)[0] != 0
+
+    def problem(image, info):
+        if missing is not None and missing.shape[:-1] != image.shape[:-1]:
+            raise DataError(
+                f"--missing of {missing.shape[:-1]} pixels", f"{image.shape[:-1]}, as the image", "give one of its size"
+            )
+        seen = np.isfinite(image) if missing is None else ~missing & np.isfinite(image)
+        if seen.all():
+            raise DataError("an image that misses no pixel", "some", "give --missing FILE, or deconvolve or denoise it")
+        blur = {"operator": options.blur(info, image.shape[:-1])} if options.blurs else {}
+        return {"seen": seen, **blur}
+
+    return restore_folder(options, problem)

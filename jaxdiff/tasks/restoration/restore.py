@@ -1,0 +1,194 @@
+"""Restoration by one unconditional model: samples of p(image | recording) for a known microscope."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, PRNGKeyArray
+
+from jaxdiff.denoiser import Denoiser
+from jaxdiff.guidance.posterior import DDNM, DPS, MMPS, AbstractMeasurement, DiffPIR, PiGDM, Recording
+from jaxdiff.model import Model
+from jaxdiff.physics import likelihood
+from jaxdiff.physics.camera import Camera
+from jaxdiff.physics.noise_estimate import estimate_noise
+from jaxdiff.physics.operators import Crop, Diagonal, LinearOperator
+from jaxdiff.solvers import DPMpp
+from jaxdiff.tasks.conditional import sampled
+from jaxdiff.tasks.denoise import mean_bias
+from jaxdiff.tasks.estimate import estimate
+
+Method = Callable[[Denoiser, AbstractMeasurement], Denoiser]
+METHODS: Mapping[str, Method] = {"diffpir": DiffPIR, "mmps": MMPS, "pigdm": PiGDM, "dps": DPS, "ddnm": DDNM}
+"""Methods of posterior sampling by name."""
+
+CONTRADICTION = 1.5
+"""Factor between the variance of the noise in an image and that of its camera from which a warning says so."""
+MISFIT = 0.2
+"""Distance of the misfit from 1, beyond its own scatter, from which a warning says so."""
+
+
+class Restored(NamedTuple):
+    """What `restore` returns, in the units of the training images."""
+
+    image: Float[np.ndarray, "*spatial channels"]
+    """Mean of the samples: the estimate with the least squared error."""
+    std: Float[np.ndarray, "*spatial channels"]
+    """Standard deviation of the samples, pixel by pixel; 0 for one sample."""
+    samples: Float[np.ndarray, "k *spatial channels"]
+    """Images as sharp as real ones, each a possible truth."""
+    misfit: float
+    """Mean over pixels and samples of (recording − expected)² / variance: 1 where a sample explains it up to noise."""
+    bias: float
+    """Mean light of the expected recordings, before correction, over that of the recording, minus 1."""
+    left_out: int
+    """Pixels of the recording that the likelihood does not see: saturated, missing."""
+    camera: Camera
+    """That was given or estimated."""
+
+
+def restore(
+    key: PRNGKeyArray,
+    model: Model,
+    recording: Float[np.ndarray, "*measured channels"],
+    operator: LinearOperator | None = None,
+    camera: Camera | None = None,
+    samples: int = 8,
+    *,
+    size: tuple[int, ...] | None = None,
+    seen: Bool[np.ndarray, "*measured channels"] | None = None,
+    method: str | Method = "diffpir",
+    calls: int = 20,
+    solver: Any = None,
+    correct: bool = True,
+    together: int = 32,
+) -> Restored:
+    """Samples of the image behind `recording` = offset + A (image − offset) + noise, by an unconditional model.
+
+    recording: any size, in the units of the training images; pixels that are not finite are left out. operator: A, such as
+        `Convolution(psf)` (`jaxdiff.physics.operators`); None for noise alone. size: spatial size of the image, where it is
+        not that of the recording. camera: None to estimate the noise from the recording (`estimate_noise`).
+    seen: False for pixels to leave out. method: one of METHODS, or a function of denoiser and measurement. calls: of the
+        denoiser, for each sample, on the model's default grid; a method may need a gradient of each. solver: default
+        `DPMpp(2, eta=1)`: noise at each step lets samples forget what the approximations did to them (measured).
+    correct: scale the light of the samples, so that what is expected of them has the mean light of the recording; noise of
+        mean 0 leaves it unchanged.
+
+    Sample k depends on (key, k). A warning says where the noise in the recording is not that of the camera, and where the
+    samples do not explain the recording, with the numbers. Raises ValueError for a model that is not unconditional, a
+    recording that the operator does not make of an image of `size`, and samples that are not finite.
+    """
+    check_prior(model)
+    if samples < 1:
+        raise ValueError(f"got samples={samples}; expected at least 1; to fix: samples=8")
+    recording = np.asarray(recording)
+    if recording.ndim == len(model.shape) - 1 and model.shape[-1] == 1:
+        recording = recording[..., None]
+    operator = Diagonal(jnp.ones(())) if operator is None else operator
+    size = recording.shape[:-1] if size is None else tuple(size)
+    kept = np.isfinite(recording) if seen is None else np.broadcast_to(seen, recording.shape) & np.isfinite(recording)
+    _check(operator, recording, size, kept, model)
+    camera = _camera(camera, recording, kept)
+
+    to_data: Any = model.normaliser.inverse
+
+    def around(denoise: Denoiser, canvas: tuple[int, ...]) -> Denoiser:
+        seen_of = operator if canvas == size else operator @ Crop(size, canvas)
+        of = Recording(seen_of, recording, camera, to_data, seen=kept)
+        return (METHODS[method] if isinstance(method, str) else method)(denoise, of)
+
+    draws = sampled(
+        key,
+        model,
+        samples,
+        size,
+        grid=model.grid(calls, solver),
+        solver=DPMpp(2, eta=1.0) if solver is None else solver,
+        around=around,
+        together=together,
+    )
+    expected = np.stack([_expected(operator, draw, camera) for draw in draws])
+    light = np.where(kept, recording - camera.offset, 0)
+    bias = mean_bias(light, np.where(kept, expected - camera.offset, 0))
+    if correct:
+        factor = (1 / (1 + bias)).astype(np.float32)
+        draws, expected = (
+            np.float32(camera.offset) + (v - np.float32(camera.offset)) * factor for v in (draws, expected)
+        )
+    misfit = _misfit(camera, recording, kept, expected)
+    return Restored(*estimate(draws), misfit, float(np.mean(bias)), int(np.count_nonzero(~kept)), camera)
+
+
+def check_prior(model: Model) -> None:
+    """Raises ValueError unless the model is of images alone."""
+    if model.pairing is not None:
+        raise ValueError(
+            f"got a model trained to {model.pairing.pairs.task} with pairs; expected an unconditional one of clean images; "
+            "to fix: train configs/nuclei_prior.py, or a config without pairs, on them"
+        )
+
+
+def _camera(camera: Camera | None, recording: np.ndarray, kept: np.ndarray) -> Camera:
+    """The camera, or the one whose noise is in the recording. It warns where these differ."""
+    if camera is None:
+        return estimate_noise(recording, kept).camera()
+    try:
+        ratio = estimate_noise(recording, kept).ratio(camera)
+    except ValueError:  # too small to tell, or without noise, which the misfit will tell
+        return camera
+    if not 1 / CONTRADICTION < ratio < CONTRADICTION:
+        warnings.warn(
+            f"the variance of the noise in the image is {ratio:.3g} times that of the camera (gain {camera.gain:g}, offset "
+            f"{camera.offset:g}, read noise {camera.read_noise:g}); to fix: leave out --gain to have it estimated",
+            stacklevel=3,
+        )
+    return camera
+
+
+def _expected(operator: LinearOperator, image: np.ndarray, camera: Camera) -> np.ndarray:
+    """E[recording] of an image in grey levels."""
+    return camera.offset + np.asarray(_applied(operator, jnp.asarray(image - np.float32(camera.offset))))
+
+
+_applied = jax.jit(lambda operator, light: operator(light))
+
+
+def _misfit(camera: Camera, recording: Any, kept: np.ndarray, expected: np.ndarray) -> float:
+    """Mean of the squared normalised residuals; a warning says where it is not 1."""
+    noise = likelihood.Noise(camera.gain, camera.offset, camera.read_noise)
+    number = int(np.count_nonzero(kept))
+    squares = [np.mean(np.asarray(likelihood.photon(noise, recording, mean).residual)[kept] ** 2) for mean in expected]
+    misfit = float(np.mean(squares))
+    scatter = 4 * np.sqrt(2 / number)
+    if not 1 - MISFIT - scatter < misfit < 1 + MISFIT + scatter:
+        why = "the PSF or the noise may be others, or the image of a kind that the model has not seen"
+        if misfit < 1:
+            why = "the noise is less than was said"
+        warnings.warn(
+            f"the samples leave {misfit:.3g} times the variance of the noise between them and the recording; expected 1: "
+            + why,
+            stacklevel=3,
+        )
+    return misfit
+
+
+def _check(
+    operator: LinearOperator, recording: np.ndarray, size: tuple[int, ...], kept: np.ndarray, model: Model
+) -> None:
+    channels = model.info.channels
+    if recording.ndim != len(model.shape) or recording.shape[-1] != channels:
+        raise ValueError(
+            f"got a recording of shape {recording.shape}; expected axes {model.info.axes} with {channels} channel(s), as in "
+            "training; to fix: reorder its axes or choose its channels"
+        )
+    if not kept.any():
+        raise ValueError("got a recording without a pixel to see; expected some; to fix: another mask or saturation")
+    seen = jax.eval_shape(operator, jax.ShapeDtypeStruct((*size, channels), jnp.float32))
+    if seen.shape != recording.shape:
+        raise ValueError(
+            f"got a recording of shape {recording.shape}, and an operator that makes {seen.shape} of an image of "
+            f"{(*size, channels)}; expected the same; to fix: size="
+        )
