@@ -20,7 +20,9 @@ from jaxdiff.physics.camera import Camera
 
 AROUND = 5
 GROUPS = 48
-FEWEST = 256
+CLEAR = 3.0
+"""Standard errors from which a slope is one."""
+FEWEST = 64
 """Pixels from which anything is estimated."""
 
 
@@ -47,8 +49,11 @@ class NoiseEstimate:
             return Camera(gain=least, offset=dark, read_noise=float(np.sqrt(np.median(self.variances))) / least)
         if offset is None:
             return Camera(gain=self.slope, offset=-self.intercept / self.slope)
-        read = np.sqrt(max(self.intercept + self.slope * offset, 0.0)) / self.slope
-        return Camera(gain=self.slope, offset=offset, read_noise=float(read))
+        read = self.intercept + self.slope * offset
+        if read < 0:  # less noise than the photons above this offset would make
+            above = np.maximum(self.means - offset, 1e-3 * np.abs(self.means - offset).max())
+            return Camera(gain=max(float(np.median(self.variances / above)), least), offset=offset)
+        return Camera(gain=self.slope, offset=offset, read_noise=float(np.sqrt(read)) / self.slope)
 
     def ratio(self, camera: Camera) -> float:
         """Variance found over that of `camera`: the median over the groups."""
@@ -81,7 +86,7 @@ def estimate_noise(
             f"got {high.size} pixels to estimate the noise from; expected at least {FEWEST}; to fix: give --gain and "
             "--read-noise"
         )
-    parts = np.array_split(np.argsort(mean, kind="stable"), min(GROUPS, high.size // 64))
+    parts = np.array_split(np.argsort(mean, kind="stable"), min(GROUPS, high.size // FEWEST))
     means = np.array([mean[part].mean() for part in parts])
     variances = np.array([(1.4826 * np.median(np.abs(high[part]))) ** 2 for part in parts])
     if not (variances > 0).any():
@@ -91,14 +96,19 @@ def estimate_noise(
 
 
 def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Slope and intercept of y by relative deviations, reweighted to the least absolute ones."""
-    columns = np.stack([x, np.ones_like(x)], axis=1)
-    fitted, weight = np.full_like(y, np.median(y)), np.ones_like(y)
-    slope = intercept = 0.0
+    """Slope and intercept of y by relative deviations, reweighted to the least absolute ones; slope 0 unless it is clear."""
+    columns = np.stack([x - x.mean(), np.ones_like(x)], axis=1)
+    fitted, weight, found = np.full_like(y, np.median(y)), np.ones_like(y), np.zeros(2)
+    least = 0.1 * np.median(y)
+    scaled, scale = columns, weight
     for _ in range(30):
-        scale = weight / np.maximum(fitted, 0.1 * np.median(y))
-        slope, intercept = np.linalg.lstsq(columns * scale[:, None], y * scale, rcond=None)[0]
-        fitted = columns @ np.array([slope, intercept])
-        off = np.abs(y - fitted) / np.maximum(fitted, 0.1 * np.median(y))
-        weight = 1 / np.sqrt(np.maximum(off, 1e-2))
-    return float(slope), float(intercept)
+        scale = weight / np.maximum(fitted, least)
+        scaled = columns * scale[:, None]
+        found = np.linalg.lstsq(scaled, y * scale, rcond=None)[0]
+        fitted = columns @ found
+        weight = 1 / np.sqrt(np.maximum(np.abs(y - fitted) / np.maximum(fitted, least), 1e-2))
+    rest = (y - fitted) * scale
+    error = np.sqrt(np.linalg.pinv(scaled.T @ scaled)[0, 0] * np.sum(rest**2) / max(len(y) - 2, 1))
+    if found[0] < CLEAR * error:
+        return 0.0, float(np.median(y))
+    return float(found[0]), float(found[1] - found[0] * x.mean())

@@ -7,7 +7,17 @@ import pytest
 from scipy import ndimage
 
 from jaxdiff.physics import area_binning
-from jaxdiff.physics.operators import Bin, Convolution, LinearOperator, Mask, Product, Slices, operator_norm
+from jaxdiff.physics.operators import (
+    Bin,
+    Convolution,
+    Crop,
+    Diagonal,
+    LinearOperator,
+    Mask,
+    Product,
+    Slices,
+    operator_norm,
+)
 
 RNG = np.random.default_rng
 
@@ -32,6 +42,8 @@ CASES = {
     "reflect 3-D": (blur("reflect", 3, 5, 3), STACK),
     "bin": (Bin((3, 2)), PLANE),
     "mask": (Mask(jnp.asarray(RNG(2).random((12, 10, 1)) < 0.7)), PLANE),
+    "diagonal": (Diagonal(jnp.asarray(RNG(2).normal(size=(12, 10, 2)))), PLANE),
+    "crop": (Crop((7, 10), (12, 10)), PLANE),
     "slices": (Slices((0, 2, 5), 6), STACK),
     "slices across": (Slices((9, 1), 10, axis=1), PLANE),
     "product": (Bin((1, 2, 2)) @ blur("zero", 3, 3, 3), STACK),

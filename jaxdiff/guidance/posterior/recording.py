@@ -34,7 +34,7 @@ class Recording(AbstractMeasurement):
     y: Any = eqx.field(converter=array_leaf)
     camera: likelihood.Noise
     seen: Any
-    to_data: Callable[[Array], Array] = eqx.field(static=True)
+    to_data: Callable[[Any], Any] = eqx.field(static=True)
     stabilised: bool = eqx.field(static=True)
     iterations: int = eqx.field(static=True)
     noise: Any = eqx.field(converter=array_leaf)
@@ -44,7 +44,7 @@ class Recording(AbstractMeasurement):
         operator: LinearOperator,
         y: Float[np.ndarray, "*measured C"],
         camera: Camera,
-        to_data: Callable[[Array], Array],
+        to_data: Callable[[Any], Any],
         *,
         seen: Bool[np.ndarray, "*measured C"] | None = None,
         stabilised: bool = False,

@@ -93,11 +93,9 @@ def restore(
     _check(operator, recording, size, kept, model)
     camera = _camera(camera, recording, kept)
 
-    to_data: Any = model.normaliser.inverse
-
     def around(denoise: Denoiser, canvas: tuple[int, ...]) -> Denoiser:
         seen_of = operator if canvas == size else operator @ Crop(size, canvas)
-        of = Recording(seen_of, recording, camera, to_data, seen=kept)
+        of = Recording(seen_of, recording, camera, model.normaliser.inverse, seen=kept)
         return (METHODS[method] if isinstance(method, str) else method)(denoise, of)
 
     draws = sampled(

@@ -1,0 +1,52 @@
+"""`python -m benchmarks.restoration PART`: deconvolution by a prior beside classical methods, known truth.
+
+    choose    --kind K [--data PATH/bbbc039] --run RUN     settings of all methods, on dev
+    measure   --kind K [--data PATH/bbbc039] --run RUN [--split val]
+    speed     --run RUN                                    a sample of a whole image against its network calls
+    report                                                 the section of docs/evidence.md
+
+val is measured once: what is stored of it stays unless --again.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from benchmarks.evidence.report import write_section
+from benchmarks.restoration import measure, report, speed
+from benchmarks.restoration.measure import Choose, Measure
+from benchmarks.restoration.speed import Speed
+from jaxdiff.cli import use_compilation_cache
+from jaxdiff.data.errors import DataError
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write the section on restoration of docs/evidence.md."""
+
+
+Part = Choose | Measure | Speed | Report
+
+
+def main(part: Part) -> None:
+    """One part."""
+    match part:
+        case Choose():
+            measure.choose(part)
+        case Measure():
+            measure.measure(part)
+        case Speed():
+            speed.measure(part)
+        case Report():
+            write_section(Path("docs/evidence.md"), "restoration", report.markdown())
+
+
+if __name__ == "__main__":
+    use_compilation_cache()
+    try:
+        main(tyro.cli(Part, description=__doc__))  # type: ignore[arg-type]
+    except (DataError, FileNotFoundError) as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from error

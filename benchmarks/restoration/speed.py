@@ -1,0 +1,101 @@
+"""A sample of a whole image against windows × calls × one network call."""
+
+import math
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.restoration import store
+from benchmarks.restoration.problems import blur
+from jaxdiff.guidance.posterior import DPS, MMPS, DiffPIR, Recording
+from jaxdiff.guidance.windowed import window_starts, windowed
+from jaxdiff.model import Model, load
+from jaxdiff.physics.camera import Camera
+from jaxdiff.sampling import sample
+from jaxdiff.solvers import DPMpp
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """Time one sample of a large image, and the network calls that it needs."""
+
+    run: Path
+    """Run folder of the prior."""
+    size: int = 1024
+    """Side of the image."""
+    samples: int = 1
+    """Samples, one after the other."""
+    calls: int = 20
+    """For each."""
+    chunk: int = 32
+    """Windows in one network call."""
+    rounds: int = 3
+    """Pairs of measurements; the medians are kept."""
+    gradients: bool = True
+    """Also the methods that take a gradient, on a quarter of the image's side."""
+
+
+def measure(options: Speed) -> None:
+    """Writes seconds and ratios."""
+    model = load(options.run)
+    entry: dict[str, Any] = {"device": jax.devices()[0].device_kind}
+    entry["diffpir"] = _timed(model, options, options.size, lambda d, m: DiffPIR(d, m))
+    if options.gradients:
+        for name, method in (("dps", lambda d, m: DPS(d, m)), ("mmps", lambda d, m: MMPS(d, m, 1))):
+            entry[name] = _timed(model, options, options.size // 4, method)
+    store.put(["speed", jax.devices()[0].platform], {"size": options.size, "calls": options.calls, **entry})
+
+
+def _timed(model: Model, options: Speed, size: int, method: Any) -> dict[str, float]:
+    window = model.shape[0]
+    windows = len(window_starts(size, window, window // 4)) ** 2
+    rounds = math.ceil(windows / options.chunk)
+    each = math.ceil(windows / rounds)
+    camera = Camera(gain=10.0, offset=100.0)
+    rng = np.random.default_rng(0)
+    of = Recording(blur(1.0), 300 + 50 * rng.normal(size=(size, size, 1)), camera, model.normaliser.inverse)
+    denoise = method(windowed(model.denoise, window, window // 4, chunk=options.chunk), of)
+    grid, shape = model.grid(options.calls), (size, size, model.shape[-1])
+
+    def whole():
+        out = sample(
+            jax.random.key(0), denoise, shape=shape, num=options.samples, batch=1, solver=DPMpp(2, eta=1.0), grid=grid
+        )
+        jax.block_until_ready(out.images)
+
+    # One call as it is made inside: the same number of windows in a batch, the same loop.
+    x = jnp.asarray(rng.normal(size=(each, *model.shape)), jnp.float32)
+    call = jax.jit(lambda d, x: jax.vmap(lambda one: d(one, jnp.asarray(0.3, jnp.float32), None))(x))
+
+    def calls():
+        for _ in range(min(rounds, 8)):
+            jax.block_until_ready(call(model.denoise, x))
+
+    whole()
+    calls()
+    taken, needed = [], []
+    for _ in range(options.rounds):
+        needed.append(_seconds(calls) / min(rounds, 8) * rounds * options.calls * options.samples)
+        taken.append(_seconds(whole))
+        needed.append(_seconds(calls) / min(rounds, 8) * rounds * options.calls * options.samples)
+    return {
+        "side": size,
+        "windows": windows,
+        "windows_a_call": each,
+        "seconds": statistics.median(taken),
+        "network_seconds": statistics.median(needed),
+        "ratio": statistics.median(taken) / statistics.median(needed),
+        "calls_a_step": statistics.median(taken) / statistics.median(needed) * rounds * each / windows,
+    }
+
+
+def _seconds(work: Any) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began

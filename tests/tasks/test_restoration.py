@@ -1,0 +1,208 @@
+"""Restoration by models of images alone: posteriors that are known, checks, and the commands on real files."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tifffile
+from exact_models import Gaussian, exact
+from tiny_run import INFO, tiny_run
+
+from jaxdiff.cli import TASKS
+from jaxdiff.cli import sample as command
+from jaxdiff.data.files import read_image
+from jaxdiff.data.pairs import Denoising
+from jaxdiff.data.write import write_image
+from jaxdiff.guidance import Planes
+from jaxdiff.physics.camera import Camera
+from jaxdiff.physics.operators import Bin, Convolution
+from jaxdiff.tasks import restore, volume
+
+MEAN, STD = 100.0, 20.0
+EVEN = Camera(gain=1e-6, read_noise=10e6)
+"""Noise of 10 grey levels everywhere."""
+WHITE = exact(Gaussian(0.0, 0.0, 1.0))
+"""Pixels of N(100, 20²) in windows of 8 x 8, for which PiGDM is exact."""
+
+
+def field(*size, seed=0):
+    return np.random.default_rng(seed).normal(MEAN, STD, (*size, 1))
+
+
+def noisy(image, seed=1):
+    return image + np.random.default_rng(seed).normal(0, 10, image.shape)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (19, 30), (5, 11)], ids=["a window", "windows", "less than a window"])
+@pytest.mark.filterwarnings("ignore:an image of")
+def test_samples_are_of_the_posterior_in_grey_levels(size):
+    y = noisy(field(*size))
+    got = restore(jax.random.key(0), WHITE, y, None, EVEN, 64, method="pigdm", calls=32, correct=False)
+    weight = STD**2 / (STD**2 + 10**2)
+    rest = (got.samples - (MEAN + weight * (y - MEAN))) / (10 * np.sqrt(weight))
+    assert got.samples.shape == (64, *size, 1)
+    assert abs(rest.mean()) < 4.5 / np.sqrt(rest.size) + 0.02
+    assert 0.9 < rest.std() < 1.03
+    np.testing.assert_array_equal(got.image, got.samples.mean(axis=0))
+    assert 0.7 < got.misfit < 1.1  # of an exact posterior: what a sample and y share beside the truth
+    assert got.left_out == 0
+
+
+def test_pixels_that_are_not_seen_are_left_to_the_prior_and_counted():
+    y = noisy(field(8, 8))
+    y[2:4] = np.nan
+    got = restore(jax.random.key(0), WHITE, y, None, EVEN, 64, method="pigdm", calls=32)
+    assert got.left_out == 16
+    assert abs(got.samples[:, 2:4].mean() - MEAN) < 5
+    assert abs(got.samples[:, 2:4].std() / STD - 1) < 0.1
+    assert got.std[4:].mean() < 10
+
+
+def test_light_is_kept():
+    """A prior that is 20 grey levels too bright pulls the samples up; the light of the recording says otherwise."""
+    y = noisy(np.full((16, 16, 1), 80.0))
+    for correct in (True, False):
+        got = restore(jax.random.key(0), WHITE, y, None, EVEN, 4, method="pigdm", calls=16, correct=correct)
+        assert got.bias > 0.02
+        assert bool(abs(got.image.mean() / y.mean() - 1) < 1e-3) is correct
+
+
+def test_a_blur_and_larger_pixels_and_the_noise_of_one_recording():
+    operator = Bin((2, 2)) @ Convolution(jnp.ones((3, 3)) / 9)
+    truth = field(32, 32)
+    y = noisy(np.asarray(operator(jnp.asarray(truth))))
+    got = restore(jax.random.key(0), WHITE, y, operator, None, 4, method="pigdm", calls=16, size=(32, 32))
+    assert got.image.shape == (32, 32, 1)
+    noise = np.sqrt(got.camera.variance([MEAN]))
+    np.testing.assert_allclose(
+        noise, np.hypot(10, 20 * 0.14), rtol=0.25
+    )  # what is left of white texture counts as noise
+    assert np.mean((got.image - truth) ** 2) < 0.99 * STD**2
+
+
+def test_contradictions_are_said_with_numbers():
+    y = noisy(field(24, 24))
+    with pytest.warns(
+        UserWarning, match=r"variance of the noise in the image is .* times that of the camera \(gain 1,"
+    ):
+        restore(jax.random.key(0), WHITE, y, None, Camera(gain=1.0, offset=90.0), 1, calls=4)
+    with pytest.warns(UserWarning, match="times the variance of the noise between them"):
+        restore(jax.random.key(0), WHITE, field(8, 8) + 300, None, EVEN, 2, calls=4, correct=False)
+
+
+def test_a_model_of_planes_restores_volumes():
+    thick = Bin((4, 1, 1))
+    y = noisy(np.asarray(thick(jnp.asarray(field(16, 8, 9)))))
+    model = volume(WHITE)
+    assert isinstance(model.denoise, Planes)
+    got = restore(
+        jax.random.key(0), model, y, thick, EVEN, 2, method="pigdm", calls=8, size=(16, 8, 9), together=1, correct=False
+    )
+    assert got.image.shape == (16, 8, 9, 1)
+    weight = (STD**2 / 4) / (STD**2 / 4 + 100)
+    expected = MEAN + weight * np.repeat(y - MEAN, 4, axis=0)
+    assert np.sqrt(np.mean((got.image - expected) ** 2)) < 1.2 * STD
+    np.testing.assert_allclose(np.corrcoef(got.image.ravel(), expected.ravel())[0, 1], 0.4, atol=0.2)
+
+
+def test_what_does_not_fit_is_refused_before_any_work():
+    y = noisy(field(8, 8))
+    with pytest.raises(ValueError, match="trained to denoise with pairs; expected an unconditional one"):
+        restore(jax.random.key(0), exact(Gaussian(), Denoising()), y, None, EVEN)
+    with pytest.raises(ValueError, match=r"an operator that makes \(4, 4, 1\)"):
+        restore(jax.random.key(0), WHITE, y, Bin((2, 2)), EVEN)
+    with pytest.raises(ValueError, match="axes YXC with 1 channel"):
+        restore(jax.random.key(0), WHITE, np.zeros((8, 8, 2)), None, EVEN)
+    with pytest.raises(ValueError, match="without a pixel to see"):
+        restore(jax.random.key(0), WHITE, np.full((8, 8, 1), np.nan), None, EVEN)
+    with pytest.raises(ValueError, match="square planes"):
+        volume(exact(Gaussian(), window=(8, 16)))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return tiny_run(tmp_path_factory.mktemp("runs") / "prior")
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Recordings of 24 x 20 pixels of known and of unknown size, one with saturated pixels."""
+    rng = np.random.default_rng(0)
+    grey = rng.poisson(300, (24, 20, 1)).astype(np.uint16)
+    grey[:2, :3] = 65535
+    (tmp_path / "in").mkdir()
+    write_image(tmp_path / "in" / "known.ome.tif", grey, INFO.replace(class_names=()))
+    return tmp_path
+
+
+FEW = ["--samples", "2", "--calls", "2"]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("task", "more", "size"),
+    [
+        ("deconvolve", ["--psf-sigma", "0.6"], (24, 20)),
+        ("deconvolve", ["--numerical-aperture", "0.3", "--emission", "0.52"], (24, 20)),
+        ("denoise", ["--gain", "1", "--offset", "0", "--exposure", "2"], (24, 20)),
+        ("super-resolve", ["--factor", "2"], (48, 40)),
+        ("inpaint", ["--missing", "MISSING"], (24, 20)),
+    ],
+)
+def test_commands_write_mean_spread_and_checks(run, images, task, more, size):
+    missing = images / "missing.tif"
+    tifffile.imwrite(missing, (np.arange(480).reshape(24, 20) < 60).astype(np.uint8))
+    more = [str(missing) if m == "MISSING" else m for m in more]
+    args = [task, "--run", str(run), "--input", str(images / "in"), "--out", str(images / "out"), *FEW, *more]
+    assert command(args) == 0
+    made, info = read_image(images / "out" / "known.ome.tif")
+    assert made.shape == (*size, 1)
+    assert info.pixel_size["Y"] == pytest.approx(0.65 * 24 / size[0])
+    summary = json.loads((images / "out" / "summary.json").read_text())
+    numbers = summary["files"][0]["numbers"]
+    assert numbers["left_out"] == 6 + (54 if task == "inpaint" else 0)
+    assert {"misfit", "gain", "offset", "read_noise", "bias_before_correction"} <= set(numbers)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_stack_becomes_isotropic_by_its_pixel_size(run, tmp_path):
+    (tmp_path / "in").mkdir()
+    stack = np.random.default_rng(0).poisson(300, (5, 9, 8, 1)).astype(np.uint16)
+    info = INFO.replace(axes="ZYXC", pixel_size={"Z": 1.3, "Y": 0.65, "X": 0.65}, class_names=())
+    write_image(tmp_path / "in" / "stack.ome.tif", stack, info)
+    args = ["isotropic", "--run", str(run), "--input", str(tmp_path / "in"), "--out", str(tmp_path / "out"), *FEW]
+    assert command(args) == 0
+    made, info = read_image(tmp_path / "out" / "stack.ome.tif")
+    assert made.shape == (10, 9, 8, 1)
+    assert info.pixel_size["Z"] == pytest.approx(0.65)
+
+
+def test_wrong_options_say_what_to_do(run, images, capsys):
+    start = ["--run", str(run), "--input", str(images / "in"), "--out", str(images / "out"), *FEW]
+
+    def said(task, *more):
+        try:
+            status = command([task, *start, *more])
+        except SystemExit as stop:
+            status = stop.code
+        assert status
+        said = capsys.readouterr()
+        for path in (images / "out").glob("*"):
+            path.unlink() if path.is_file() else [*map(lambda p: p.unlink(), path.iterdir()), path.rmdir()]
+        return " ".join((said.out + said.err).replace("│", " ").split())
+
+    assert "got no PSF" in said("deconvolve")
+    assert "no more pixels; to fix: crop the PSF" in said("deconvolve", "--psf-sigma", "4")
+    assert "got several PSFs" in said(
+        "deconvolve", "--psf-sigma", "1", "--numerical-aperture", "0.3", "--emission", "0.5"
+    )
+    assert "--gain without --offset" in said("denoise", "--gain", "2")
+    assert "misses no pixel" in said("inpaint")
+    write_image(images / "in" / "known.ome.tif", np.ones((24, 20, 1)), INFO.replace(pixel_size={}), overwrite=True)
+    assert "give --pixel-size" in said("deconvolve", "--numerical-aperture", "0.3", "--emission", "0.5")
+
+
+def test_every_restoration_is_a_command():
+    assert {"deconvolve", "denoise", "super-resolve", "inpaint", "isotropic"} <= set(TASKS)
