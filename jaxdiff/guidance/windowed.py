@@ -1,5 +1,6 @@
 """A denoiser of one window as the denoiser of an image of any size: overlapping windows, averaged at every call."""
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -19,6 +20,7 @@ class Windowed(eqx.Module):
     window: tuple[int, ...] | int = eqx.field(static=True)
     overlap: tuple[int, ...] | int = eqx.field(static=True)
     chunk: int = eqx.field(static=True)
+    axis: str | None = eqx.field(static=True, default=None)
 
     def __call__(self, x, lam, cond=None):
         size = x.shape[:-1]
@@ -28,30 +30,47 @@ class Windowed(eqx.Module):
             return self.denoise(x, lam, cond)
         starts = [window_starts(*axis) for axis in zip(size, window, overlap)]
 
+        whole = x if self.axis is None else _summed_back(x, self.axis)
+
         # Under a gradient, windows are computed again rather than kept: one more call, and the memory of one round.
         @jax.checkpoint
         def evaluate(corner):
-            return self.denoise(_cut(x, corner, window), lam, _cut_condition(cond, corner, window))
+            return self.denoise(_cut(whole, corner, window), lam, _cut_condition(cond, corner, window))
 
         corners = np.stack(np.meshgrid(*starts, indexing="ij"), axis=-1).reshape(-1, len(size))
         number = len(corners)
         # Rounds of equal size, so that the program holds the network once; what is missing repeats the last window.
         rounds = math.ceil(number / self.chunk)
         each = math.ceil(number / rounds)
+        devices = 1 if self.axis is None else jax.lax.axis_size(self.axis)
+        rounds = math.ceil(rounds / devices) * devices
         corners = corners[np.minimum(np.arange(rounds * each), number - 1)].reshape(rounds, each, -1)
-        parts = jax.lax.map(jax.vmap(evaluate), jnp.asarray(corners))
+        corners = jnp.asarray(corners)
+        if self.axis is None:
+            parts = jax.lax.map(jax.vmap(evaluate), corners)
+        else:
+            parts = _gathered(jax.lax.map(jax.vmap(evaluate), _own(corners, self.axis)), self.axis)
         parts = parts.reshape(-1, *parts.shape[2:])[:number].reshape(*map(len, starts), *window, -1)
         for axis in reversed(range(len(size))):
             parts = _joined(parts, axis, starts[axis], size[axis])
         return parts
 
 
-def windowed(denoise: Denoiser, window: int | Sequence[int], overlap: int | Sequence[int], chunk: int = 16) -> Windowed:
+def windowed(
+    denoise: Denoiser,
+    window: int | Sequence[int],
+    overlap: int | Sequence[int],
+    chunk: int = 16,
+    axis: str | None = None,
+) -> Windowed:
     """A denoiser of images of any size from one of windows: the weighted average of D over all windows of a pixel.
 
     window, overlap: pixels along each spatial axis, or one number for all (2-D and 3-D). Windows start every
         window − overlap pixels; the last is moved inward so that it ends at the image's edge, where the overlap is larger.
     chunk: at most so many windows in one network call; calls are of equal size.
+    axis: of a mesh, whose devices share the calls; inside `shard_map`, as `jd.sample(mesh=)` runs denoisers with an axis
+        "window". One all-gather a call of D; the calls and the order of the sum are those of one device, and so, on CPU, are
+        all bits. (Gradients add one sum over the devices, and agree to rounding.)
 
     x and the condition's "image" are cut alike; label, vector and any other leaf are shared by all windows. A window's
     pixels weigh as a Hann window sin²(π (i + ½) / window) along each axis, positive everywhere, divided by the sum over
@@ -82,7 +101,7 @@ def windowed(denoise: Denoiser, window: int | Sequence[int], overlap: int | Sequ
         )
     if chunk < 1:
         raise ValueError(f"got chunk={chunk}; expected at least 1 window in a network call; to fix: chunk=16")
-    return Windowed(denoise, window, overlap, int(chunk))
+    return Windowed(denoise, window, overlap, int(chunk), axis)
 
 
 def window_starts(size: int, window: int, overlap: int) -> Int[np.ndarray, " n"]:
@@ -122,6 +141,32 @@ def _joined(parts: Array, axis: int, starts: np.ndarray, size: int) -> Array:
 
     xs = (parts, jnp.asarray(starts), jnp.asarray(shares, parts.dtype))
     return jax.lax.scan(add, jnp.zeros(shape, parts.dtype), xs)[0]
+
+
+def _own(rows: Array, axis: str) -> Array:
+    """This device's part of rows that all devices hold."""
+    size = rows.shape[0] // jax.lax.axis_size(axis)
+    return jax.lax.dynamic_slice_in_dim(rows, jax.lax.axis_index(axis) * size, size)
+
+
+# Under `shard_map(check_vma=False)` JAX does not know that x and the joined image are the same on all devices, and would
+# sum what each of them pulls back once too often, or not at all.
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _gathered(parts: Array, axis: str) -> Array:
+    """All devices' rows, on each of them."""
+    return jax.lax.all_gather(parts, axis, tiled=True)
+
+
+_gathered.defvjp(lambda parts, axis: (_gathered(parts, axis), None), lambda axis, _, given: (_own(given, axis),))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _summed_back(x: Array, axis: str) -> Array:
+    """x, of which each device uses a part: what they pull back is summed."""
+    return x
+
+
+_summed_back.defvjp(lambda x, axis: (x, None), lambda axis, _, given: (jax.lax.psum(given, axis),))
 
 
 def _cut(image: Array, corner: Array, window: tuple[int, ...]) -> Array:

@@ -65,6 +65,14 @@ class Compiled(NamedTuple):
 
 program = Program()
 
+WINDOW = "window"
+"""Axis of a mesh whose devices work on the same images."""
+
+
+def image_axes(mesh: Mesh) -> tuple[str, ...]:
+    """Axes of a mesh over which images are sharded."""
+    return tuple(axis for axis in mesh.axis_names if axis != WINDOW)
+
 
 def _split(*parts) -> tuple[PyTree, tuple]:
     """Arrays, and all else as something to compare by."""
@@ -92,7 +100,7 @@ def _sampler(arrays, images, functions, mesh, shape, dtype):
         return jax.vmap(one)(*images)
 
     if mesh is not None:
-        spread = PartitionSpec(mesh.axis_names)
+        spread = PartitionSpec(image_axes(mesh))
         # check_vma=False: diffrax's loops do not type-check under varying manual axes (jax 0.10).
         chunk = jax.shard_map(chunk, mesh=mesh, in_specs=(spread, PartitionSpec()), out_specs=spread, check_vma=False)
     solved = chunk(images, arrays)

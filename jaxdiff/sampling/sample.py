@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.process.gaussian import step_noise
-from jaxdiff.sampling.program import program
+from jaxdiff.sampling.program import image_axes, program
 from jaxdiff.sampling.solve import Adaptive, NoiseSource, on_rows
 from jaxdiff.solvers.base import RowSolver
 from jaxdiff.solvers.stepped import cost
@@ -67,7 +67,8 @@ def sample(
         a solver that brings its own (`Tuned`).
     cond, start: condition pytree and states at grid[0], leading axis `num`, or None.
     batch: images in a program on each device (default: at most 64); the last program is padded.
-    mesh: devices to spread over; images are sharded over all its axes, and nothing is exchanged.
+    mesh: devices to spread over; images are sharded over all its axes, and nothing is exchanged. An axis "window" has the
+        same images on all its devices, for denoisers that share their work (`windowed(axis="window")`).
     final: "denoise" returns D at the end of the grid, "state" x itself.
     trajectory: keep every `trajectory`-th state.
     adjoint: diffrax's; default `RecursiveCheckpointAdjoint`, which costs nothing forward and can be differentiated.
@@ -80,7 +81,7 @@ def sample(
     _check(shape, num, batch, final, trajectory, controller, solver, eta)
     if mesh is not None:  # with automatic axes, so that any number of images can be cut from what comes back
         mesh = Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
-    devices = 1 if mesh is None else mesh.size
+    devices = 1 if mesh is None else math.prod(mesh.shape[axis] for axis in image_axes(mesh))
     batch = batch or min(DEFAULT_BATCH, math.ceil(num / devices))
     cond, start = jax.tree.map(_where_it_is, (cond, start))
     dtype = jnp.promote_types(jnp.float32, jnp.result_type(float if start is None else start))
@@ -103,7 +104,7 @@ def sample(
         cut = (cond, start) if size == num else jax.tree.map(lambda leaf, rows=rows: leaf[rows], (cond, start))
         part: Any = (first + indices, *cut)
         if mesh is not None:
-            part = jax.device_put(part, NamedSharding(mesh, PartitionSpec(mesh.axis_names)))
+            part = jax.device_put(part, NamedSharding(mesh, PartitionSpec(image_axes(mesh))))
         result = program(solve, denoise, key, part, mesh, tuple(shape), dtype)
         kept = min(size, num - low)
         parts.append(result if kept == size else jax.tree.map(lambda leaf, kept=kept: leaf[:kept], result))

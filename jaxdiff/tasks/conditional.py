@@ -7,6 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Float, PRNGKeyArray
 
 from jaxdiff.data.info import DataInfo
@@ -74,6 +75,7 @@ def sampled(
     overlap: float = 0.25,
     around: Callable[[Denoiser, tuple[int, ...]], Denoiser] | None = None,
     together: int = TOGETHER,
+    mesh: Mesh | None = None,
 ) -> Float[np.ndarray, "num *size channels"]:
     """`num` samples of `size` pixels in the data's units, float32, through windows of the patch of training.
 
@@ -81,6 +83,7 @@ def sampled(
         units that sampling starts from, with the noise of grid[0] added, instead of from noise alone.
     overlap: share of a window that it has in common with the next. together: windows in one network call, over all samples.
     around: what goes around the denoiser of the whole image, given that and the image's size, no smaller than a window.
+    mesh: see `jd.sample`; devices of an axis "window" share the windows of an image.
 
     What is smaller than a window is reflected beyond its far edges, and a warning says so. Raises ValueError where
     samples are not finite.
@@ -95,10 +98,12 @@ def sampled(
         )
     margins = tuple(int(overlap * w) for w in window)
     windows = math.prod(len(window_starts(*axis)) for axis in zip(padded, window, margins))
-    batch = max(1, min(num, together // windows))
+    spread = 1 if mesh is None else mesh.size // mesh.shape.get("window", 1)
+    batch = max(1, min(math.ceil(num / spread), together // windows))
     denoise = model.denoise if guidance is None else guidance(model.denoise)
     if windows > 1:
-        denoise = windowed(denoise, window, margins, chunk=max(1, together // batch))
+        axis = "window" if mesh is not None and "window" in mesh.axis_names else None
+        denoise = windowed(denoise, window, margins, chunk=max(1, together // batch), axis=axis)
     if around is not None:
         denoise = around(denoise, padded)
     state = None
@@ -118,6 +123,7 @@ def sampled(
         cond=cond or None,
         start=state,
         batch=batch,
+        mesh=mesh,
     )
     if not np.asarray(result.finite).all():
         raise ValueError("got samples that are not finite; expected finite ones; to fix: another solver or more calls")

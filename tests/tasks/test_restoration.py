@@ -79,7 +79,7 @@ def test_a_blur_and_larger_pixels_and_the_noise_of_one_recording():
     np.testing.assert_allclose(
         noise, np.hypot(10, 20 * 0.14), rtol=0.25
     )  # what is left of white texture counts as noise
-    assert np.mean((got.image - truth) ** 2) < 0.99 * STD**2
+    assert np.mean((got.image - truth) ** 2) < 0.94 * STD**2 * (1 + 1 / 4)
 
 
 def test_contradictions_are_said_with_numbers():

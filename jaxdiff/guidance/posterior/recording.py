@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
 from jaxdiff.guidance.posterior.measurement import AbstractMeasurement, Linearised, check_seen
 from jaxdiff.physics import likelihood

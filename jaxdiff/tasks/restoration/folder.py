@@ -4,7 +4,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxdiff.data.info import DataInfo
 from jaxdiff.model import Model
@@ -35,8 +37,15 @@ def restore_folder(
     solver = options.solver_of(model)
     model = adapt(model)
     factor = (1,) * (len(model.shape) - 1) if factor is None else factor
+    mesh = Mesh(np.array(jax.devices()), ("window",)) if jax.device_count() > 1 else None
     restored = partial(
-        restore, method=options.method, calls=options.calls, solver=solver, correct=options.correct, **settings
+        restore,
+        mesh=mesh,
+        method=options.method,
+        calls=options.calls,
+        solver=solver,
+        correct=options.correct,
+        **settings,
     )
 
     def work(key, image, info, path):

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Bool, Float, PRNGKeyArray
 
 from jaxdiff.denoiser import Denoiser
@@ -65,6 +66,7 @@ def restore(
     solver: Any = None,
     correct: bool = True,
     together: int = 32,
+    mesh: Mesh | None = None,
 ) -> Restored:
     """Samples of the image behind `recording` = offset + A (image − offset) + noise, by an unconditional model.
 
@@ -76,6 +78,8 @@ def restore(
         `DPMpp(2, eta=1)`: noise at each step lets samples forget what the approximations did to them (measured).
     correct: scale the light of the samples, so that what is expected of them has the mean light of the recording; noise of
         mean 0 leaves it unchanged.
+    together: windows in one network call, over all samples. mesh: devices; those of an axis "window" share the windows of an
+        image, the other axes the samples. The result does not depend on them.
 
     Sample k depends on (key, k). A warning says where the noise in the recording is not that of the camera, and where the
     samples do not explain the recording, with the numbers. Raises ValueError for a model that is not unconditional, a
@@ -107,6 +111,7 @@ def restore(
         solver=DPMpp(2, eta=1.0) if solver is None else solver,
         around=around,
         together=together,
+        mesh=mesh,
     )
     expected = np.stack([_expected(operator, draw, camera) for draw in draws])
     light = np.where(kept, recording - camera.offset, 0)
