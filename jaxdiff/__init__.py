@@ -30,7 +30,10 @@ from jaxdiff.process.schedules import Schedule as Schedule
 from jaxdiff.process.schedules import SubVP as SubVP
 from jaxdiff.process.schedules import VarianceExploding as VarianceExploding
 from jaxdiff.sampling import Samples as Samples
+from jaxdiff.sampling import encode as encode
+from jaxdiff.sampling import log_likelihood as log_likelihood
 from jaxdiff.sampling import sample as sample
+from jaxdiff.sampling import slerp as slerp
 from jaxdiff.solvers import DDIM as DDIM
 from jaxdiff.solvers import DDPM as DDPM
 from jaxdiff.solvers import DEIS as DEIS
@@ -40,6 +43,8 @@ from jaxdiff.solvers import EDMHeun as EDMHeun
 from jaxdiff.solvers import LinearMultistep as LinearMultistep
 from jaxdiff.solvers import Point as Point
 from jaxdiff.solvers import PredictorCorrector as PredictorCorrector
+from jaxdiff.solvers import Renoised as Renoised
+from jaxdiff.solvers import Replaced as Replaced
 from jaxdiff.solvers import SASolver as SASolver
 from jaxdiff.solvers import Solver as Solver
 from jaxdiff.solvers import Tuned as Tuned

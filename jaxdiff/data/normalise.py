@@ -109,6 +109,18 @@ class Normaliser:
                 u = xp.sign(m) * (m / 2) ** 2 - 3 / 8
         return u * xp.array(self.scale) + xp.array(self.offset)
 
+    def log_slope(self, x: ArrayLike) -> np.ndarray:
+        """log dz/dx at data units (..., C), float64: what a density in network units becomes one of data by."""
+        u = (np.asarray(self._channels_checked(x), np.float64) - np.array(self.offset)) / np.array(self.scale)
+        match self.map:
+            case "linear":
+                slope = np.zeros_like(u)
+            case "asinh":
+                slope = -0.5 * np.log1p(u**2)
+            case "anscombe":
+                slope = -0.5 * np.log(np.maximum(np.abs(u + 3 / 8), np.finfo(np.float64).tiny))
+        return slope - np.log(np.array(self.scale)) - np.log(np.array(self.std))
+
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON values that keeps every bit; `from_json` is its inverse."""
         return {name: getattr(self, name) if name == "map" else list(getattr(self, name)) for name in _FIELDS}

@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -30,7 +31,7 @@ class Windowed(eqx.Module):
             return self.denoise(x, lam, cond)
         starts = [window_starts(*axis) for axis in zip(size, window, overlap)]
 
-        whole = x if self.axis is None else _summed_back(x, self.axis)
+        whole: Any = x if self.axis is None else _summed_back(x, self.axis)
 
         # Under a gradient, windows are computed again rather than kept: one more call, and the memory of one round.
         @jax.checkpoint
@@ -49,7 +50,7 @@ class Windowed(eqx.Module):
         if self.axis is None:
             parts = jax.lax.map(jax.vmap(evaluate), corners)
         else:
-            parts = _gathered(jax.lax.map(jax.vmap(evaluate), _own(corners, self.axis)), self.axis)
+            parts: Any = _gathered(jax.lax.map(jax.vmap(evaluate), _own(corners, self.axis)), self.axis)
         parts = parts.reshape(-1, *parts.shape[2:])[:number].reshape(*map(len, starts), *window, -1)
         for axis in reversed(range(len(size))):
             parts = _joined(parts, axis, starts[axis], size[axis])
@@ -152,7 +153,7 @@ def _own(rows: Array, axis: str) -> Array:
 # Under `shard_map(check_vma=False)` JAX does not know that x and the joined image are the same on all devices, and would
 # sum what each of them pulls back once too often, or not at all.
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _gathered(parts: Array, axis: str) -> Array:
+def _gathered(parts: Any, axis: str) -> Any:
     """All devices' rows, on each of them."""
     return jax.lax.all_gather(parts, axis, tiled=True)
 
@@ -161,7 +162,7 @@ _gathered.defvjp(lambda parts, axis: (_gathered(parts, axis), None), lambda axis
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _summed_back(x: Array, axis: str) -> Array:
+def _summed_back(x: Any, axis: str) -> Any:
     """x, of which each device uses a part: what they pull back is summed."""
     return x
 

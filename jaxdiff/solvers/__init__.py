@@ -12,6 +12,8 @@ from jaxdiff.solvers.ipndm import IPNDM as IPNDM
 from jaxdiff.solvers.multistep import LinearMultistep as LinearMultistep
 from jaxdiff.solvers.multistep import Weights as Weights
 from jaxdiff.solvers.predictor_corrector import PredictorCorrector as PredictorCorrector
+from jaxdiff.solvers.replaced import Renoised as Renoised
+from jaxdiff.solvers.replaced import Replaced as Replaced
 from jaxdiff.solvers.sa import SASolver as SASolver
 from jaxdiff.solvers.stepped import Stepped as Stepped
 from jaxdiff.solvers.tuned import Tuned as Tuned

@@ -112,13 +112,14 @@ class Solver(RowSolver):
     A subclass sets `order` and writes `update`; see `solvers/ddim.py`. It may also set
 
     * `evaluations`: denoiser calls in one update; `convergence_order`, where it is not `order`;
-    * `stochastic`: whether `update` is given noise, N(0, I) of x's shape, else None;
+    * `stochastic`: whether `update` is given noise, N(0, I) of x's shape, else None; `noises`: how many, stacked from 2 on;
     * `memory(x)`: the first value of what `update` carries along, arrays of fixed shape;
     * `nodes(grid)`: the rows, if not one for each pair of neighbours in the grid;
     * `weights(at, to)`: arrays with one row a step, found as `at.weights` in `update`.
     """
 
     stochastic = False
+    noises = 1
 
     @abstractmethod
     def update(
@@ -136,6 +137,10 @@ class Solver(RowSolver):
         """Memory before the first step."""
         return None
 
+    def result(self, x0: Float[Array, " *shape"]) -> Float[Array, " *shape"]:
+        """What is made of the last denoiser call, which is the result: itself."""
+        return x0
+
     def init(self, terms, t0, t1, y0, args):
         return self.memory(y0)
 
@@ -143,7 +148,7 @@ class Solver(RowSolver):
         k = jnp.round(t0).astype(jnp.int32)
         at, to, last = row(args, k)
         denoise, called = recorded(lambda x, lam: args.denoise(x, jnp.asarray(lam, at.lam.dtype)))
-        noise = args.noise(k) if self.stochastic else None
+        noise = self._noise(k, args) if self.stochastic else None
         y1, memory = self.update(denoise, y0, at, to, noise, solver_state)
         if self.evaluations == 1:
             if len(called) != 1:
@@ -151,9 +156,15 @@ class Solver(RowSolver):
                     f"got {len(called)} denoiser calls in one update of {type(self).__name__}; expected the declared "
                     "evaluations = 1; to fix: set `evaluations` on the class to the number of calls"
                 )
-            y1 = jnp.where(last, called[0], y1)
+            y1 = jnp.where(last, self.result(called[0]), y1)
         y1 = y1.astype(y0.dtype)
         return y1, None, dict(y0=y0, y1=y1), memory, diffrax.RESULTS.successful
+
+    def _noise(self, k: Array, run: Run) -> Array:
+        if self.noises == 1:
+            return run.noise(k)
+        rows = len(run.rows.last)
+        return jnp.stack([run.noise(k + j * rows) for j in range(self.noises)])
 
 
 def recorded(denoise: Callable) -> tuple[Callable, list[Array]]:

@@ -14,7 +14,10 @@ from jaxdiff.tasks.generate import generate as generate
 from jaxdiff.tasks.generate_labelled import Labelled as Labelled
 from jaxdiff.tasks.generate_labelled import generate_labelled as generate_labelled
 from jaxdiff.tasks.instances import instances as instances
+from jaxdiff.tasks.outliers import Familiar as Familiar
+from jaxdiff.tasks.outliers import denoising_errors as denoising_errors
 from jaxdiff.tasks.restoration import Restored as Restored
+from jaxdiff.tasks.restoration import denoise_directly as denoise_directly
 from jaxdiff.tasks.restoration import restore as restore
 from jaxdiff.tasks.restoration import volume as volume
 from jaxdiff.tasks.segment import Segmentation as Segmentation

@@ -70,6 +70,7 @@ def sampled(
     inputs: Float[np.ndarray, "n *size channels"] | None = None,
     labels: Any = None,
     start: Float[np.ndarray, "n *size channels"] | None = None,
+    state: Float[np.ndarray, "n *size channels"] | None = None,
     solver: Any = None,
     guidance: Guidance | None = None,
     overlap: float = 0.25,
@@ -80,7 +81,8 @@ def sampled(
     """`num` samples of `size` pixels in the data's units, float32, through windows of the patch of training.
 
     inputs: image condition in model units, one for each sample or one for all; labels likewise. start: images in model
-        units that sampling starts from, with the noise of grid[0] added, instead of from noise alone.
+        units that sampling starts from, with the noise of grid[0] added, instead of from noise alone. state: the states at
+        grid[0] themselves.
     overlap: share of a window that it has in common with the next. together: windows in one network call, over all samples.
     around: what goes around the denoiser of the whole image, given that and the image's size, no smaller than a window.
     mesh: see `jd.sample`; devices of an axis "window" share the windows of an image.
@@ -106,9 +108,9 @@ def sampled(
         denoise = windowed(denoise, window, margins, chunk=max(1, together // batch), axis=axis)
     if around is not None:
         denoise = around(denoise, padded)
-    state = None
+    begun: Any = None if state is None else _for_all(reflected(state, padded), num)
     if start is not None:
-        state = noise(key, jnp.asarray(_for_all(reflected(start, padded), num)), grid[0])
+        begun = noise(key, jnp.asarray(_for_all(reflected(start, padded), num)), grid[0])
     cond = condition(
         image=None if inputs is None else _for_all(reflected(inputs, padded), num),
         label=None if labels is None else _for_all(np.atleast_1d(labels), num),
@@ -121,7 +123,7 @@ def sampled(
         solver=DPMpp(2) if solver is None else solver,
         grid=grid,
         cond=cond or None,
-        start=state,
+        start=begun,
         batch=batch,
         mesh=mesh,
     )

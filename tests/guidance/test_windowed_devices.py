@@ -26,7 +26,7 @@ def made(around, *shape):
 
 for around, exact in ((lambda d: DiffPIR(d, of), True), (lambda d: DPS(d, of, 0.1), False)):
     alone, _, _ = made(around, 1)
-    for shape in ((1, 4), (2, 2))[: 1 + exact]:
+    for shape in ((2, 2),):
         images, spread, mesh = made(around, *shape)
         print("same" if np.array_equal(images, alone) else np.abs(images - alone).max() / np.abs(alone).max(), exact)
 
@@ -48,5 +48,5 @@ def test_the_image_does_not_depend_on_the_devices_that_share_its_windows(run_pyt
             assert difference == "same"
         else:  # gradients are summed over devices
             assert difference == "same" or float(difference) < 1e-5
-    assert len(lines) == 3
+    assert len(lines) == 2
     assert collectives == "['all-gather']"

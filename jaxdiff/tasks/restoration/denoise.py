@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from jaxdiff.tasks.folder_options import parsed
+from jaxdiff.tasks.estimate import suffixes, write_estimate
+from jaxdiff.tasks.folder_options import parsed, task_over_folder
+from jaxdiff.tasks.restoration.direct import denoise_directly
 from jaxdiff.tasks.restoration.folder import restore_folder
 from jaxdiff.tasks.restoration.options import RestoreOptions
 
@@ -11,7 +13,23 @@ from jaxdiff.tasks.restoration.options import RestoreOptions
 class Denoise(RestoreOptions):
     """Samples of the image behind every noisy one of a folder: their mean, and their standard deviation."""
 
+    direct: bool = False
+    """Take the noisy image for the model's own x at the size of its noise: --calls 1 is its mean; for even noise only."""
+
 
 def main(args: list[str], prog: str = "sample.py denoise") -> int:
     """The command: options from `args`; exit status."""
-    return restore_folder(parsed(Denoise, args, prog), lambda image, info: {})
+    options: Denoise = parsed(Denoise, args, prog)
+    if not options.direct:
+        return restore_folder(options, lambda image, info: {})
+    model = options.model("restoration")
+    solver = options.solver_of(model)
+
+    def work(key, image, info, path):
+        given = options.exposed(image)
+        result = denoise_directly(
+            key, model, given, options.camera, options.samples, calls=options.calls, solver=solver
+        )
+        return write_estimate(result, given, info, path, options)
+
+    return task_over_folder(options, model, suffixes(options), work, expected=model.info)

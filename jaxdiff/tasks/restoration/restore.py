@@ -95,7 +95,7 @@ def restore(
     size = recording.shape[:-1] if size is None else tuple(size)
     kept = np.isfinite(recording) if seen is None else np.broadcast_to(seen, recording.shape) & np.isfinite(recording)
     _check(operator, recording, size, kept, model)
-    camera = _camera(camera, recording, kept)
+    camera = camera_of(camera, recording, kept)
 
     def around(denoise: Denoiser, canvas: tuple[int, ...]) -> Denoiser:
         seen_of = operator if canvas == size else operator @ Crop(size, canvas)
@@ -134,7 +134,7 @@ def check_prior(model: Model) -> None:
         )
 
 
-def _camera(camera: Camera | None, recording: np.ndarray, kept: np.ndarray) -> Camera:
+def camera_of(camera: Camera | None, recording: np.ndarray, kept: np.ndarray) -> Camera:
     """The camera, or the one whose noise is in the recording. It warns where these differ."""
     if camera is None:
         return estimate_noise(recording, kept).camera()

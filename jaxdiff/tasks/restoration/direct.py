@@ -1,0 +1,73 @@
+"""Denoising without a measurement: the noisy image is x_λ itself, with λ from the size of its noise."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray
+from scipy import ndimage
+
+from jaxdiff.model import Model
+from jaxdiff.physics.camera import Camera
+from jaxdiff.process.gaussian import alpha
+from jaxdiff.solvers import DPMpp
+from jaxdiff.tasks.conditional import sampled, with_channels
+from jaxdiff.tasks.estimate import Estimate, estimate
+from jaxdiff.tasks.restoration.restore import camera_of, check_prior
+
+UNEVEN = 1.3
+"""Largest over smallest standard deviation of noise that counts as even."""
+
+
+def denoise_directly(
+    key: PRNGKeyArray,
+    model: Model,
+    recording: Float[np.ndarray, "*spatial channels"],
+    camera: Camera | None = None,
+    samples: int = 1,
+    *,
+    calls: int = 1,
+    solver: Any = None,
+) -> Estimate:
+    """The image behind a noisy one in `calls` network calls, by an unconditional model.
+
+    In the model's units the recording is x0 + s n, which is x_λ / α at λ = −log s. One call is the mean of the posterior;
+    more, with a `solver` that adds noise (default `DPMpp(2, eta=1)`), are samples of it: exact where the model is, with no
+    approximation of a likelihood. It holds for even noise only: that of photons in the units of an "anscombe" normaliser,
+    or of a camera whose read noise is the most of it. camera: None to estimate it.
+
+    Raises ValueError for noise that is not even in the model's units, with its sizes: there `restore` is right.
+    """
+    check_prior(model)
+    image = with_channels(recording, model.info)
+    camera = camera_of(camera, image, np.ones(image.shape, bool))
+    size = noise_size(model, image, camera)
+    lam = -np.log(size)
+    state = alpha(lam) * model.normaliser.forward(image)
+    grid = np.array([lam])
+    if calls > 1:
+        end = max(float(model.grid(calls)[-1]), lam + 1.0)
+        grid = np.linspace(lam, end, calls)
+    draws = sampled(
+        key,
+        model,
+        samples if calls > 1 else 1,
+        image.shape[:-1],
+        grid=grid,
+        state=state[None],
+        solver=DPMpp(2, eta=1.0) if solver is None else solver,
+    )
+    return estimate(draws)
+
+
+def noise_size(model: Model, image: np.ndarray, camera: Camera) -> float:
+    """The standard deviation of the noise in model units. Raises ValueError where it is not the same all over the image."""
+    plane: Any = (1,) * (image.ndim - 3) + (5, 5, 1)
+    light = np.quantile(ndimage.uniform_filter(image.astype(np.float64), plane), [0.02, 0.25, 0.5, 0.75, 0.98])
+    slopes = np.exp(model.normaliser.log_slope(np.repeat(light[:, None], image.shape[-1], axis=1))).mean(axis=1)
+    sizes = np.sqrt(camera.variance(light)) * slopes
+    if not sizes.max() < UNEVEN * sizes.min():
+        raise ValueError(
+            f"got noise of standard deviation {sizes.min():.3g} to {sizes.max():.3g} in the model's units; expected the same "
+            "all over the image; to fix: leave out --direct, or a prior with normalise='anscombe' on images less their offset"
+        )
+    return float(np.median(sizes))
