@@ -151,8 +151,8 @@ class Model:
         """−log2 p(image) for each value, of images in the data's own units, each of the model's `shape`.
 
         Integers are taken for densities over the grey level around each (uniform noise from −½ to ½ is added), so that
-        numbers of models in other units compare. probes, cond: of `jd.log_likelihood`; end: its greatest λ, noise of e^(−end) standard
-        deviations of the data.
+        numbers of models in other units compare. probes, cond: of `jd.log_likelihood`; end: its greatest λ, noise of
+        e^(−end) standard deviations of the data.
         """
         images = np.asarray(images)
         values = images.astype(np.float64)

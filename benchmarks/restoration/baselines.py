@@ -72,8 +72,10 @@ def _electrons(recording: np.ndarray, camera: Camera):
 
 METHODS: dict[str, Method] = {"wiener": wiener, "richardson_lucy": lucy, "richardson_lucy_tv": lucy_tv}
 CANDIDATES: dict[str, list[Setting]] = {
-    "wiener": [(b,) for b in np.round(10 ** np.arange(-4.0, 1.1, 0.25), 6).tolist()],
-    "richardson_lucy": [(n,) for n in (1, 2, 3, 4, 6, 8, 10, 13, 17, 22, 30, 40)],
-    "richardson_lucy_tv": list(itertools.product((0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2), (5, 10, 20, 40, 80, 160))),
+    "wiener": [(b,) for b in np.round(10 ** np.arange(-4.0, 2.6, 0.25), 6).tolist()],
+    "richardson_lucy": [(n,) for n in (1, 2, 3, 4, 6, 8, 10, 13, 17, 22, 30, 40, 55, 75, 100)],
+    "richardson_lucy_tv": list(
+        itertools.product((0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1), (3, 5, 10, 20, 40, 80, 160, 320))
+    ),
 }
 """What is tried on dev."""

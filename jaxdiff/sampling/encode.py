@@ -1,19 +1,12 @@
 """Images to the noise that the probability-flow ODE makes them of, and the way between two of these."""
 
-from typing import Any
-
 import diffrax
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from jaxdiff.denoiser import Denoiser
-from jaxdiff.process.gaussian import alpha
-from jaxdiff.sampling.flow import batched
-
-DEFAULT_CONTROLLER = diffrax.PIDController(rtol=1e-6, atol=1e-6)
-MAX_STEPS = 4096
+from jaxdiff.sampling.flow import batched, keys_of, options, start
 
 
 def encode(
@@ -50,24 +43,3 @@ def slerp(a: Float[ArrayLike, "*shape"], b: Float[ArrayLike, "*shape"], share: A
     safe = jnp.where(near, 1, angle)
     left, right = (jnp.where(near, t, jnp.sin(t * safe) / jnp.sin(safe)) for t in (1 - share, share))
     return left * a + right * b
-
-
-def start(images: ArrayLike, ends: tuple[float, float]) -> tuple[Array, Array]:
-    """The states at the clean end, and the ends. Raises ValueError for ends that do not rise."""
-    low, high = (float(end) for end in ends)
-    if not (np.isfinite([low, high]).all() and low < high):
-        raise ValueError(f"got ends={ends}; expected the least and the greatest λ; to fix: (schedule.lam_min, 5.0)")
-    x = jnp.asarray(images)
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    return jnp.asarray(alpha(high), x.dtype) * x, jnp.asarray([low, high], x.dtype)
-
-
-def keys_of(key: Array, num: int) -> Array:
-    """One key for each image."""
-    return jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(num))
-
-
-def options(trace: Any, solver: Any, controller: Any) -> tuple:
-    """Of `batched`."""
-    solver = diffrax.Tsit5() if solver is None else solver
-    return trace, solver, DEFAULT_CONTROLLER if controller is None else controller, MAX_STEPS

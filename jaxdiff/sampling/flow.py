@@ -10,10 +10,13 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+import numpy as np
+from jaxtyping import Array, ArrayLike
 
 from jaxdiff.process.gaussian import alpha
 
+CONTROLLER = diffrax.PIDController(rtol=1e-6, atol=1e-6)
+MAX_STEPS = 4096
 Trace = Callable[[Callable[[Array], Array], Array, Array], tuple[Array, Array]]
 """(function, its argument, the image's key) -> (its value, the trace of its Jacobian)."""
 
@@ -106,3 +109,24 @@ def batched(denoise: Any, images: Array, ends: Array, keys: Array, cond: Any, op
         lambda x, key, cond: backwards(lambda x, lam: denoise(x, lam, cond), x, ends, key, *options),
         in_axes=(0, 0, None if cond is None else 0),
     )(images, keys, cond)
+
+
+def start(images: ArrayLike, ends: tuple[float, float]) -> tuple[Array, Array]:
+    """The states at the clean end, and the ends. Raises ValueError for ends that do not rise."""
+    low, high = (float(end) for end in ends)
+    if not (np.isfinite([low, high]).all() and low < high):
+        raise ValueError(f"got ends={ends}; expected the least and the greatest λ; to fix: (schedule.lam_min, 5.0)")
+    x = jnp.asarray(images)
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return jnp.asarray(alpha(high), x.dtype) * x, jnp.asarray([low, high], x.dtype)
+
+
+def keys_of(key: Array, num: int) -> Array:
+    """One key for each image."""
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(num))
+
+
+def options(trace: Any, solver: Any, controller: Any) -> tuple:
+    """Of `batched`."""
+    solver = diffrax.Tsit5() if solver is None else solver
+    return trace, solver, CONTROLLER if controller is None else controller, MAX_STEPS

@@ -11,7 +11,7 @@ from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray, PyTree
 
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.process.gaussian import log_alpha
-from jaxdiff.sampling import encode, flow
+from jaxdiff.sampling import flow
 
 
 class Likelihood(NamedTuple):
@@ -57,8 +57,8 @@ def log_likelihood(
     """
     if probes is not None and probes < 1:
         raise ValueError(f"got probes={probes}; expected 1 or more, or None for the exact divergence; to fix: probes=1")
-    x, span = encode.start(images, ends)
-    keys, options = encode.keys_of(key, len(x)), encode.options(_trace(probes), solver, controller)
+    x, span = flow.start(images, ends)
+    keys, options = flow.keys_of(key, len(x)), flow.options(_trace(probes), solver, controller)
     parts = []
     for low in range(0, len(x), batch):
         rows = slice(low, low + batch)
