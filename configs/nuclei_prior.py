@@ -2,6 +2,8 @@
 
 data    BBBC039 (CC0), 520 x 696 fields: `--data.path FOLDER`, or `--data.download` to fetch it
 device  two CPU cores
+time    3,000 steps of 16: 15 minutes on one core
+result  deblurs unseen wells 0.8 to 2.4 dB better than classical methods: docs/evidence.md; comes with the package
 """
 
 from pathlib import Path

@@ -2,6 +2,8 @@
 
 data    synthetic
 device  two CPU cores
+time    3,000 steps of 16: 20 minutes on one core
+result  deblurs with a known truth: docs/evidence.md
 """
 
 from jaxdiff.config import TrainConfig

@@ -1,6 +1,7 @@
 """The models that come with the package: small enough, and good for what their cards say."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -8,6 +9,9 @@ import jaxdiff as jd
 from jaxdiff.data.files import read_image
 from jaxdiff.demo import EXAMPLE
 from jaxdiff.metrics import data_range, psnr
+from jaxdiff.physics.camera import Camera
+from jaxdiff.physics.operators import Convolution
+from jaxdiff.physics.psf import gaussian_psf
 from jaxdiff.shipped import FOLDER, SHIPPED, shipped
 
 KEY = jax.random.key(0)
@@ -46,6 +50,19 @@ def test_the_denoiser_removes_most_of_the_noise():
     span = data_range([image])
     assert psnr(image, result.image, span) > psnr(image, noisy, span) + 10
     assert (result.std > 0).all()
+
+
+def test_the_prior_undoes_a_blur_that_it_was_not_trained_for():
+    image, _ = read_image(EXAMPLE)
+    image = image[64:128, 64:128].astype(np.float64)
+    operator = Convolution(jnp.asarray(gaussian_psf((2.0, 2.0)), jnp.float32))
+    camera = Camera(gain=12.0, offset=120.0, read_noise=2.0)
+    light = np.maximum(np.asarray(operator(jnp.asarray(image - 120, jnp.float32))), 0)
+    recording = camera.record(np.random.default_rng(0), light / 12)
+    result = jd.tasks.restore(KEY, jd.load(shipped("restoration")), recording, operator, camera, 2, calls=8)
+    span = data_range([image])
+    assert psnr(image, result.image, span) > psnr(image, recording, span) + 4
+    assert 0.8 < result.misfit < 1.2
 
 
 def test_the_generator_fills_its_masks():

@@ -3,6 +3,7 @@
     choose    --kind K [--data PATH/bbbc039] --run RUN     settings of all methods, on dev
     measure   --kind K [--data PATH/bbbc039] --run RUN [--split val]
     speed     --run RUN                                    a sample of a whole image against its network calls
+    picture   --data PATH/bbbc039 --run RUN                docs/images/restoration.png
     report                                                 the section of docs/evidence.md
 
 val is measured once: what is stored of it stays unless --again.
@@ -15,8 +16,9 @@ from pathlib import Path
 import tyro
 
 from benchmarks.evidence.report import write_section
-from benchmarks.restoration import measure, report, speed
+from benchmarks.restoration import measure, picture, report, speed
 from benchmarks.restoration.measure import Choose, Measure
+from benchmarks.restoration.picture import Picture
 from benchmarks.restoration.speed import Speed
 from jaxdiff.cli import use_compilation_cache
 from jaxdiff.data.errors import DataError
@@ -27,7 +29,7 @@ class Report:
     """Write the section on restoration of docs/evidence.md."""
 
 
-Part = Choose | Measure | Speed | Report
+Part = Choose | Measure | Speed | Picture | Report
 
 
 def main(part: Part) -> None:
@@ -39,6 +41,8 @@ def main(part: Part) -> None:
             measure.measure(part)
         case Speed():
             speed.measure(part)
+        case Picture():
+            picture.draw(part)
         case Report():
             write_section(Path("docs/evidence.md"), "restoration", report.markdown())
 

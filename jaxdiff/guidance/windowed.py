@@ -33,8 +33,6 @@ class Windowed(eqx.Module):
 
         whole: Any = x if self.axis is None else _summed_back(x, self.axis)
 
-        # Under a gradient, windows are computed again rather than kept: one more call, and the memory of one round.
-        @jax.checkpoint
         def evaluate(corner):
             return self.denoise(_cut(whole, corner, window), lam, _cut_condition(cond, corner, window))
 
@@ -43,6 +41,10 @@ class Windowed(eqx.Module):
         # Rounds of equal size, so that the program holds the network once; what is missing repeats the last window.
         rounds = math.ceil(number / self.chunk)
         each = math.ceil(number / rounds)
+        if (
+            rounds > 1
+        ):  # under a gradient they are computed again rather than kept: one more call, the memory of one round
+            evaluate = jax.checkpoint(evaluate)
         devices = 1 if self.axis is None else jax.lax.axis_size(self.axis)
         rounds = math.ceil(rounds / devices) * devices
         corners = corners[np.minimum(np.arange(rounds * each), number - 1)].reshape(rounds, each, -1)
