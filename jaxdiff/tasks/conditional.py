@@ -5,10 +5,12 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float, PRNGKeyArray
+from tqdm import tqdm
 
 from jaxdiff.data.info import DataInfo
 from jaxdiff.denoiser import Denoiser
@@ -92,7 +94,7 @@ def sampled(
     """
     window = model.shape[:-1]
     padded = tuple(map(max, size, window))
-    if padded != size:
+    if padded != size and around is None:  # what goes around knows of the larger image
         warnings.warn(
             f"an image of {_by(size)} pixels is smaller than the model's window of {_by(window)} and was reflected beyond "
             "its edges",
@@ -115,22 +117,34 @@ def sampled(
         image=None if inputs is None else _for_all(reflected(inputs, padded), num),
         label=None if labels is None else _for_all(np.atleast_1d(labels), num),
     )
-    result = sample(
-        key,
-        denoise,
-        shape=(*padded, model.info.channels),
-        num=num,
-        solver=DPMpp(2) if solver is None else solver,
-        grid=grid,
-        cond=cond or None,
-        start=begun,
-        batch=batch,
-        mesh=mesh,
-    )
-    if not np.asarray(result.finite).all():
-        raise ValueError("got samples that are not finite; expected finite ones; to fix: another solver or more calls")
     inner = (slice(None), *(slice(0, n) for n in size))
-    return model.normaliser.inverse(np.asarray(result.images)[inner]).astype(np.float32)
+    draws = np.empty((num, *size, model.info.channels), np.float32)
+    step = batch * spread
+    # One program's samples at a time, so that large images show how far they are, and stay on the device no longer.
+    with tqdm(total=num, unit="sample", leave=False, disable=num <= step or windows == 1) as bar:
+        for low in range(0, num, step):
+            rows = slice(low, min(low + step, num))
+            given, from_here = jax.tree.map(lambda leaf, rows=rows: leaf[rows], (cond or None, begun))
+            result = sample(
+                key,
+                denoise,
+                shape=(*padded, model.info.channels),
+                num=rows.stop - low,
+                solver=DPMpp(2) if solver is None else solver,
+                grid=grid,
+                cond=given,
+                start=from_here,
+                batch=batch,
+                first=low,
+                mesh=mesh,
+            )
+            if not np.asarray(result.finite).all():
+                raise ValueError(
+                    "got samples that are not finite; expected finite ones; to fix: another solver or more calls"
+                )
+            draws[rows] = model.normaliser.inverse(np.asarray(result.images)[inner])
+            bar.update(rows.stop - low)
+    return draws
 
 
 def with_channels(image: Any, info: DataInfo) -> np.ndarray:
