@@ -31,11 +31,12 @@ def main(runs: Path) -> None:
     result = {}
     for folder in SHIPPED.values():
         small, whole = jd.load(folder), jd.load(runs / folder.name)
+        assert small.step == whole.step, f"{folder} was packed from step {small.step}, not {whole.step}"
         size = small.shape[0]
         crop = image[64 : 64 + size, 64 : 64 + size].astype(np.float32)
         if folder.name == "nuclei_generation":
             crop = signed_distance((crop[..., 0] > 500).astype(np.int32))[..., None]
-        cond = condition(image=small.inputs.forward(crop))
+        cond = None if small.pairing is None else condition(image=small.inputs.forward(crop))
         keys = jax.random.split(jax.random.key(0), len(LAMS))
         differences = []
         for key, lam in zip(keys, LAMS):

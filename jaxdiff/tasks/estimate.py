@@ -18,6 +18,8 @@ from jaxdiff.model import Model
 from jaxdiff.tasks.conditional import check_task
 from jaxdiff.tasks.folder_options import FolderOptions, task_over_folder
 
+ENDINGS = {"ome-tiff": ".ome.tif", "ome-zarr": ".ome.zarr"}
+
 
 class Estimate(NamedTuple):
     """An image that was not recorded, in the units of the training images."""
@@ -41,6 +43,8 @@ class EstimateOptions(FolderOptions):
 
     keep_samples: bool = False
     """Write the single samples, too."""
+    format: Literal["ome-tiff", "ome-zarr"] = "ome-tiff"
+    """Of images: a file, or for large ones a folder that viewers read in parts."""
     dtype: Literal["float32"] | None = None
     """float32 keeps all digits; default the dtype of the file, or of the training images where these are of another kind."""
 
@@ -69,8 +73,9 @@ def estimate_folder(
 
 def suffixes(options: EstimateOptions) -> tuple[str, ...]:
     """Of the files that `write_estimate` writes for each image."""
-    samples = tuple(f"_sample{k}.ome.tif" for k in range(options.samples if options.keep_samples else 0))
-    return (".ome.tif", "_std.ome.tif", "_overlay.png", *samples)
+    end = ENDINGS[options.format]
+    samples = tuple(f"_sample{k}{end}" for k in range(options.samples if options.keep_samples else 0))
+    return (end, f"_std{end}", "_overlay.png", *samples)
 
 
 def write_estimate(
@@ -78,11 +83,14 @@ def write_estimate(
 ) -> dict[str, float]:
     """Writes `image`, `std` and `samples` of `result` as files of `info` at `path` + suffix, beside the picture of what was
     given; numbers for the summary."""
-    name = path.name
-    saturated = write_image(path.with_name(f"{name}.ome.tif"), result.image, info, options.dtype)
-    write_image(path.with_name(f"{name}_std.ome.tif"), result.std, info.replace(dtype="float32"))
+    name, end = path.name, ENDINGS[options.format]
+    write = write_image
+    if options.format == "ome-zarr":
+        from jaxdiff.data.ome_zarr import write_ome_zarr as write
+    saturated = write(path.with_name(f"{name}{end}"), result.image, info, options.dtype)
+    write(path.with_name(f"{name}_std{end}"), result.std, info.replace(dtype="float32"))
     for k, one in enumerate(result.samples if options.keep_samples else ()):
-        saturated += write_image(path.with_name(f"{name}_sample{k}.ome.tif"), one, info, options.dtype)
+        saturated += write(path.with_name(f"{name}_sample{k}{end}"), one, info, options.dtype)
     if saturated:
         warnings.warn(
             f"values beyond the range of {options.dtype or info.dtype} became its end (saturated_values in the summary "

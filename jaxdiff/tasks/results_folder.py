@@ -7,6 +7,7 @@ OUT/summary.json         the options, from the start on; at the end what became 
 
 import functools
 import importlib.metadata
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ class ResultsFolder:
 
     def finished(self, name: str, source: Path) -> dict[str, Any] | None:
         """The record of an image, if its results are all there and were made from this very file."""
-        if not self.record(name).is_file() or not all(path.is_file() for path in self.results(name)):
+        if not self.record(name).is_file() or not all(path.exists() for path in self.results(name)):
             return None
         record = read_json(self.record(name))
         return record if record["sha256"] == _digest(source) else None
@@ -65,13 +66,12 @@ class ResultsFolder:
         """Removes what an earlier try has left of an image, its record first."""
         self.record(name).unlink(missing_ok=True)
         for path in self.results(name):
-            path.unlink(missing_ok=True)
-            for partial in self.out.glob(f".{_literal(path.name)}.*.partial"):
-                partial.unlink(missing_ok=True)
+            for old in (path, *self.out.glob(f".{_literal(path.name)}.*.partial")):
+                shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
 
     def finish(self, name: str, source: Path, record: dict[str, Any]) -> dict[str, Any]:
         """Writes the record of an image, and returns it as written. Raises RuntimeError where a result is missing."""
-        missing = [path.name for path in self.results(name) if not path.is_file()]
+        missing = [path.name for path in self.results(name) if not path.exists()]
         if missing:
             raise RuntimeError(f"{', '.join(missing)} was not written")
         record = {**record, "sha256": _digest(source)}

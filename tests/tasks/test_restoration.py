@@ -167,6 +167,22 @@ def test_commands_write_mean_spread_and_checks(run, images, task, more, size):
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_large_images_may_be_zarr_and_go_on(run, images):
+    args = ["denoise", "--run", str(run), "--input", str(images / "in"), "--out", str(images / "out"), *FEW]
+    args += ["--format", "ome-zarr", "--gain", "1", "--offset", "0"]
+    assert command(args) == 0
+    made = images / "out" / "known.ome.zarr"
+    assert (made / "zarr.json").is_file()
+    assert (images / "out" / "known_std.ome.zarr" / "0" / "zarr.json").is_file()
+    before = made.stat().st_mtime_ns
+    assert command([*args, "--resume"]) == 0
+    assert made.stat().st_mtime_ns == before
+    (images / "out" / "records" / "known.json").unlink()  # killed before the record
+    assert command([*args, "--resume"]) == 0
+    assert made.stat().st_mtime_ns > before
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_a_stack_becomes_isotropic_by_its_pixel_size(run, tmp_path):
     (tmp_path / "in").mkdir()
     stack = np.random.default_rng(0).poisson(300, (5, 9, 8, 1)).astype(np.uint16)

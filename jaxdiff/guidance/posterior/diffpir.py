@@ -18,7 +18,7 @@ class DiffPIR(eqx.Module):
 
     denoise: Denoiser
     measurement: AbstractMeasurement
-    scale: np.ndarray = eqx.field(converter=array_leaf, default=3.0)  # type: ignore[assignment]
+    scale: np.ndarray = eqx.field(converter=array_leaf, default=1.0)  # type: ignore[assignment]
 
     def __call__(self, x, lam, cond=None):
         x0 = self.denoise(x, lam, cond)
