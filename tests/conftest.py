@@ -3,11 +3,18 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of few tests first: these are the long ones, for which one worker would wait for the other at the end."""
+    counts = Counter(item.path for item in items)
+    items.sort(key=lambda item: (counts[item.path], item.path))
 
 
 @pytest.fixture
