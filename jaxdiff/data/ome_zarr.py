@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.info import DataInfo
-from jaxdiff.data.write import as_dtype
+from jaxdiff.data.write import as_dtype, check_one_image
 from jaxdiff.durable import write_json
 
 CHUNK = {"C": 1, "Z": 16, "Y": 256, "X": 256}
@@ -34,10 +34,7 @@ def write_ome_zarr(path: str | Path, array: ArrayLike, info: DataInfo, dtype: st
     dtype = info.dtype if dtype is None else dtype
     if not path.name.endswith(".ome.zarr"):
         raise DataError(f"{path}", "a name ending in .ome.zarr", f"write {path.name.split('.')[0]}.ome.zarr")
-    if array.ndim != len(info.axes) or array.shape[-1] != info.channels or 0 in array.shape:
-        raise DataError(
-            f"an array of shape {array.shape}", f"axes {info.axes} with {info.channels} channels", "channels last"
-        )
+    check_one_image(array, info)
     if path.exists():
         raise DataError(f"{path}, which exists", "a new folder", "choose another")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")

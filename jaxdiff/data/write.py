@@ -33,12 +33,7 @@ def write_image(
     dtype = info.dtype if dtype is None else dtype
     if not path.name.lower().endswith((".ome.tif", ".ome.tiff")):
         raise DataError(f"{path}", "a name ending in .ome.tif", f"write {path.name.split('.')[0]}.ome.tif")
-    if array.ndim != len(info.axes) or array.shape[-1] != info.channels or 0 in array.shape:
-        raise DataError(
-            f"an array of shape {array.shape}",
-            f"axes {info.axes} with {info.channels} channels",
-            "write one image at a time, channels last",
-        )
+    check_one_image(array, info)
     if dtype not in OME_DTYPES:
         raise DataError(f"dtype {dtype}", f"one of {', '.join(OME_DTYPES)}", 'write dtype="float32"')
     if path.exists() and not overwrite:
@@ -63,6 +58,16 @@ def write_image(
     finally:
         partial.unlink(missing_ok=True)
     return saturated
+
+
+def check_one_image(array: np.ndarray, info: DataInfo) -> None:
+    """Raises DataError for an array that is not one image of `info`'s axes and channels."""
+    if array.ndim != len(info.axes) or array.shape[-1] != info.channels or 0 in array.shape:
+        raise DataError(
+            f"an array of shape {array.shape}",
+            f"axes {info.axes} with {info.channels} channels",
+            "write one image at a time, channels last",
+        )
 
 
 def as_dtype(array: ArrayLike, dtype: str) -> tuple[np.ndarray, int]:

@@ -1,6 +1,7 @@
 """The program that `sample` runs: one batch of images on each device, compiled once."""
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -72,6 +73,11 @@ WINDOW = "window"
 def image_axes(mesh: Mesh) -> tuple[str, ...]:
     """Axes of a mesh over which images are sharded."""
     return tuple(axis for axis in mesh.axis_names if axis != WINDOW)
+
+
+def image_devices(mesh: Mesh | None) -> int:
+    """Parts that images are sharded into."""
+    return 1 if mesh is None else math.prod(mesh.shape[axis] for axis in image_axes(mesh))
 
 
 def _split(*parts) -> tuple[PyTree, tuple]:

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.process.gaussian import step_noise
-from jaxdiff.sampling.program import image_axes, program
+from jaxdiff.sampling.program import image_axes, image_devices, program
 from jaxdiff.sampling.solve import Adaptive, NoiseSource, on_rows
 from jaxdiff.solvers.base import RowSolver
 from jaxdiff.solvers.stepped import cost
@@ -81,7 +81,7 @@ def sample(
     _check(shape, num, batch, final, trajectory, controller, solver, eta)
     if mesh is not None:  # with automatic axes, so that any number of images can be cut from what comes back
         mesh = Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
-    devices = 1 if mesh is None else math.prod(mesh.shape[axis] for axis in image_axes(mesh))
+    devices = image_devices(mesh)
     batch = batch or min(DEFAULT_BATCH, math.ceil(num / devices))
     cond, start = jax.tree.map(_where_it_is, (cond, start))
     dtype = jnp.promote_types(jnp.float32, jnp.result_type(float if start is None else start))

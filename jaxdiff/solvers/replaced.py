@@ -44,6 +44,9 @@ class _Wrapper(Solver):
         assert noise is not None
         return (noise[0] if self.solver.noises == 1 else noise[:-1]), noise[-1]
 
+    def nodes(self, grid):
+        return self.solver.nodes(grid)
+
     def weights(self, at: Point, to: Point) -> Any:
         return self.solver.weights(at, to)
 

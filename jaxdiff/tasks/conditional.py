@@ -20,6 +20,7 @@ from jaxdiff.model import Model
 from jaxdiff.nn import condition
 from jaxdiff.process.gaussian import noise
 from jaxdiff.sampling import sample
+from jaxdiff.sampling.program import WINDOW, image_devices
 from jaxdiff.solvers import DPMpp
 
 TOGETHER = 32
@@ -102,11 +103,11 @@ def sampled(
         )
     margins = tuple(int(overlap * w) for w in window)
     windows = math.prod(len(window_starts(*axis)) for axis in zip(padded, window, margins))
-    spread = 1 if mesh is None else mesh.size // mesh.shape.get("window", 1)
+    spread = image_devices(mesh)
     batch = max(1, min(math.ceil(num / spread), together // windows))
     denoise = model.denoise if guidance is None else guidance(model.denoise)
     if windows > 1:
-        axis = "window" if mesh is not None and "window" in mesh.axis_names else None
+        axis = WINDOW if mesh is not None and WINDOW in mesh.axis_names else None
         denoise = windowed(denoise, window, margins, chunk=max(1, together // batch), axis=axis)
     if around is not None:
         denoise = around(denoise, padded)

@@ -1,7 +1,7 @@
 """What tasks from image to image share: mean, spread and samples of what is estimated, and the files these become."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -107,8 +107,7 @@ def result_info(info: DataInfo, model: Model) -> DataInfo:
     Where images and inputs of the training were recorded apart, the dtype is that of the images; a translation has their
     channels, too, and is marked as synthetic.
     """
-    sizes = {a: None if s is None else s / f for (a, s), f in zip(info.pixel_size.items(), model.inputs.factor)}
-    info, made = info.replace(pixel_size=sizes), model.info
+    info, made = info_over(info, model.inputs.factor), model.info
     pairs = None if model.pairing is None else model.pairing.pairs
     if not isinstance(pairs, Parallel):
         return info
@@ -116,6 +115,12 @@ def result_info(info: DataInfo, model: Model) -> DataInfo:
     if pairs.task != "translate":
         return info
     return info.replace(channel_names=made.channel_names, colour=made.colour, synthetic=True)
+
+
+def info_over(info: DataInfo, factor: Sequence[float]) -> DataInfo:
+    """`info` of an image with `factor` times as many pixels in the same field."""
+    sizes = {a: None if s is None else s / f for (a, s), f in zip(info.pixel_size.items(), factor)}
+    return info.replace(pixel_size=sizes)
 
 
 def side_by_side(left: np.ndarray, right: np.ndarray, path: Path) -> Path:

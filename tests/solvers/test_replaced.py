@@ -72,6 +72,13 @@ def test_noise_depends_on_the_image_alone_and_values_are_no_new_trace():
     assert len(traces) == count
 
 
+def test_wrappers_go_around_each_other_either_way():
+    inside = jd.Replaced(jd.Renoised(jd.DDPM(), 3), np.ones(SHAPE, bool), MEAN)
+    made, calls = drawn(inside, num=4)
+    assert calls == 3 * 19 + 1
+    np.testing.assert_allclose(made, np.broadcast_to(MEAN.ravel(), made.shape), rtol=1e-6)
+
+
 def test_solvers_that_look_back_are_refused():
     with pytest.raises(ValueError, match="expected a solver of order 1"):
         jd.Renoised(jd.DPMpp(order=2), 2)

@@ -11,7 +11,8 @@ from jax.sharding import Mesh
 from jaxdiff.data.info import DataInfo
 from jaxdiff.model import Model
 from jaxdiff.physics.operators import LinearOperator
-from jaxdiff.tasks.estimate import suffixes, write_estimate
+from jaxdiff.sampling.program import WINDOW
+from jaxdiff.tasks.estimate import info_over, suffixes, write_estimate
 from jaxdiff.tasks.folder_options import task_over_folder
 from jaxdiff.tasks.restoration.options import RestoreOptions
 from jaxdiff.tasks.restoration.restore import check_prior, restore
@@ -37,7 +38,7 @@ def restore_folder(
     solver = options.solver_of(model)
     model = adapt(model)
     factor = (1,) * (len(model.shape) - 1) if factor is None else factor
-    mesh = Mesh(np.array(jax.devices()), ("window",)) if jax.device_count() > 1 else None
+    mesh = Mesh(np.array(jax.devices()), (WINDOW,)) if jax.device_count() > 1 else None
     restored = partial(
         restore,
         mesh=mesh,
@@ -68,12 +69,6 @@ def restore_folder(
 
     expected = info_over(model.info, tuple(1 / f for f in factor))
     return task_over_folder(options, model, suffixes(options), work, expected=expected)
-
-
-def info_over(info: DataInfo, factor: tuple[float, ...]) -> DataInfo:
-    """`info` of an image with `factor` times as many pixels in the same field."""
-    sizes = {a: None if s is None else s / f for (a, s), f in zip(info.pixel_size.items(), factor)}
-    return info.replace(pixel_size=sizes)
 
 
 def product(outer: LinearOperator, inner: LinearOperator | None) -> LinearOperator:
