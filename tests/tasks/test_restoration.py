@@ -146,7 +146,7 @@ FEW = ["--samples", "2", "--calls", "2"]
     [
         ("deconvolve", ["--psf-sigma", "0.6"], (24, 20)),
         ("deconvolve", ["--numerical-aperture", "0.3", "--emission", "0.52"], (24, 20)),
-        ("denoise", ["--gain", "1", "--offset", "0", "--exposure", "2"], (24, 20)),
+        ("denoise", ["--gain", "1", "--offset", "0", "--exposure", "2", "--solver", "unipc"], (24, 20)),
         ("super-resolve", ["--factor", "2"], (48, 40)),
         ("inpaint", ["--missing", "MISSING"], (24, 20)),
     ],

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,10 +11,12 @@ from jaxdiff.data.errors import DataError
 from jaxdiff.data.files import read_image
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.tiff import MICROMETRES
+from jaxdiff.model import Model
 from jaxdiff.physics.camera import Camera
 from jaxdiff.physics.operators import Convolution
 from jaxdiff.physics.psf import Optics, confocal_psf, gaussian_psf, measured_psf, widefield_psf
 from jaxdiff.tasks.estimate import EstimateOptions
+from jaxdiff.tasks.solver_names import solver_named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +25,8 @@ class RestoreOptions(EstimateOptions):
 
     calls: int = 20
     """Network calls for each sample."""
-    eta: float | None = 1.0
-    """Noise of the solver, where it has an eta."""
+    eta: float | None = None
+    """Noise of the solver, where it has an eta; default 1 for dpmpp."""
     method: Literal["diffpir", "mmps", "pigdm", "dps", "ddnm"] = "diffpir"
     """How the recording guides sampling; mmps, pigdm and dps take gradients of the network."""
     gain: float | None = None
@@ -52,6 +54,12 @@ class RestoreOptions(EstimateOptions):
             raise ValueError(f"got exposure={self.exposure}; expected a number above 0; to fix: --exposure 0.1")
         if self.exposure != 1 and self.offset is None:
             raise ValueError("got --exposure without --offset; expected both: the offset is no light")
+
+    def solver_of(self, model: Model) -> Any:
+        """As of other tasks, but that dpmpp adds noise: see `restore`."""
+        if self.solver == "dpmpp" and self.eta is None:
+            return solver_named("dpmpp", order=2 if self.order is None else self.order, eta=1.0)
+        return super().solver_of(model)
 
     @property
     def camera(self) -> Camera | None:
