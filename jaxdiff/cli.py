@@ -73,9 +73,13 @@ def train(args: Sequence[str], prog: str = "train.py") -> int:
         picture.parent.mkdir(parents=True, exist_ok=True)
         print(f"16 patches as the network sees them: {patches_sheet(data, config.patch, picture, seed=config.seed)}")
         return 0
+    from jaxdiff.training import hosts
     from jaxdiff.training.loop import train as train_run
 
-    folder = train_run(config)
+    with hosts.joined():
+        folder = train_run(config)
+        if not hosts.leader():
+            return 0
     given = "" if config.pairs is None or config.pairs.task == "generate" else " --input IMAGES"
     print(
         f"trained: {folder}; next: python sample.py {_task(config)} --run {folder}{given} --out samples/{config.name}"

@@ -38,6 +38,18 @@ class Clock:
         return by_steps or by_time
 
 
+@dataclass(frozen=True)
+class Due:
+    """Where a run stands after a step and what is due, the same on all hosts."""
+
+    fraction: float
+    """Used part of the budget."""
+    done: bool
+    validate: bool = False
+    preview: bool = False
+    save: bool = False
+
+
 class Budget:
     """What a run may use: steps, or wall-clock minutes (over all its sessions), whichever ends first."""
 

@@ -3,7 +3,8 @@
 A checkpoint `RUN/checkpoints/STEP/` holds four items: `params` and `ema` (so that sampling reads one of them only),
 `rest` (optimiser and counters) and `meta` (JSON: key, loader position, config, normaliser, environment, and a CRC-32 of
 every leaf: Orbax has checksums of its indices but not of all that it stores, and a flipped bit would train on). Leaves
-are saved as NumPy arrays, hence read back on any number of devices, and reading runs no code.
+are read back whole, as NumPy arrays, hence on any number of devices and hosts, and reading runs no code. All hosts write
+together, each its parts of what is cut among them, into a folder that all of them see.
 """
 
 import contextlib
@@ -17,7 +18,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from jaxdiff.training.leaves import checksums, mismatches
+from jaxdiff.training import hosts
+from jaxdiff.training.leaves import checksums, merged, mismatches
 from jaxdiff.training.quiet import quiet_orbax
 from jaxdiff.training.restore import ITEMS, CheckpointError, Damaged, one_line, read, seal, steps
 from jaxdiff.training.state import TrainState
@@ -52,8 +54,8 @@ class Checkpoints:
         step = int(state.step)
         if step != self._newest:
             self.check_space(state)
-            tree = _items(jax.device_get(flax.serialization.to_state_dict(state)))
-            sealed = seal(meta, checksums(tree))
+            tree = _items(_on_host(flax.serialization.to_state_dict(state)))
+            sealed = seal(meta, merged(hosts.gathered(f"checksums/{step}", checksums(tree))))
             items = {name: ocp.args.StandardSave(tree[name]) for name in ITEMS}
             with self._explained():
                 self._manager.save(step, args=ocp.args.Composite(**items, meta=ocp.args.JsonSave(sealed)), force=True)
@@ -93,10 +95,14 @@ class Checkpoints:
                 f"got {len(found)} checkpoints in {self.folder}, all damaged (the newest: {damaged[0][1]}); expected "
                 "one that can be read; to fix: restore the folder from a backup, or train under another name"
             )
-        for bad, error in damaged:  # only now: with nothing to go back to, all of them stay where they are
+        hosts.wait(f"read checkpoint {step}")
+        for bad, error in (
+            damaged if hosts.leader() else ()
+        ):  # only now: with nothing to go back to, all of them stay where they are
             aside = _set_aside(self.folder / str(bad))
             warnings.warn(f"checkpoint {bad} is damaged ({error}); kept as {aside}, going back to {step}", stacklevel=2)
         if damaged:
+            hosts.wait("set damaged checkpoints aside")
             self._manager.reload()
         self._newest = step
 
@@ -144,7 +150,19 @@ class Checkpoints:
 
 def _items(state: dict[str, Any]) -> dict[str, Any]:
     rest = {name: value for name, value in state.items() if name not in ("params", "ema")}
-    return jax.tree.map(np.asarray, {"params": state["params"], "ema": state["ema"], "rest": rest})
+    return {"params": state["params"], "ema": state["ema"], "rest": rest}
+
+
+def _on_host(tree: Any) -> Any:
+    """NumPy arrays; those of which other hosts hold parts as they are."""
+    leaves, structure = jax.tree.flatten(tree)
+    spread = {i for i, leaf in enumerate(leaves) if isinstance(leaf, jax.Array) and not _whole(leaf)}
+    fetched = jax.device_get([None if i in spread else leaf for i, leaf in enumerate(leaves)])
+    return structure.unflatten(leaf if i in spread else np.asarray(fetched[i]) for i, leaf in enumerate(leaves))
+
+
+def _whole(leaf: jax.Array) -> bool:
+    return leaf.is_fully_addressable or leaf.is_fully_replicated
 
 
 def _set_aside(folder: Path) -> Path:

@@ -70,6 +70,10 @@ class TrainConfig:
     """Seed of parameters, noise, patches and previews."""
     parallel: Literal["jit", "pmap"] = "jit"
     """How several devices share a batch."""
+    fsdp: int = 1
+    """Devices among which each large array of parameters, average and optimiser is cut; 1 = all devices hold all."""
+    accumulate: int = 1
+    """Parts in which a device takes its share of the batch, one after the other, for the memory of one."""
     checkpoint: Every = field(default_factory=lambda: Every(minutes=5))
     """When to save, besides the end."""
     keep: int = 3
@@ -103,6 +107,7 @@ class TrainConfig:
         if len(self.patch) not in (2, 3) or min(self.patch) < 1:
             raise ValueError(f"got patch={self.patch}; expected y x or z y x in pixels; to fix: --patch 32 32")
         positive = ("steps", "minutes", "batch_size", "keep", "keep_every", "log_every", "max_skipped", "sigma_data")
+        positive += ("fsdp", "accumulate")
         for name in positive:
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -142,7 +147,18 @@ CLASSES: tuple[type, ...] = (
 
 MAY_CHANGE = frozenset(
     {
-        *("steps", "minutes", "parallel", "checkpoint", "keep", "keep_every", "preview", "previews"),
+        *(
+            "steps",
+            "minutes",
+            "parallel",
+            "fsdp",
+            "accumulate",
+            "checkpoint",
+            "keep",
+            "keep_every",
+            "preview",
+            "previews",
+        ),
         *("validation", "validation_images", "log_every", "max_skipped", "init_from", "init_partial", "name", "out"),
     }
 )

@@ -1,7 +1,15 @@
-"""SIGTERM and Ctrl-C end a run after the current step, with everything saved."""
+"""SIGTERM and Ctrl-C end a run after the current step, with everything saved.
+
+Of several hosts, a SIGTERM to any of them (a preemption) ends all at one step that JAX makes them agree on; Ctrl-C ends
+the process at once.
+"""
 
 import signal
 import threading
+
+import jax
+
+from jaxdiff.training import hosts
 
 
 class Interrupt:
@@ -17,12 +25,18 @@ class Interrupt:
         self._before: dict = {}
 
     def __enter__(self):
-        if threading.current_thread() is threading.main_thread():
+        if threading.current_thread() is threading.main_thread() and jax.process_count() == 1:
             self._before = {s: signal.signal(s, self._handle) for s in self.SIGNALS}
         return self
 
     def __exit__(self, *_):
         self._restore()
+
+    def caught(self, step: int) -> bool:
+        """Whether to stop at this step; the same answer on all hosts, which all ask at every step."""
+        if jax.process_count() > 1 and self.signum is None and hosts.preempted(step):
+            self.signum = signal.SIGTERM
+        return self.signum is not None
 
     def _handle(self, signum, _):
         self.signum = signum

@@ -1,6 +1,7 @@
 """Pytrees of arrays by the names of their leaves: comparison and checksums."""
 
 import zlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -27,11 +28,48 @@ def _kind(leaf: Any) -> str:
     return f"{np.dtype(leaf.dtype).name}{list(leaf.shape)}"
 
 
-def checksums(tree: Any) -> dict[str, int]:
-    """CRC-32 of the bytes of every leaf (NumPy arrays); in threads, as zlib releases the interpreter lock."""
+def checksums(tree: Any) -> dict[str, Any]:
+    """CRC-32 of the bytes of every leaf; in threads, as zlib releases the interpreter lock.
+
+    Of an array that lies on several hosts, [[[start, stop] of each axis, CRC-32], ...] of the parts that this one saves.
+    """
     arrays = named(tree)
     with ThreadPoolExecutor() as pool:
-        return dict(zip(arrays, pool.map(_crc32, arrays.values())))
+        return dict(zip(arrays, pool.map(_checksum, arrays.values())))
+
+
+def merged(of_hosts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The checksums of all hosts' parts as one."""
+    parts = lambda name: [part for found in of_hosts for part in found[name]]  # noqa: E731
+    return {name: sorted(parts(name)) if isinstance(crc, list) else crc for name, crc in of_hosts[0].items()}
+
+
+def wrong(tree: Any, expected: dict[str, Any]) -> list[str]:
+    """Names of the leaves (NumPy arrays) that are missing, left over, or not those that had these checksums."""
+    arrays = named(tree)
+    with ThreadPoolExecutor() as pool:
+        same = dict(zip(arrays, pool.map(lambda n: n in expected and _matches(arrays[n], expected[n]), arrays)))
+    return [name for name in sorted({*expected, *arrays}) if not same.get(name)]
+
+
+def _checksum(leaf: Any) -> Any:
+    if isinstance(leaf, np.ndarray):
+        return _crc32(leaf)
+    own = [shard for shard in leaf.addressable_shards if shard.replica_id == 0]
+    return [[_bounds(shard.index, leaf.shape), _crc32(np.asarray(shard.data))] for shard in own]
+
+
+def _bounds(index: Sequence[slice], shape: Sequence[int]) -> list[list[int]]:
+    return [list(part.indices(n)[:2]) for part, n in zip(index, shape)]
+
+
+def _matches(array: np.ndarray, expected: Any) -> bool:
+    if not isinstance(expected, list):
+        return _crc32(array) == expected
+    parts = [(tuple(slice(*bound) for bound in bounds), crc) for bounds, crc in expected]
+    return array.size == sum(array[part].size for part, _ in parts) and all(
+        _crc32(array[part]) == crc for part, crc in parts
+    )
 
 
 def _crc32(array: np.ndarray) -> int:

@@ -14,12 +14,14 @@ from jaxdiff.data.config import open_data
 from jaxdiff.data.loader import Loader
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.durable import write_json
+from jaxdiff.training import hosts
 from jaxdiff.training.batch import to_batch
-from jaxdiff.training.cadence import Budget, Clock
+from jaxdiff.training.cadence import Budget, Clock, Due
 from jaxdiff.training.checkpoint import Checkpoints
 from jaxdiff.training.config import TrainConfig
 from jaxdiff.training.environment import differences, environment
 from jaxdiff.training.fine_tune import start_from
+from jaxdiff.training.flops import step_flops
 from jaxdiff.training.interrupt import Interrupt
 from jaxdiff.training.lam_sampler import Stratified
 from jaxdiff.training.loss import DenoisingLoss
@@ -28,6 +30,7 @@ from jaxdiff.training.preview import Preview, as_array
 from jaxdiff.training.progress import Progress
 from jaxdiff.training.restore import CheckpointError, steps
 from jaxdiff.training.run_folder import check_same, claim, describe, read_pairing, read_run
+from jaxdiff.training.sharding import on_one_device
 from jaxdiff.training.state import TrainState
 from jaxdiff.training.step import make_train_step
 from jaxdiff.training.validation import Validation
@@ -42,8 +45,9 @@ class TrainingDiverged(RuntimeError):
 def train(config: TrainConfig) -> Path:
     """Train the run that `config` describes, from where its folder OUT/NAME stands; returns the folder.
 
-    Resuming is bitwise equal to an uninterrupted run (CPU; same cores, flags and versions; a budget of steps).
-    SIGTERM and Ctrl-C save and raise SystemExit (143, 130). Raises ValueError for a folder of another config or data
+    Of several hosts (`jaxdiff.training.hosts.joined`) each calls it with the same config and a folder that all see; process
+    0 writes and speaks. Resuming is bitwise equal to an uninterrupted run (CPU; same cores, flags and versions; a budget of
+    steps). SIGTERM and Ctrl-C save and raise SystemExit (143, 130). Raises ValueError for a folder of another config or data
     that do not fit, before anything is written; CheckpointError where checkpoints cannot be written or read;
     TrainingDiverged.
     """
@@ -65,6 +69,7 @@ class _Run:
     def __init__(self, config: TrainConfig, stack: contextlib.ExitStack):
         self.config, self.folder, self.stack = config, config.folder, stack
         stored = read_run(self.folder) if (self.folder / "run.json").exists() else None
+        hosts.wait("all have looked at the run folder")
         if stored:
             check_same(config, stored, self.folder)
         elif self.folder.exists() and any(self.folder.iterdir()):
@@ -86,27 +91,32 @@ class _Run:
             drop_condition=config.drop_condition,
         )
         self.optimizer = config.optimizer.build()
-        self.step_fn = make_train_step(self.loss, self.optimizer, config.parallel, ema=config.ema)
-        if config.batch_size % jax.device_count():
+        self.step_fn = make_train_step(
+            self.loss, self.optimizer, config.parallel, ema=config.ema, fsdp=config.fsdp, accumulate=config.accumulate
+        )
+        if config.batch_size % (parts := jax.device_count() * config.accumulate):
             raise ValueError(
-                f"got batch_size={config.batch_size} for {jax.device_count()} devices; expected a multiple; "
-                f"to fix: --batch-size {-(-config.batch_size // jax.device_count()) * jax.device_count()}"
+                f"got batch_size={config.batch_size} for {jax.device_count()} devices and accumulate={config.accumulate}; "
+                f"expected a multiple of {parts}; to fix: --batch-size {-(-config.batch_size // parts) * parts}"
             )
         self.key_init, self.key, self.key_validation, self.key_preview = jax.random.split(
             jax.random.key(config.seed), 4
         )
         self.batches = self._loader(self.data.train, config.batch_size, config.augment)
         example = to_batch(next(self._loader(self.data.train, config.batch_size, config.augment)), config.network)
-        create = lambda: TrainState.create(self.key_init, config.network, self.optimizer, example)  # noqa: E731
         like = TrainState.shapes(self.key_init, config.network, self.optimizer, example)
+        where = self.step_fn.shardings(like)
+        create = lambda: TrainState.create(self.key_init, config.network, self.optimizer, example, where)  # noqa: E731
 
         fresh = None
         if config.init_from is not None and not steps(self.folder / "checkpoints"):
             fresh = start_from(create(), config.init_from, config.predicts, partial=config.init_partial)
-        if not stored:
+        if not stored and hosts.leader():
             self.folder.mkdir(parents=True, exist_ok=True)
             write_json(self.folder / "run.json", describe(config, self.data.info, self.normaliser, self.data.pairing))
-        stack.enter_context(claim(self.folder))
+        if hosts.leader():
+            stack.enter_context(claim(self.folder))
+        hosts.wait("the run folder is there")
         self.checkpoints = stack.enter_context(Checkpoints(self.folder / "checkpoints", config.keep, config.keep_every))
         restored = self.checkpoints.restore(like)
         spent = 0.0
@@ -117,7 +127,7 @@ class _Run:
             self.state = create() if fresh is None else fresh
         self.checkpoints.check_space(self.state)
         self.step = int(self.state.step)
-        self.budget = Budget(config.steps, config.minutes, spent)
+        self.budget, self.asked = Budget(config.steps, config.minutes, spent), 0
 
     def _loader(self, source: Any, size: int, augment: bool) -> Loader:
         return Loader(
@@ -162,43 +172,52 @@ class _Run:
     def train(self) -> Path:
         config = self.config
         self.progress = self.stack.enter_context(
-            contextlib.closing(Progress(self.budget, self.step, config.batch_size))
+            contextlib.closing(Progress(self.budget, self.step, config.batch_size, shown=hosts.leader()))
         )
-        if self.budget.done(self.step):
+        save, preview, validate = (Clock(every) for every in (config.checkpoint, config.preview, config.validation))
+        self.clocks = {"save": save, "preview": preview, "validate": validate}
+        due = self._due()
+        if due.done:
             self.progress.say(f"{self.folder} is complete at step {self.step}; for more, raise steps or minutes")
             return self.folder
-        self.log = self.stack.enter_context(contextlib.closing(MetricsLog(self.folder, self.step)))
+        if hosts.leader():
+            self.log = self.stack.enter_context(contextlib.closing(MetricsLog(self.folder, self.step)))
         with Interrupt() as interrupt:
-            self._steps(interrupt)
+            self._steps(interrupt, due)
         if interrupt.signum is not None:
             self.progress.say(f"stopped at step {self.step}, saved in {self.folder}; the same command continues")
             raise interrupt.exit()
         return self.folder
 
-    def _steps(self, interrupt: Interrupt) -> None:
+    def _steps(self, interrupt: Interrupt, due: Due) -> None:
         config, where = self.config, "from the start" if self.step == 0 else f"from step {self.step}"
-        self.progress.say(f"training {self.folder} {where} on {jax.device_count()} {jax.devices()[0].device_kind}")
+        several = f" of {jax.process_count()} hosts" if jax.process_count() > 1 else ""
+        self.progress.say(
+            f"training {self.folder} {where} on {jax.device_count()} {jax.devices()[0].device_kind}{several}"
+        )
         for note in self.data.notes:
             self.progress.say(note)
         if skipped := self.data.skipped:
             self.progress.say(f"{len(skipped)} files left out:\n  " + "\n  ".join(skipped[:SHOWN]))
         self._prepare_pictures()
-        save, preview, validate = (Clock(every) for every in (config.checkpoint, config.preview, config.validation))
-        average, start, done = Averager(), self.step, False
-        while not done and interrupt.signum is None:
-            batch = to_batch(next(self.batches), config.network)
-            self.state, metrics = self.step_fn(self.state, batch, self.key, self.budget.fraction(self.step))
+        average, start = Averager(), self.step
+        while not due.done and not interrupt.caught(self.step):
+            batch = _own(to_batch(next(self.batches), config.network))
+            self.state, metrics = self.step_fn(self.state, batch, self.key, due.fraction)
             self.step += 1
             self._watch(average.push(metrics))
             if self.step == start + 1:
+                if hosts.leader():
+                    params, total = self.state.params, config.batch_size
+                    self.progress.flops = step_flops(self.loss, config.network, params, batch, total)
                 jax.block_until_ready(self.state.step)
                 self.progress.restart(self.step)
             if self.step % config.log_every == 0:
                 self._report(average.take())
-            done = self.budget.done(self.step)
-            if not done:
-                self._measure(validate.due(self.step), preview.due(self.step))
-                if save.due(self.step):
+            due = self._due()
+            if not due.done:
+                self._measure(due.validate, due.preview)
+                if due.save:
                     self.checkpoints.save(self.state, self._meta())
                     self.progress.restart(self.step)
             self.progress.show(self.step)
@@ -207,6 +226,13 @@ class _Run:
         self.checkpoints.save(self.state, self._meta(), wait=True)
         if interrupt.signum is None:
             self._measure(True, True)
+
+    def _due(self) -> Due:
+        """What the leader's clocks say, the same on all hosts."""
+        now = {name: clock.due(self.step) for name, clock in self.clocks.items()}
+        now |= {"fraction": self.budget.fraction(self.step), "done": self.budget.done(self.step)}
+        self.asked += 1
+        return Due(**hosts.decided(f"due/{self.asked}", now, forget=f"due/{self.asked - 1000}"))
 
     def _prepare_pictures(self) -> None:
         config, network = self.config, self.config.network
@@ -243,14 +269,23 @@ class _Run:
         row["learning_rate"] = float(self.config.optimizer.rate(applied - 1, self.budget.fraction(self.step - 1)))
         self._watch({"skipped_in_row": row["skipped_in_row"]})
         self.progress.update(self.step, row)
-        self.log.write(self.step, row)
+        if hosts.leader():
+            self.log.write(self.step, row)
 
     def _measure(self, validate: bool, preview: bool) -> None:
-        if validate and self.validation is not None:
-            self.log.write(self.step, self.validation(self.state.ema))
-        if preview and self.preview is not None:
-            path = self.preview(self.state.ema, self.step)
+        validate, preview = validate and self.validation is not None, preview and self.preview is not None
+        if not (validate or preview):
+            return
+        ema = on_one_device(self.state.ema)
+        if validate and self.validation is not None and hosts.leader():
+            self.log.write(self.step, self.validation(ema))
+        if preview and self.preview is not None and hosts.leader():
+            path = self.preview(ema, self.step)
             self.log.picture(self.step, "samples", as_array(path))
             self.progress.say(f"samples of step {self.step}: {path}")
-        if validate or preview:
-            self.progress.restart(self.step)
+        self.progress.restart(self.step)
+
+
+def _own(batch):
+    n, i = jax.process_count(), jax.process_index()
+    return jax.tree.map(lambda a: a[i * len(a) // n : (i + 1) * len(a) // n], batch)

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 from PIL import Image
@@ -45,7 +44,6 @@ class Preview:
         self._sheet(images, "real")
 
     def __call__(self, params: Any, step: int) -> Path:
-        params = jax.device_put(params, jax.local_devices()[0])
         out = sample(
             self._key,
             self._bind(params),

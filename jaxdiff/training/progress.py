@@ -3,9 +3,11 @@
 import sys
 import time
 
+import jax
 from tqdm import tqdm
 
 from jaxdiff.training.cadence import Budget
+from jaxdiff.training.flops import peak
 
 QUIET_SECONDS = 15.0
 """Without a terminal (a log file), a line at most this often."""
@@ -14,12 +16,15 @@ QUIET_SECONDS = 15.0
 class Progress:
     """A bar over the used part of the budget, be it steps or minutes; plain lines where there is no terminal."""
 
-    def __init__(self, budget: Budget, step: int, batch_size: int):
+    def __init__(self, budget: Budget, step: int, batch_size: int, shown: bool = True):
+        """shown: whether this process speaks."""
         self._budget, self._batch_size, self._loss = budget, batch_size, ""
         self._first, self._fraction = time.monotonic(), budget.fraction(step)
-        self._since, self._rate = (step, self._first), 0.0
-        self._terminal = sys.stderr.isatty()
+        self._since, self._rate, self._use = (step, self._first), 0.0, "? TFLOP/s"
+        self._speaks, self._terminal = shown, shown and sys.stderr.isatty()
         self._shown = self._first
+        self.flops = 0.0
+        """Operations of a step, once they are known."""
         form = "{percentage:3.0f}%|{bar:24}| {postfix}"
         self._bar = tqdm(total=100, bar_format=form, disable=not self._terminal, leave=True)
 
@@ -33,6 +38,11 @@ class Progress:
         if steps > 0 and now > self._since[1]:
             self._rate = steps * self._batch_size / (now - self._since[1])
             row["images_per_second"] = self._rate
+            per_second = self.flops * steps / (now - self._since[1])
+            row["tflops_per_second"], self._use = per_second / 1e12, f"{per_second / 1e12:.3g} TFLOP/s"
+            if highest := peak():
+                row["mfu"] = per_second / (highest * jax.device_count())
+                self._use = f"MFU {100 * row['mfu']:.1f} %"
         self.restart(step)
         self._loss = f"loss {row['loss']:.4f} · " if "loss" in row else "no finite loss · "
         self.show(step)
@@ -45,7 +55,7 @@ class Progress:
         fraction = self._budget.fraction(step)
         gained = fraction - self._fraction
         left = (1 - fraction) * (time.monotonic() - self._first) / gained if gained > 0 else None
-        text = f"step {step} · {self._loss}{self._rate:.0f} images/s · {_clock(left)} left"
+        text = f"step {step} · {self._loss}{self._rate:.0f} images/s · {self._use} · {_clock(left)} left"
         if self._terminal:
             self._bar.n = 100 * fraction
             self._bar.set_postfix_str(text, refresh=True)
@@ -54,7 +64,8 @@ class Progress:
 
     def say(self, text: str) -> None:
         """A line above the bar, on stderr."""
-        tqdm.write(text, file=sys.stderr)
+        if self._speaks:
+            tqdm.write(text, file=sys.stderr)
 
     def close(self) -> None:
         self._bar.close()

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from jaxdiff.training.leaves import checksums
+from jaxdiff.training import leaves as of_leaves
 from jaxdiff.training.quiet import quiet_orbax
 
 ITEMS = ("params", "ema", "rest")
@@ -40,20 +40,25 @@ def read(folder: Path, items: tuple[str, ...] = ITEMS) -> tuple[dict[str, Any], 
     try:
         with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
             sealed = reader.restore(folder / "meta")
-        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
-            tree = {name: jax.tree.map(np.asarray, reader.restore(folder / name)) for name in items}
+        tree = {name: _arrays(folder / name) for name in items}
         meta, leaves = sealed["meta"], sealed["leaves"]
         intact = sealed == seal(meta, leaves)
     except Exception as error:  # whatever a broken file makes the readers raise
         raise Damaged(one_line(error)) from error
-    expected = {name: crc for name, crc in leaves.items() if name.split("/")[0] in items}
-    found = checksums(tree)
-    wrong = [name for name in sorted({*expected, *found}) if expected.get(name) != found.get(name)]
+    wrong = of_leaves.wrong(tree, {name: crc for name, crc in leaves.items() if name.split("/")[0] in items})
     if wrong or not intact:
         raise Damaged(
             f"wrong checksum of {wrong[0] if wrong else 'meta'}" + f" and {len(wrong) - 1} more" * (len(wrong) > 1)
         )
     return tree, meta
+
+
+def _arrays(folder: Path) -> Any:
+    """An item's arrays, whole and on the host, on however many devices they lay when they were written."""
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+        like = reader.metadata(folder).item_metadata.tree
+        whole = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like)
+        return jax.tree.map(np.asarray, reader.restore(folder, restore_args=whole))
 
 
 def one_line(error: BaseException) -> str:

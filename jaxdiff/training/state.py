@@ -29,12 +29,21 @@ class TrainState:
 
     @classmethod
     def create(
-        cls, key: PRNGKeyArray, network: nn.Module, optimizer: optax.GradientTransformation, example: dict
+        cls,
+        key: PRNGKeyArray,
+        network: nn.Module,
+        optimizer: optax.GradientTransformation,
+        example: dict,
+        shardings: "TrainState | None" = None,
     ) -> "TrainState":
-        """A fresh state. `example`: a batch as the loss takes it, {"image": (B, *spatial, C), "cond": optional}."""
+        """A fresh state. `example`: a batch as the loss takes it, {"image": (B, *spatial, C), "cond": optional}.
+
+        shardings: where its arrays shall lie (`jaxdiff.training.sharding`), from the start; default on one device.
+        """
         # Every kernel is a random program of its own; optimising them takes three times as long as running them once.
         options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-        return jax.jit(cls._init(network, optimizer, example), compiler_options=options)(key)
+        init = cls._init(network, optimizer, example)
+        return jax.jit(init, out_shardings=shardings, compiler_options=options)(key)
 
     @classmethod
     def shapes(

@@ -1,21 +1,22 @@
 """One training step on one or many devices."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, PRNGKeyArray
 
 from jaxdiff.training.ema import EMA
+from jaxdiff.training.sharding import AXES, SMALLEST, cut, device_mesh, place, place_batch, shardings, spec
 from jaxdiff.training.state import TrainState
 
 Metrics = dict[str, Array]
-Step = Callable[..., tuple[TrainState, Metrics]]
+Gradients = Callable[..., tuple[Array, Metrics, Any]]
 
 
 class Loss(Protocol):
@@ -26,88 +27,186 @@ class Loss(Protocol):
     ) -> tuple[Array, Metrics]: ...
 
 
+class Step:
+    """What `make_train_step` returns: `step(state, batch, key, progress=0.0) -> (state, metrics)`."""
+
+    def __init__(self, program: Any, mesh: Mesh, parallel: str, accumulate: int, smallest: int):
+        self.program, self.mesh = program, mesh
+        self._pmap, self._accumulate, self._smallest = parallel == "pmap", accumulate, smallest
+
+    def __call__(self, state: TrainState, batch: Any, key: PRNGKeyArray, progress: float = 0.0):
+        return self.program(self.place(state), self.place_batch(batch), key, np.float32(progress))
+
+    def shardings(self, state: TrainState) -> TrainState | None:
+        """Where the arrays of a state (or shapes) lie; None under pmap."""
+        return None if self._pmap else shardings(state, self.mesh, self._smallest)
+
+    def place(self, state: TrainState) -> TrainState:
+        """A fresh or restored state, the same on every host, on the mesh; a state of the step is there already."""
+        return state if self._pmap else place(state, self.shardings(state))
+
+    def place_batch(self, batch: Any) -> Any:
+        """A host's examples on its devices, as the program takes them; a placed batch stays where it is.
+
+        Raises ValueError where all examples of a step do not divide by devices and accumulated parts.
+        """
+        sizes = {np.shape(leaf)[0] for leaf in jax.tree.leaves(batch)}
+        first = jax.tree.leaves(batch)[0]
+        if isinstance(first, jax.Array) and getattr(first.sharding, "mesh", None) == self.mesh:
+            return batch
+        parts = self.mesh.size // jax.process_count() * self._accumulate
+        if len(sizes) != 1 or min(sizes) % parts:
+            raise ValueError(
+                f"got batch leaves with {sorted(sizes)} examples for {self.mesh.size} devices and accumulate="
+                f"{self._accumulate}; expected one number that they share equally; to fix: a batch size that is a "
+                f"multiple of {self.mesh.size * self._accumulate}"
+            )
+        if self._pmap:
+            return jax.tree.map(lambda a: a.reshape(self.mesh.size, -1, *a.shape[1:]), batch)
+        return place_batch(batch, self.mesh)
+
+
 def make_train_step(
     loss: Loss,
     optimizer: optax.GradientTransformation,
     parallel: Literal["jit", "pmap"] = "jit",
     *,
     ema: EMA | None = None,
-    devices: list | None = None,
+    devices: Sequence[Any] | None = None,
+    fsdp: int = 1,
+    accumulate: int = 1,
+    smallest: int = SMALLEST,
 ) -> Step:
-    """The jitted `step(state, batch, key, progress=0.0) -> (state, metrics)`; `state` is donated.
+    """The compiled `step(state, batch, key, progress=0.0) -> (state, metrics)`; `state` is donated.
 
-    Each device takes an equal share of the batch, parameters are replicated: `jit` over a mesh with one axis, "data",
-    or `pmap`. Both do what one device does with the whole batch, up to the order of sums.
+    Each device takes an equal share of the batch. parallel: `jit` over a mesh with the axes "data" and "fsdp" on all hosts'
+    devices, or `pmap` on those of one host, with parameters repeated. fsdp: devices among which each array of the state of
+    `smallest` elements or more is cut (`jaxdiff.training.sharding`): gathered for the step, gradients summed and scattered.
+    accumulate: parts in which a device takes its share, one after the other, for the memory of one. All do what one device
+    does with the whole batch, up to the order of sums (and dropout masks).
 
-    batch: a pytree of arrays with leading axis B (global), NumPy or JAX. key: the run's key, the same at every step,
-    since the step number is folded in here. progress: the used fraction of the budget, passed to optimisers that take
-    it. A step whose loss or gradient is not finite changes nothing but the counters. Raises ValueError where B does
-    not divide by the number of devices.
+    batch: a pytree of arrays, NumPy or JAX, with leading axis B; of several hosts, each gives its own B / hosts rows. key:
+    the run's key, the same at every step, since the step number is folded in here. progress: the used fraction of the
+    budget, passed to optimisers that take it. A step whose loss or gradient is not finite changes nothing but the counters.
+    Raises ValueError where B or the number of devices does not divide.
     """
-    devices = list(devices or jax.devices())
-    update = _make_update(loss, optax.with_extra_args_support(optimizer), ema or EMA())
-    mesh = Mesh(np.asarray(devices), ("data",))
-    replicated, by_example = NamedSharding(mesh, P()), NamedSharding(mesh, P("data"))
+    mesh = device_mesh(fsdp, devices)
+    apply = _make_apply(optax.with_extra_args_support(optimizer), ema or EMA())
+    if accumulate < 1:
+        raise ValueError(f"got accumulate={accumulate}; expected at least 1; to fix: accumulate=1")
 
     if parallel == "jit":
+        gradients = _gradients(loss, accumulate) if mesh.size == 1 else _over_mesh(loss, accumulate, mesh, smallest)
 
         def whole(state, batch, key, progress):
-            size = jax.tree.leaves(batch)[0].shape[0]
-            return update(state, batch, key, progress, first=0, total=size, mean=lambda tree: tree)
+            found = gradients(state.network, state.params, jax.random.fold_in(key, state.step), batch)
+            state, metrics = apply(state, progress, *found)
+            return jax.lax.with_sharding_constraint(state, shardings(state, mesh, smallest)), metrics
 
-        program = jax.jit(
-            whole,
-            in_shardings=(replicated, by_example, replicated, replicated),
-            out_shardings=replicated,
-            donate_argnums=0,
-        )
+        program = jax.jit(whole, donate_argnums=0)
     elif parallel == "pmap":
+        if fsdp > 1 or jax.process_count() > 1:
+            raise ValueError(
+                f"got parallel='pmap' with fsdp={fsdp} and {jax.process_count()} hosts; expected fsdp=1 on one host; "
+                "to fix: --parallel jit"
+            )
 
         def share(state, batch, key, progress):
-            size = jax.tree.leaves(batch)[0].shape[0]
-            first = jax.lax.axis_index("data") * size
-            mean = lambda tree: jax.lax.pmean(tree, "data")  # noqa: E731
-            return update(state, batch, key, progress, first=first, total=size * len(devices), mean=mean)
+            first, total = _place_in(batch, "data", mesh.size)
+            key = jax.random.fold_in(key, state.step)
+            found = _gradients(loss, accumulate)(state.network, state.params, key, batch, first, total)
+            return apply(state, progress, *jax.lax.pmean(found, "data"))
 
         program = jax.pmap(
-            share, "data", in_axes=(None, 0, None, None), out_axes=None, devices=devices, donate_argnums=(0,)
+            share, "data", in_axes=(None, 0, None, None), out_axes=None, devices=list(mesh.devices.flat), donate_argnums=(0,)
         )
     else:
         raise ValueError(f"got parallel={parallel!r}; expected 'jit' or 'pmap'")
-
-    def step(state, batch, key, progress=0.0):
-        sizes = {np.shape(leaf)[0] for leaf in jax.tree.leaves(batch)}
-        if len(sizes) != 1 or min(sizes) % len(devices):
-            raise ValueError(
-                f"got batch leaves with {sorted(sizes)} examples for {len(devices)} devices; expected one number that "
-                f"they share equally; to fix: a batch size that is a multiple of {len(devices)}"
-            )
-        if parallel == "pmap":
-            batch = jax.tree.map(lambda a: a.reshape(len(devices), -1, *a.shape[1:]), batch)
-        else:
-            batch = jax.device_put(batch, by_example)
-            state = _place(state, replicated)
-        return program(state, batch, key, np.float32(progress))
-
-    return step
+    return Step(program, mesh, parallel, accumulate, smallest)
 
 
-def _place(state: TrainState, sharding: NamedSharding) -> TrainState:
-    """Moves a fresh or restored state onto the mesh; a state that comes from the step is there already."""
-    return state if getattr(state.step, "sharding", None) == sharding else jax.device_put(state, sharding)
+def _gradients(loss: Loss, accumulate: int) -> Gradients:
+    """(network, params, key, batch, first, total) -> loss, metrics, gradient: means over the examples of `batch`."""
 
-
-def _make_update(loss: Loss, optimizer: optax.GradientTransformationExtraArgs, ema: EMA):
-    """(state, batch, key, ...) -> (state, metrics) for the examples `first` to `first + B` of `total`."""
-
-    def update(state: TrainState, batch, key, progress, *, first, total, mean):
-        key = jax.random.fold_in(key, state.step)
-
+    def part(network, params, key, batch, first, total):
         def objective(params):
-            return loss(state.network, params, key, batch, train=True, first=first, total=total)
+            return loss(network, params, key, batch, train=True, first=first, total=total)
 
-        (value, metrics), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
-        value, metrics, gradient = mean((value, metrics, gradient))
+        (value, metrics), gradient = jax.value_and_grad(objective, has_aux=True)(params)
+        return value, metrics, gradient
+
+    def gradients(network, params, key, batch, first=0, total=None):
+        size = jax.tree.leaves(batch)[0].shape[0]
+        total = size if total is None else total
+        if accumulate == 1:
+            return part(network, params, key, batch, first, total)
+        each = size // accumulate
+        parts = jax.tree.map(lambda a: a.reshape(accumulate, each, *a.shape[1:]), batch)
+
+        def add(sums, of):
+            number, batch = of
+            found = part(network, params, key, batch, first + number * each, total)
+            return jax.tree.map(jnp.add, sums, found), None
+
+        like = jax.eval_shape(
+            lambda b: part(network, params, key, b, first, total), jax.tree.map(lambda a: a[0], parts)
+        )
+        zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), like)
+        sums, _ = jax.lax.scan(add, zeros, (jnp.arange(accumulate), parts))
+        return jax.tree.map(lambda a: a / accumulate, sums)
+
+    return gradients
+
+
+def _over_mesh(loss: Loss, accumulate: int, mesh: Mesh, smallest: int) -> Gradients:
+    """The same for a batch shared by all devices and parameters cut along "fsdp"; the gradient is cut like them.
+
+    Collectives are written out, so that the compiled program holds these and no others: an all-gather for each cut
+    array, for its gradient a reduce-scatter and an all-reduce over "data", an all-reduce for all else.
+    """
+    fsdp = mesh.shape["fsdp"]
+    gradients = _gradients(loss, accumulate)
+
+    def gather(axis, leaf):
+        return leaf if axis is None else jax.lax.all_gather(leaf, "fsdp", axis=axis, tiled=True)
+
+    def scatter(axis, leaf):
+        if axis is None:
+            return jax.lax.pmean(leaf, AXES)
+        part = jax.lax.psum_scatter(leaf, "fsdp", scatter_dimension=axis, tiled=True) / fsdp
+        return jax.lax.pmean(part, "data")
+
+    def whole(network, params, key, batch):
+        axes = [cut(leaf.shape, fsdp, smallest) for leaf in jax.tree.leaves(params)]
+
+        def over(function, tree):
+            leaves, structure = jax.tree.flatten(tree)
+            return structure.unflatten(map(function, axes, leaves))
+
+        def share(params, batch, key):
+            first, total = _place_in(batch, AXES, mesh.size)
+            value, metrics, gradient = gradients(network, over(gather, params), key, batch, first, total)
+            return *jax.lax.pmean((value, metrics), AXES), over(scatter, gradient)
+
+        cuts = jax.tree.map(lambda leaf: spec(leaf, mesh, smallest), params)
+        # Without varying-axes checks: with them gradients of whole parameters would be summed a second time.
+        return jax.shard_map(
+            share, mesh=mesh, in_specs=(cuts, P(AXES), P()), out_specs=(P(), P(), cuts), check_vma=False
+        )(params, batch, key)
+
+    return whole
+
+
+def _place_in(batch: Any, axis: Any, devices: int) -> tuple[Array, int]:
+    """Global index of the first example that this device holds, and the number of all."""
+    size = jax.tree.leaves(batch)[0].shape[0]
+    return jax.lax.axis_index(axis) * size, size * devices
+
+
+def _make_apply(optimizer: optax.GradientTransformationExtraArgs, ema: EMA):
+    """(state, progress, loss, metrics, gradient) -> (state, metrics), arrays whole or cut alike."""
+
+    def apply(state: TrainState, progress, value, metrics, gradient):
         norm = optax.global_norm(gradient)
         applied = jnp.isfinite(value) & jnp.isfinite(norm)
 
@@ -131,4 +230,4 @@ def _make_update(loss: Loss, optimizer: optax.GradientTransformationExtraArgs, e
         counters = {"grad_norm": norm, "skipped": skipped, "skipped_in_row": skipped_in_row}
         return state, {**metrics, **counters}
 
-    return update
+    return apply

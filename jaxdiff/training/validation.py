@@ -31,7 +31,6 @@ class Validation:
 
     def __call__(self, params: Any) -> dict[str, float]:
         """{"validation/loss": ..., ...}: means over all patches."""
-        params = jax.device_put(params, jax.local_devices()[0])
         starts = np.cumsum([0, *self._sizes[:-1]])
         parts = [self._measure(params, self._key, first, batch) for first, batch in zip(starts, self._batches)]
         parts = jax.device_get(parts)
