@@ -55,7 +55,7 @@ class Checkpoints:
         if step != self._newest:
             self.check_space(state)
             tree = _items(_on_host(flax.serialization.to_state_dict(state)))
-            sealed = seal(meta, merged(hosts.gathered(f"checksums/{step}", checksums(tree))))
+            sealed = seal(meta, merged(hosts.gathered(checksums(tree))))
             items = {name: ocp.args.StandardSave(tree[name]) for name in ITEMS}
             with self._explained():
                 self._manager.save(step, args=ocp.args.Composite(**items, meta=ocp.args.JsonSave(sealed)), force=True)

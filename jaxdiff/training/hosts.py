@@ -8,6 +8,7 @@ of waiting in a collective (JAX's heartbeat, 100 s, covers machines that fall si
 
 import atexit
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,30 +119,42 @@ def wait(what: str) -> None:
         multihost_utils.sync_global_devices(what)
 
 
-def gathered(name: str, value: Any) -> list[Any]:
-    """The JSON values of all processes, by number; each `name` once in a run's life."""
+def gathered(value: Any) -> list[Any]:
+    """The JSON values of all processes, by number. Every process asks, in the same order."""
     if jax.process_count() == 1:
         return [value]
-    store = _store()
-    store.key_value_set(f"jaxdiff/{name}/{jax.process_index()}", json.dumps(value))
-    keys = [f"jaxdiff/{name}/{i}" for i in range(jax.process_count())]
-    return [json.loads(store.blocking_key_value_get(key, 1000 * int(TIMEOUT))) for key in keys]
+    store, number = _store(), next(_asked)
+    store.key_value_set(_key(number, jax.process_index()), json.dumps(value))
+    values = [json.loads(text) for text in _read(store, number, range(jax.process_count()))]
+    store.key_value_delete(_key(number - KEPT, jax.process_index()))
+    return values
 
 
-def decided(name: str, value: Any, forget: str | None = None) -> Any:
-    """The leader's JSON value, on all processes; each `name` once. It waits for the leader, not for devices.
-
-    forget: a name that all have read.
-    """
+def decided(value: Any) -> Any:
+    """The leader's JSON value, on all processes, which ask in the same order. It waits for the leader, not for devices."""
     if jax.process_count() == 1:
         return value
-    store, key = _store(), f"jaxdiff/{name}"
+    store, number = _store(), next(_asked)
     if not leader():
-        return json.loads(store.blocking_key_value_get(key, 1000 * int(TIMEOUT)))
-    store.key_value_set(key, json.dumps(value))
-    if forget is not None:
-        store.key_value_delete(f"jaxdiff/{forget}")
+        return json.loads(_read(store, number, [0])[0])
+    store.key_value_set(_key(number, 0), json.dumps(value))
+    store.key_value_delete(_key(number - KEPT, 0))
     return value
+
+
+_asked = itertools.count()
+PATIENCE = 24 * 3600
+"""Seconds for which an answer may take, such as while the leader draws samples; a dead process is noticed otherwise."""
+KEPT = 1000
+"""Answers after which one is forgotten: no process is that far behind the leader, since every step brings them together."""
+
+
+def _key(number: int, process: int | str) -> str:
+    return f"jaxdiff/{number}/{process}"
+
+
+def _read(store: Any, number: int, processes: Iterable[int]) -> list[str]:
+    return [store.blocking_key_value_get(_key(number, process), 1000 * PATIENCE) for process in processes]
 
 
 def preempted(step: int) -> bool:

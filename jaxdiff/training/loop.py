@@ -127,7 +127,7 @@ class _Run:
             self.state = create() if fresh is None else fresh
         self.checkpoints.check_space(self.state)
         self.step = int(self.state.step)
-        self.budget, self.asked = Budget(config.steps, config.minutes, spent), 0
+        self.budget = Budget(config.steps, config.minutes, spent)
 
     def _loader(self, source: Any, size: int, augment: bool) -> Loader:
         return Loader(
@@ -231,8 +231,7 @@ class _Run:
         """What the leader's clocks say, the same on all hosts."""
         now = {name: clock.due(self.step) for name, clock in self.clocks.items()}
         now |= {"fraction": self.budget.fraction(self.step), "done": self.budget.done(self.step)}
-        self.asked += 1
-        return Due(**hosts.decided(f"due/{self.asked}", now, forget=f"due/{self.asked - 1000}"))
+        return Due(**hosts.decided(now))
 
     def _prepare_pictures(self) -> None:
         config, network = self.config, self.config.network
@@ -283,6 +282,7 @@ class _Run:
             path = self.preview(ema, self.step)
             self.log.picture(self.step, "samples", as_array(path))
             self.progress.say(f"samples of step {self.step}: {path}")
+        hosts.decided("measured")  # before the others enter a collective, which may have a timeout of its own
         self.progress.restart(self.step)
 
 

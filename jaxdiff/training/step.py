@@ -118,7 +118,12 @@ def make_train_step(
             return apply(state, progress, *jax.lax.pmean(found, "data"))
 
         program = jax.pmap(
-            share, "data", in_axes=(None, 0, None, None), out_axes=None, devices=list(mesh.devices.flat), donate_argnums=(0,)
+            share,
+            "data",
+            in_axes=(None, 0, None, None),
+            out_axes=None,
+            devices=list(mesh.devices.flat),
+            donate_argnums=(0,),
         )
     else:
         raise ValueError(f"got parallel={parallel!r}; expected 'jit' or 'pmap'")

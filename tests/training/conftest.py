@@ -20,13 +20,14 @@ class Tiny(nn.Module):
     width: int = 8
     depth: int = 1
     num_classes: int = 0
+    dropout: float = 0.1
 
     @nn.compact
     def __call__(self, x, lam, cond=None, train=False):
         noise = jnp.broadcast_to(lam.reshape(-1, *[1] * (x.ndim - 1)), (*x.shape[:-1], 1))
         h = jnp.concatenate([x, noise], -1)
         for _ in range(self.depth):
-            h = nn.Dropout(0.1, deterministic=not train)(nn.gelu(nn.Dense(self.width)(h)))
+            h = nn.Dropout(self.dropout, deterministic=not train)(nn.gelu(nn.Dense(self.width)(h)))
         return nn.Dense(x.shape[-1], name="last")(h)
 
 

@@ -127,7 +127,7 @@ def test_unequal_leaves_are_refused(size):
 
 
 DEVICES = """
-import sys
+import collections, re, sys
 import jax, numpy as np, optax
 from jaxdiff.nn.condition import condition
 from jaxdiff.nn.unet import UNet
@@ -152,39 +152,60 @@ batches = [
 fresh = jax.device_get(TrainState.create(jax.random.key(0), network, optimizer, batches[0]))
 start = fresh.params
 
-def run(parallel, devices):
-    state = fresh
-    step = make_train_step(loss, optimizer, parallel, devices=devices)
+def run(parallel, devices, optimizer=optimizer, **options):
+    state = jax.device_get(TrainState.create(jax.random.key(0), network, optimizer, batches[0]))
+    step = make_train_step(loss, optimizer, parallel, devices=devices, smallest=64, **options)
+    if len(devices) > 1 and parallel == "jit":
+        check_collectives(step, state, options.get("fsdp", 1))
     curve = []
     for batch in batches:
         state, metrics = step(state, batch, jax.random.key(1))
         curve.append(float(metrics["loss"]))
     assert len(state.step.sharding.device_set) == len(devices)
-    assert all(leaf.is_fully_replicated for leaf in jax.tree.leaves(state))
+    whole = [leaf.is_fully_replicated for leaf in jax.tree.leaves(state.params)]
+    assert all(whole) if options.get("fsdp", 1) == 1 else whole.count(False) > 10
     return jax.device_get((state.params, state.ema, metrics["bin_error"])), curve, state
+
+def check_collectives(step, state, fsdp):
+    # The compiled program holds the collectives that it should, and no other.
+    args = step.place(state), step.place_batch(batches[0]), jax.random.key(1), np.float32(0)
+    text = step.program.lower(*args).compile().as_text()
+    found = collections.Counter(re.findall(r" (all-[a-z]+|reduce-scatter|collective-[a-z]+)(?:-start)?\\(", text))
+    cut = sum(not leaf.is_fully_replicated for leaf in jax.tree.leaves(args[0].params))
+    print(fsdp, cut, dict(found))
+    if fsdp == 1:
+        assert set(found) == {"all-reduce"}, found
+    else:
+        assert set(found) == {"all-reduce", "all-gather", "reduce-scatter"}, found
+        assert found["all-gather"] <= cut and found["reduce-scatter"] <= cut, (found, cut)
 
 one, curve, _ = run("jit", jax.devices()[:1])
 moved = max(jax.tree.leaves(jax.tree.map(lambda a, b: np.abs(a - b).max(), one[0], start)))
 averaged = max(jax.tree.leaves(jax.tree.map(lambda a, b: np.abs(a - b).max(), one[1], start)))
-for parallel in ("jit", "pmap"):
-    other, other_curve, last = run(parallel, jax.devices())
+for parallel, options in (("jit", {"accumulate": 2}), ("jit", {"fsdp": 4}), ("pmap", {})):
+    other, other_curve, last = run(parallel, jax.devices(), **options)
     apart = max(jax.tree.leaves(jax.tree.map(lambda a, b: np.abs(a - b).max(), one, other)))
     print(parallel, "moved", moved, "average moved", averaged, "apart", apart)
     assert moved > 0.01 and averaged > 0.01 and apart < 1e-3 * min(moved, averaged)
     np.testing.assert_allclose(other_curve, curve, rtol=1e-4)
+    if "fsdp" in options:
+        with Checkpoints(sys.argv[1] + "/checkpoints") as checkpoints:
+            checkpoints.save(last, {})
+        np.savez(sys.argv[1] + "/ema.npz", *jax.tree.leaves(jax.device_get(last.ema)))
+adam = optax.adamw(1e-3)
+curves = [run("jit", jax.devices()[:n], adam, fsdp=fsdp)[1] for n, fsdp in ((1, 1), (2, 1), (8, 8))]
+for other_curve in curves[1:]:
+    np.testing.assert_allclose(other_curve, curves[0], rtol=1e-4)
 try:
     make_train_step(loss, optimizer)(fresh, {"image": batches[0]["image"][:12]}, jax.random.key(1))
     raise AssertionError("12 images for 8 devices were taken")
 except ValueError as error:
     assert "multiple of 8" in str(error)
-with Checkpoints(sys.argv[1] + "/checkpoints") as checkpoints:
-    checkpoints.save(last, {})
-np.savez(sys.argv[1] + "/ema.npz", *jax.tree.leaves(jax.device_get(last.ema)))
 print("equal")
 """
 
 
-def test_ten_sgd_steps_on_eight_devices_equal_one_device(child_env, tmp_path):
+def test_devices_however_they_share_equal_one_device(child_env, tmp_path):
     # Compiled without optimisation: three programs of a UNet would take most of the time of the suite.
     flags = ("force_host_platform_device_count=8", "backend_optimization_level=0", "llvm_disable_expensive_passes=true")
     env = child_env(XLA_FLAGS=" ".join(f"--xla_{flag}" for flag in flags))

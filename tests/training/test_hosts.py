@@ -1,0 +1,215 @@
+"""Two processes of four devices each as one run, over loopback: roll call, equality, checkpoints, kills, preemption."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import jax
+import numpy as np
+import optax
+import pytest
+from conftest import Tiny
+
+from jaxdiff.process.schedules import Cosine
+from jaxdiff.training import hosts
+from jaxdiff.training.cadence import Every
+from jaxdiff.training.hosts import HostsError, Place, find_place
+from jaxdiff.training.lam_sampler import Stratified
+from jaxdiff.training.loop import train
+from jaxdiff.training.loss import DenoisingLoss
+from jaxdiff.training.restore import read, restore_params, steps
+from jaxdiff.training.state import TrainState
+from jaxdiff.training.step import make_train_step
+
+posix = pytest.mark.skipif(os.name != "posix", reason="needs signals")
+pytestmark = pytest.mark.usefixtures("compiled_once")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("env", "place"),
+    [
+        ({}, None),
+        (
+            {"JAX_COORDINATOR_ADDRESS": "a:1", "JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": "1"},
+            Place("a:1", 2, 1),
+        ),
+        (
+            {
+                "SLURM_JOB_ID": "4097",
+                "SLURM_STEP_NODELIST": "gpu[007-009,12],login1",
+                "SLURM_STEP_NUM_TASKS": "8",
+                "SLURM_PROCID": "3",
+            },
+            Place("gpu007:61441", 8, 3),
+        ),
+        ({"SLURM_STEP_NODELIST": "one", "SLURM_PROCID": "0"}, Place("one:61440", 1, 0)),
+    ],
+)
+def test_place_in_the_environment(env, place):
+    assert find_place(env) == place
+
+
+@pytest.mark.parametrize(
+    ("address", "number", "process", "message"),
+    [
+        ("a:1", "2", "", "but not JAX_PROCESS_ID; expected all three"),
+        ("a", "2", "1", "expected HOST:PORT"),
+        ("a:1", "2", "2", "got process 2 of 2; expected 0 to 1"),
+    ],
+)
+def test_environments_that_are_no_place_are_refused(address, number, process, message):
+    with pytest.raises(ValueError, match=message):
+        find_place(dict(zip(hosts.NAMES, (address, number, process))))
+
+
+def test_roll_call_names_who_is_missing_on_all_who_came():
+    address, errors = f"127.0.0.1:{free_port()}", []
+
+    def call(process):
+        try:
+            hosts._call_roll(Place(address, 4, process), 1.0)
+        except HostsError as error:
+            errors.append(str(error))
+
+    threads = [threading.Thread(target=call, args=(process,)) for process in (0, 2)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert len(errors) == 2
+    assert all("got 2 of 4 processes within 1 s" in error and "missing: 1, 3; here: 0" in error for error in errors)
+    with pytest.raises(HostsError, match="got no answer of process 0"):
+        hosts._call_roll(Place(address, 4, 1), 0.3)
+
+
+LOSS = DenoisingLoss(lam_sampler=Stratified(Cosine()))
+NETWORK = Tiny(width=64, dropout=0.0)
+
+
+def sgd(fsdp=1):
+    """Parameters after six steps of SGD, and the state; 16 examples a step, of which each host gives its own."""
+    rng, key = np.random.default_rng(0), jax.random.key(0)
+    batches = [{"image": rng.standard_normal((16, 8, 8, 1), np.float32)} for _ in range(6)]
+    optimizer = optax.sgd(0.05)
+    step = make_train_step(LOSS, optimizer, fsdp=fsdp, smallest=64)
+    state = TrainState.create(key, NETWORK, optimizer, batches[0])
+    share = slice(*(16 * (jax.process_index() + i) // jax.process_count() for i in (0, 1)))
+    for batch in batches:
+        state, _ = step(state, {"image": batch["image"][share]}, key)
+    return state
+
+
+CHILD = """
+import json, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import jax, numpy as np
+from conftest import Tiny
+from test_hosts import sgd
+from jaxdiff.training import hosts
+from jaxdiff.training.checkpoint import Checkpoints
+from jaxdiff.training.config import CLASSES, TrainConfig
+from jaxdiff.training.loop import train
+from jaxdiff.training.plain import from_plain
+from jaxdiff.training.sharding import on_one_device
+
+with hosts.joined():
+    assert (jax.process_count(), jax.device_count()) == (2, 8)
+    if sys.argv[3]:
+        for fsdp in (1, 8):
+            state = sgd(fsdp)
+            cut = [leaf for leaf in jax.tree.leaves(state.params) if not leaf.is_fully_replicated]
+            assert len(cut) == (3 if fsdp > 1 else 0), cut
+            with Checkpoints(f"{sys.argv[3]}/{fsdp}/checkpoints") as checkpoints:
+                checkpoints.save(state, {"fsdp": fsdp}, wait=True)
+            whole = on_one_device(state.params)
+            if hosts.leader():
+                np.savez(f"{sys.argv[3]}/{fsdp}.npz", *jax.tree.leaves(whole))
+    train(from_plain(json.loads(sys.argv[2]), (TrainConfig, Tiny, *CLASSES)))
+"""
+
+
+@contextlib.contextmanager
+def two_processes(env, config, also=""):
+    """`train(config)` of two processes; also: a folder for checkpoints of `sgd`."""
+    arguments = [os.path.dirname(__file__), json.dumps(config.to_json()), str(also)]
+    places = dict(zip(hosts.NAMES, (f"127.0.0.1:{free_port()}", "2")))
+    flags = "--xla_force_host_platform_device_count=4"
+    pair = [
+        subprocess.Popen(
+            [sys.executable, "-c", CHILD, *arguments],
+            env=env(XLA_FLAGS=flags, JAX_PROCESS_ID=str(i), JAXDIFF_HOSTS_TIMEOUT="60", **places),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in (0, 1)
+    ]
+    try:
+        yield pair
+    finally:
+        [process.kill() for process in pair]
+
+
+def ended(process) -> tuple[int, str]:
+    _, text = process.communicate(timeout=120)
+    return process.returncode, text
+
+
+def wait_for_step(folder, step, pair):
+    deadline = time.time() + 150
+    while time.time() < deadline and all(process.poll() is None for process in pair):
+        if max(steps(folder / "checkpoints"), default=0) >= step:
+            return
+        time.sleep(0.02)
+    pytest.fail("\n".join(ended(process)[1][-2000:] for process in pair))
+
+
+@posix
+def test_two_hosts_train_as_one_survive_a_kill_and_a_preemption_and_one_device_goes_on(config, child_env, tmp_path):
+    run = config(
+        network=NETWORK, fsdp=4, batch_size=16, steps=100_000, checkpoint=Every(steps=3), keep=10_000, log_every=1
+    )
+    with two_processes(child_env, run, tmp_path) as pair:
+        wait_for_step(run.folder, 6, pair)
+        pair[1].kill()
+        status, text = ended(pair[0])
+        assert status == hosts.LOST, text
+        assert "lost process 1" in text
+        assert "the same command on all hosts again" in text
+    found = steps(run.folder / "checkpoints")
+
+    with two_processes(child_env, run) as pair:
+        wait_for_step(run.folder, max(found) + 3, pair)
+        pair[1].send_signal(signal.SIGTERM)
+        (status, text), (other, _) = map(ended, pair)
+        assert (status, other) == (143, 143), text
+        assert f"from step {max(found)}" in text
+    saved = steps(run.folder / "checkpoints")
+
+    # One device with the same batches, from the start and from what eight wrote.
+    alone = train(config(name="alone", network=NETWORK, batch_size=16, steps=saved[-1] + 2, log_every=1))
+    with pytest.warns(UserWarning, match="devices: 8 -> 1"):
+        train(config(network=NETWORK, batch_size=16, steps=saved[-1] + 2, log_every=1))
+    rows = [[json.loads(x) for x in (f / "metrics.jsonl").open()] for f in (alone, run.folder)]
+    assert [row["step"] for row in rows[1]] == [row["step"] for row in rows[0]] == list(range(1, saved[-1] + 3))
+    # The budget, and with it the learning rate, of the eight devices was another: the first steps compare.
+    np.testing.assert_allclose(*([row["loss"] for row in of[:6]] for of in rows), rtol=1e-4)
+    meta = [read(f / "checkpoints" / str(saved[-1] + 2))[1] for f in (alone, run.folder)]
+    assert meta[0]["loader"] == meta[1]["loader"]
+
+    for fsdp in (1, 8):
+        with np.load(tmp_path / f"{fsdp}.npz") as written:
+            for got, want in zip(jax.tree.leaves(restore_params(tmp_path / str(fsdp), ema=False)), written.values()):
+                np.testing.assert_array_equal(got, want)
+            for got, want in zip(jax.tree.leaves(sgd().params), written.values(), strict=True):
+                np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-6)
