@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors.numpy import load_file, save_file
 
@@ -20,6 +21,8 @@ from benchmarks.machine import describe
 from benchmarks.peers.protocol import serve
 from jaxdiff.interop import load_diffusers
 from jaxdiff.interop.diffusers import TimeLabel
+from jaxdiff.training import DenoisingLoss, Stratified, TrainState, Uniform, make_train_step
+from jaxdiff.training.flops import step_flops
 
 SOLVERS = {"DDIM": jd.DDIM(), "DPM++2M": jd.DPMpp(order=2)}
 SCHEDULE = jd.DiscreteBetas(np.linspace(1e-4, 0.02, 1000))
@@ -86,6 +89,29 @@ class JaxdiffSide:
         if out is not None:
             np.save(out, np.asarray(images))
         return seconds
+
+    def train_open(self, start: str, remat: bool = False) -> None:
+        """A training step of the opened network on the images in `start`: AdamW and an average of the parameters."""
+        network = self.denoise.network.clone(**({"remat": True} if remat else {}))
+        loss = DenoisingLoss(lam_sampler=Stratified(jd.Cosine()), predicts="eps", weighting=Uniform())
+        optimizer, self.batch = optax.adamw(1e-4), {"image": np.load(start)}
+        if (cond := self._cond(len(self.batch["image"]))) is not None:
+            self.batch["cond"] = cond
+        self.step = make_train_step(loss, optimizer)
+        params = jax.tree.map(jnp.copy, self.denoise.params)
+        zero = lambda: jnp.zeros((), jnp.int32)  # noqa: E731
+        ema = jax.tree.map(jnp.copy, params)
+        self.state = TrainState(zero(), params, ema, optimizer.init(params), zero(), zero(), network)
+        self.train_flops = step_flops(loss, network, params, self.batch, len(self.batch["image"]))
+
+    def train(self, steps: int) -> dict:
+        """Seconds of `steps` training steps, operations of one, and the last loss."""
+        key = jax.random.key(0)
+        begin = time.perf_counter()
+        for _ in range(steps):
+            self.state, metrics = self.step(self.state, self.batch, key)
+        loss = float(metrics["loss"])
+        return {"seconds": time.perf_counter() - begin, "flops": self.train_flops, "loss": loss}
 
     def flops(self, start: str) -> float:
         """Floating-point operations of one network call on all images in `start`, as XLA counts them."""

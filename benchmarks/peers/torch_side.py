@@ -105,6 +105,49 @@ class TorchSide:
             np.save(out, x.permute(0, 2, 3, 1).float().cpu().numpy())
         return seconds
 
+    def train_open(self, start: str, remat: bool = False) -> None:
+        """A training step of the opened network on the images in `start`: AdamW and an average of the parameters."""
+        self.images = self._array(start).float()
+        self.labels = torch.arange(len(self.images), device=self.device)
+        parameters = [p for p in self.model.parameters() if p.is_floating_point()]
+        self.model.train()
+        for parameter in parameters:
+            parameter.data = parameter.data.float()
+            parameter.requires_grad_(True)
+        self.parameters = parameters
+        self.average = [p.detach().clone() for p in parameters]
+        self.optimizer = torch.optim.AdamW(parameters, lr=1e-4, fused=True)
+        if remat:
+            self.model.enable_gradient_checkpointing()
+
+    def train(self, steps: int) -> dict:
+        """Seconds of `steps` training steps, and the last loss."""
+        self._wait()
+        begin = time.perf_counter()
+        for _ in range(steps):
+            noise, u = torch.randn_like(self.images), torch.rand(len(self.images), device=self.device)
+            lam = -torch.log(torch.tan(torch.pi / 2 * u.clamp(0.01, 0.99)))
+            alpha, sigma = (torch.sigmoid(s * 2 * lam).sqrt()[:, None, None, None] for s in (1, -1))
+            x = (alpha * self.images + sigma * noise).contiguous(memory_format=torch.channels_last)
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+                output = self._train_call(x, lam)
+                loss = torch.nn.functional.mse_loss(output.float(), noise)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.parameters, float("inf"))  # the norm, which our step reports
+            self.optimizer.step()
+            with torch.no_grad():
+                torch._foreach_lerp_(self.average, self.parameters, 1e-3)
+        value = loss.item()
+        self._wait()
+        return {"seconds": time.perf_counter() - begin, "loss": value}
+
+    def _train_call(self, x: torch.Tensor, lam: torch.Tensor) -> torch.Tensor:
+        if self.own:
+            return self.model(x, lam)
+        classes = self._classes(len(x))
+        return self.model(x, lam, class_labels=classes, return_dict=False)[0][:, : x.shape[1]]
+
     @torch.inference_mode()
     def peak(self, size: int, dtype: str, repeats: int) -> float:
         """TFLOP/s of a square matrix product, the best of `repeats`."""

@@ -129,7 +129,7 @@ class Cached:
         self.info = source.info
         self._kept: OrderedDict[int, Record] = OrderedDict()
         self._bytes = 0
-        self._lock = threading.Lock()  # the loader reads from several threads
+        self._lock = Shared()  # the loader reads from several threads
 
     def __len__(self) -> int:
         return len(self.source)
@@ -160,6 +160,22 @@ class ImagesOf:
 
     def __getitem__(self, index: int) -> np.ndarray:
         return self.source[index]["image"]
+
+
+class Shared:
+    """A lock that stays behind when its owner is copied to another process, which gets a new one."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+
+    def __enter__(self):
+        return self._lock.__enter__()
+
+    def __exit__(self, *error):
+        return self._lock.__exit__(*error)
+
+    def __reduce__(self):
+        return Shared, ()
 
 
 def _size(record: Record) -> int:

@@ -1,6 +1,5 @@
 """Records of a TFDS data set that lies prepared on disk as array_record or parquet, without TensorFlow."""
 
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import tensorflow_datasets as tfds
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.patches import Record
+from jaxdiff.data.source import Shared
 from jaxdiff.data.tfds_build import METADATA
 
 _PREPARE = 'prepare it once with the "tf" extra: tfds build NAME --file_format=array_record --data_dir=DIR'
@@ -35,7 +35,7 @@ class TfdsSource:
         mask: str | None = "mask",
     ):
         self.name, self.keys = name, {"image": image, "label": label, "mask": mask}
-        folder = prepared_folder(name, Path(data_dir))
+        folder = self._folder = prepared_folder(name, Path(data_dir))
         builder: Any = tfds.builder_from_directory(str(folder))
         try:
             self._places = _places(builder, split)
@@ -46,7 +46,7 @@ class TfdsSource:
         except ValueError as error:
             splits = ", ".join(builder.info.splits)
             raise DataError(f"split {split!r} of {folder}", f"one of {splits} or a part of it", str(error)) from error
-        self._lock = threading.Lock()  # the files' reader is not ours: one thread at a time
+        self._lock = Shared()  # the files' reader is not ours: one thread at a time
         self.info = _info(builder.info, image, label, folder)
 
     def __len__(self) -> int:

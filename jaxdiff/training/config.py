@@ -66,6 +66,12 @@ class TrainConfig:
     """Train for so many wall-clock minutes, compilation and previews included; with steps, whichever ends first."""
     batch_size: int = 32
     """Images a step, over all devices."""
+    workers: int = 0
+    """Processes that prepare batches; 0 = threads of this one."""
+    prefetch: int = 2
+    """Batches that are on their way to the devices before their turn."""
+    max_unreadable: int = 8
+    """Records that may turn out unreadable while training: each is named, counted and replaced; one more ends the run."""
     seed: int = 0
     """Seed of parameters, noise, patches and previews."""
     parallel: Literal["jit", "pmap"] = "jit"
@@ -112,7 +118,7 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"got {name}={value}; expected more than 0; to fix: raise it")
-        for name in ("previews", "validation_images", "seed"):
+        for name in ("previews", "validation_images", "seed", "workers", "prefetch", "max_unreadable"):
             if getattr(self, name) < 0:
                 raise ValueError(f"got {name}={getattr(self, name)}; expected 0 or more; to fix: raise it")
         if not 0 <= self.drop_condition <= 1:
@@ -147,18 +153,8 @@ CLASSES: tuple[type, ...] = (
 
 MAY_CHANGE = frozenset(
     {
-        *(
-            "steps",
-            "minutes",
-            "parallel",
-            "fsdp",
-            "accumulate",
-            "checkpoint",
-            "keep",
-            "keep_every",
-            "preview",
-            "previews",
-        ),
+        *("steps", "minutes", "parallel", "fsdp", "accumulate", "workers", "prefetch", "max_unreadable"),
+        *("checkpoint", "keep", "keep_every", "preview", "previews"),
         *("validation", "validation_images", "log_every", "max_skipped", "init_from", "init_partial", "name", "out"),
     }
 )

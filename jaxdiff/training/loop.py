@@ -26,6 +26,7 @@ from jaxdiff.training.interrupt import Interrupt
 from jaxdiff.training.lam_sampler import Stratified
 from jaxdiff.training.loss import DenoisingLoss
 from jaxdiff.training.metrics_log import Averager, MetricsLog
+from jaxdiff.training.prefetch import Prefetch
 from jaxdiff.training.preview import Preview, as_array
 from jaxdiff.training.progress import Progress
 from jaxdiff.training.restore import CheckpointError, steps
@@ -102,8 +103,13 @@ class _Run:
         self.key_init, self.key, self.key_validation, self.key_preview = jax.random.split(
             jax.random.key(config.seed), 4
         )
-        self.batches = self._loader(self.data.train, config.batch_size, config.augment)
-        example = to_batch(next(self._loader(self.data.train, config.batch_size, config.augment)), config.network)
+        part = jax.process_index(), jax.process_count()
+        self.loader = self._loader(config.batch_size, config.augment, part=part, workers=config.workers)
+        stack.callback(self.loader.close)
+        self.batches = Prefetch(
+            self.loader, lambda loaded: self.step_fn.place_batch(to_batch(loaded, config.network)), config.prefetch
+        )
+        example = to_batch(next(self._loader(1, config.augment, threads=0)), config.network)
         like = TrainState.shapes(self.key_init, config.network, self.optimizer, example)
         where = self.step_fn.shardings(like)
         create = lambda: TrainState.create(self.key_init, config.network, self.optimizer, example, where)  # noqa: E731
@@ -129,15 +135,17 @@ class _Run:
         self.step = int(self.state.step)
         self.budget = Budget(config.steps, config.minutes, spent)
 
-    def _loader(self, source: Any, size: int, augment: bool) -> Loader:
+    def _loader(self, size: int, augment: bool, **options: Any) -> Loader:
         return Loader(
-            source,
+            self.data.train,
             self.normaliser,
             patch=self.config.patch,
             batch_size=size,
             seed=self.config.seed,
             augment=augment,
             pairing=self.data.pairing,
+            max_unreadable=self.config.max_unreadable,
+            **options,
         )
 
     def _resume(self, meta: dict[str, Any]) -> float:
@@ -202,7 +210,7 @@ class _Run:
         self._prepare_pictures()
         average, start = Averager(), self.step
         while not due.done and not interrupt.caught(self.step):
-            batch = _own(to_batch(next(self.batches), config.network))
+            batch = next(self.batches)
             self.state, metrics = self.step_fn(self.state, batch, self.key, due.fraction)
             self.step += 1
             self._watch(average.push(metrics))
@@ -242,7 +250,7 @@ class _Run:
             self.validation = Validation(self.loss, network, self.key_validation, batches)
         if config.previews:
             parts = self._held_out(config.previews)
-            parts = parts or [to_batch(next(self._loader(self.data.train, config.previews, False)), network)]
+            parts = parts or [to_batch(next(self._loader(config.previews, False)), network)]
             self.preview = Preview(
                 self.folder,
                 self.key_preview,
@@ -265,6 +273,8 @@ class _Run:
         if not row:  # interrupted before the first step of this session
             return
         applied = self.step - int(row.get("skipped", 0))
+        if self.loader.unreadable:
+            row["unreadable"] = len(self.loader.unreadable)
         row["learning_rate"] = float(self.config.optimizer.rate(applied - 1, self.budget.fraction(self.step - 1)))
         self._watch({"skipped_in_row": row["skipped_in_row"]})
         self.progress.update(self.step, row)
@@ -284,8 +294,3 @@ class _Run:
             self.progress.say(f"samples of step {self.step}: {path}")
         hosts.decided("measured")  # before the others enter a collective, which may have a timeout of its own
         self.progress.restart(self.step)
-
-
-def _own(batch):
-    n, i = jax.process_count(), jax.process_index()
-    return jax.tree.map(lambda a: a[i * len(a) // n : (i + 1) * len(a) // n], batch)
