@@ -174,7 +174,7 @@ class _Draw:
         record, replaced = self._read(self._order(epoch), place)
         rng = self._rng(1, index)
         patch = random_patch(record, self.patch, rng, self.augment, self.turn)
-        return {**as_network(patch, self.normaliser, self.pairing, rng), REPLACED: np.int64(replaced)}
+        return {**as_network(patch, self.normaliser, self.pairing, rng), REPLACED: np.asarray(replaced)}
 
     def _read(self, order: np.ndarray, place: int) -> tuple[Record, int]:
         """The record at a place of the order, or the next that can be read; and the number of the first, or -1."""
