@@ -25,6 +25,7 @@ from jaxdiff.process.schedules import Cosine as Cosine
 from jaxdiff.process.schedules import DiscreteBetas as DiscreteBetas
 from jaxdiff.process.schedules import Karras as Karras
 from jaxdiff.process.schedules import LinearBeta as LinearBeta
+from jaxdiff.process.schedules import LogNormal as LogNormal
 from jaxdiff.process.schedules import Rectified as Rectified
 from jaxdiff.process.schedules import Schedule as Schedule
 from jaxdiff.process.schedules import SubVP as SubVP

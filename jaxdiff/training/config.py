@@ -14,6 +14,7 @@ from jaxdiff.process.schedules import (
     DiscreteBetas,
     Karras,
     LinearBeta,
+    LogNormal,
     Rectified,
     SubVP,
     VarianceExploding,
@@ -22,12 +23,14 @@ from jaxdiff.training.cadence import Every
 from jaxdiff.training.ema import EMA
 from jaxdiff.training.optimizer import AdamW
 from jaxdiff.training.plain import from_plain, to_plain
-from jaxdiff.training.weighting import MinSNR, Sigmoid, SNRPlusOne, Uniform
+from jaxdiff.training.weighting import EDM, P2, MinSNR, Sigmoid, SNRPlusOne, Uniform
 
 Data = Synthetic | Folder | Tfds | BBBC039
 AnyPairs = Segmentation | Denoising | LabelledGeneration | Joint | Parallel | SuperResolution
-AnySchedule = Cosine | LinearBeta | Rectified | VarianceExploding | Karras | SubVP | DiscreteBetas | BrownianBridge
-AnyWeighting = Sigmoid | Uniform | MinSNR | SNRPlusOne
+AnySchedule = (
+    Cosine | LinearBeta | Rectified | VarianceExploding | Karras | SubVP | DiscreteBetas | BrownianBridge | LogNormal
+)
+AnyWeighting = Sigmoid | Uniform | MinSNR | SNRPlusOne | P2 | EDM
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,8 +148,8 @@ PAIRS: tuple[type, ...] = (Segmentation, Denoising, LabelledGeneration, Joint, P
 CLASSES: tuple[type, ...] = (
     *(BBBC039, Folder, Synthetic, Tfds),
     *PAIRS,
-    *(BrownianBridge, Cosine, DiscreteBetas, Karras, LinearBeta, Rectified, SubVP, VarianceExploding),
-    *(MinSNR, Sigmoid, SNRPlusOne, Uniform),
+    *(BrownianBridge, Cosine, DiscreteBetas, Karras, LinearBeta, LogNormal, Rectified, SubVP, VarianceExploding),
+    *(EDM, P2, MinSNR, Sigmoid, SNRPlusOne, Uniform),
     *(UNet, AdamW, EMA, Every),
 )
 """Every class that a stored config may name."""

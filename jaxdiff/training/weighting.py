@@ -74,6 +74,54 @@ class MinSNR:
 
 
 @dataclass(frozen=True)
+class P2:
+    """1 / (k + SNR)^gamma for every draw: less weight where only invisible detail is left; SNR = exp(2 lam).
+
+    "Perception prioritized training", Choi et al. 2022, arXiv 2204.00227.
+    """
+
+    gamma: float = 1.0
+    """How fast the weight falls where the signal is stronger than the noise; 0 is `Uniform`. The paper uses 0.5 and 1."""
+    k: float = 1.0
+    """The weight on the noisiest images is 1 / k^gamma."""
+
+    per: ClassVar[Literal["lam", "draw"]] = "draw"
+
+    def __post_init__(self):
+        if self.gamma < 0 or not self.k > 0:
+            raise ValueError(
+                f"got gamma={self.gamma}, k={self.k}; expected gamma >= 0 and k > 0; to fix: the paper uses 1 and 1"
+            )
+
+    def __call__(self, lam: Float[Array, "*b"]) -> Float[Array, "*b"]:
+        return (self.k + jnp.exp(2 * lam)) ** -self.gamma
+
+
+@dataclass(frozen=True)
+class EDM:
+    """Log-normal noise with the weight that makes errors of F equal: N(log(σ/α); mean, std²) (SNR + 1)/SNR per unit of lam.
+
+    Karras et al. 2022, arXiv 2206.00364, table 1, for data of standard deviation 1, which model units have. Stated per
+    unit of lam, it is EDM's loss whatever schedule draws the noise; `LogNormal` draws as EDM does, with the least variance.
+    """
+
+    mean: float = -0.507
+    """Mean of log(σ/α), EDM's P_mean: −1.2 − log 0.5, as the paper's images have standard deviation 0.5."""
+    std: float = 1.2
+    """Standard deviation of log(σ/α), EDM's P_std."""
+
+    per: ClassVar[Literal["lam", "draw"]] = "lam"
+
+    def __post_init__(self):
+        if not self.std > 0:
+            raise ValueError(f"got std={self.std}; expected a number above 0; to fix: the paper uses 1.2")
+
+    def __call__(self, lam: Float[Array, "*b"]) -> Float[Array, "*b"]:
+        density = jax.scipy.stats.norm.pdf(-lam, self.mean, self.std)
+        return density * (1 + jnp.exp(-2 * lam))
+
+
+@dataclass(frozen=True)
 class SNRPlusOne:
     """SNR + 1 on the error of x0, that is 1 + 1 / SNR on eps and 1 on v, for every draw: the plain v loss.
 

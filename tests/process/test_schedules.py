@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 from jaxdiff.process.schedules import (
     BrownianBridge,
@@ -11,6 +12,7 @@ from jaxdiff.process.schedules import (
     DiscreteBetas,
     Karras,
     LinearBeta,
+    LogNormal,
     Rectified,
     SubVP,
     VarianceExploding,
@@ -29,6 +31,8 @@ SCHEDULES = [
     SubVP(),
     BrownianBridge(),
     BrownianBridge(s=0.1),
+    LogNormal(),
+    LogNormal(mean=0.5, std=0.3),
     DiscreteBetas(BETAS),
 ]
 TIMES = np.linspace(0.003, 0.997, 211)
@@ -54,6 +58,8 @@ def signal_and_noise(s, t):
         case Karras():
             low, high = s.sigma_min ** (1 / s.rho), s.sigma_max ** (1 / s.rho)
             return np.ones_like(t), (low + t * (high - low)) ** s.rho
+        case LogNormal():
+            return np.ones_like(t), np.exp(s.mean + s.std * scipy.stats.norm.ppf(t))
         case DiscreteBetas():
             index = (np.arange(s.num) + 1) / s.num
             bar = np.cumprod(1 - s.betas)
@@ -75,6 +81,8 @@ def closed_rate(s, t):
         case SubVP():  # a = e^(−B/2): d log a = −β/2, d log(1 − a²) = β a²/(1 − a²)
             beta = s.beta_min + t * (s.beta_max - s.beta_min)
             return -beta / 2 - beta * a_sigma[0] ** 2 / a_sigma[1]
+        case LogNormal():
+            return -s.std / scipy.stats.norm.pdf(scipy.stats.norm.ppf(t))
         case Cosine():
             half = np.pi / 2 / (1 + s.s)
             angle = (t + s.s) * half
@@ -177,6 +185,7 @@ def test_linear_beta_is_the_limit_of_the_discrete_betas():
         (lambda: VarianceExploding(sigma_min=0.0), "got sigma_min=0.0"),
         (lambda: Karras(sigma_max=0.001), "got sigma_max=0.001"),
         (lambda: Karras(rho=0.0), "got rho=0.0"),
+        (lambda: LogNormal(std=0.0), "got std=0.0"),
         (lambda: BrownianBridge(s=0.0), "got s=0.0"),
         (lambda: DiscreteBetas([0.1, 1.0]), "expected at least two numbers inside"),
         (lambda: DiscreteBetas(0.1), "expected at least two numbers inside"),

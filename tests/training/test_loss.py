@@ -8,14 +8,26 @@ import pytest
 from jaxdiff.nn.condition import condition
 from jaxdiff.predictions import PREDICTIONS, from_x0, to_x0
 from jaxdiff.process.gaussian import alpha, sigma
-from jaxdiff.process.schedules import BrownianBridge, Cosine, Karras, LinearBeta, Rectified, SubVP, VarianceExploding
+from jaxdiff.process.schedules import (
+    BrownianBridge,
+    Cosine,
+    Karras,
+    LinearBeta,
+    LogNormal,
+    Rectified,
+    SubVP,
+    VarianceExploding,
+)
 from jaxdiff.training.lam_sampler import Stratified
 from jaxdiff.training.loss import BINS, DenoisingLoss, binned
 from jaxdiff.training.target import eps_per_output, target
-from jaxdiff.training.weighting import MinSNR, Sigmoid, SNRPlusOne, Uniform
+from jaxdiff.training.weighting import EDM, P2, MinSNR, Sigmoid, SNRPlusOne, Uniform
 
-SCHEDULES = [BrownianBridge(), Cosine(), LinearBeta(), Rectified(), VarianceExploding(), Karras(), SubVP()]
-WEIGHTINGS = [Sigmoid(), Sigmoid(bias=-2.0), Uniform(), MinSNR(), MinSNR(gamma=1.0), SNRPlusOne()]
+SCHEDULES = [
+    *(BrownianBridge(), Cosine(), LinearBeta(), LogNormal()),
+    *(Rectified(), VarianceExploding(), Karras(), SubVP()),
+]
+WEIGHTINGS = [Sigmoid(), Sigmoid(bias=-2.0), Uniform(), MinSNR(), MinSNR(gamma=1.0), SNRPlusOne(), P2(), EDM()]
 KEY = jax.random.key(0)
 
 
@@ -76,6 +88,26 @@ def test_min_snr_is_the_clamped_snr_on_the_error_of_x0():
     lam = -3 + 6 * (np.arange(8) + 0.5) / 8
     by_hand = np.minimum(np.exp(2 * lam), gamma) * np.mean(np.square(batch["image"]), axis=(1, 2, 3))
     np.testing.assert_allclose(value, by_hand.mean(), rtol=1e-5)
+
+
+def test_p2_on_the_error_of_eps():
+    batch, lam = images(), -3 + 6 * (np.arange(8) + 0.5) / 8
+    loss = DenoisingLoss(lam_sampler=spread(-3, 3), predicts="x0", weighting=P2(gamma=0.5, k=2.0))
+    value, _ = loss(Guess("x0"), jnp.zeros_like(batch["image"]), KEY, batch)
+    snr = np.exp(2 * lam)
+    by_hand = snr / np.sqrt(2 + snr) * np.mean(np.square(batch["image"]), axis=(1, 2, 3))
+    np.testing.assert_allclose(value, by_hand.mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("schedule", [LogNormal(mean=-0.4, std=0.5), Cosine()], ids=lambda s: type(s).__name__)
+def test_edm_is_the_mean_error_of_f_over_log_normal_noise_whatever_draws_it(schedule):
+    """EDM's table 1 at sigma_data = 1: log σ ~ N(P_mean, P_std²), and λ(σ) c_out(σ)² = 1 on the error of F."""
+    data = {"image": jax.random.normal(jax.random.key(3), (4096, 4, 4, 1))}
+    loss = DenoisingLoss(lam_sampler=Stratified(schedule), predicts="F", weighting=EDM(mean=-0.4, std=0.5))
+    value, _ = jax.jit(lambda: loss(Guess("F"), jnp.zeros_like(data["image"]), KEY, data))()
+    # F of x0 = 0 is −c_skip x / c_out, that of the truth (x0 − c_skip x) / c_out.
+    exact = 1 + np.exp(0.8 + 2 * 0.5**2)  # E x0² / c_out² = E (1 + 1/σ²) of a log-normal σ
+    np.testing.assert_allclose(value, exact, rtol=0.03)
 
 
 def test_snr_plus_one_is_the_plain_error_of_v():
