@@ -159,16 +159,19 @@ def pack(args: Sequence[str], prog: str = "jaxdiff pack") -> int:
         out: Path,
         step: int | None = None,
         dtype: Literal["float16", "float32"] = "float16",
+        length: float | None = None,
     ) -> Path:
         """A run as two small files, run.json and float16 parameters.
 
         Args:
             run: folder of the run.
             out: new folder.
-            step: of the checkpoint; default the newest.
+            step: of the checkpoint or snapshot; default the newest.
             dtype: of the stored parameters.
+            length: of a power-function average, relative to the run (0.02 to 0.2), of a run with power_ema; default the
+                run's moving average.
         """
-        return pack_run(run, out, step, dtype)
+        return pack_run(run, out, step, dtype, length=length)
 
     folder = tyro.cli(packed, prog=prog, args=list(args))
     print(f"{folder}: {(folder / NAME).stat().st_size / 1e6:.2f} MB of parameters; jd.load reads it, and --run")

@@ -23,8 +23,8 @@ from jaxdiff.sampling import Samples, log_likelihood, sample
 from jaxdiff.solvers import DPMpp, Tuned
 from jaxdiff.training.config import TrainConfig
 from jaxdiff.training.packed import is_packed, unpack
-from jaxdiff.training.restore import restore_step
 from jaxdiff.training.run_folder import read_pairing, read_run
+from jaxdiff.training.snapshots import average
 from jaxdiff.tuning import stored
 
 
@@ -166,10 +166,12 @@ class Model:
         return -(np.asarray(found.nats, np.float64) + slope) / (size * np.log(2.0))
 
 
-def load(run: str | Path, step: int | None = None, *, ema: bool = True) -> Model:
+def load(run: str | Path, step: int | None = None, *, ema: bool = True, length: float | None = None) -> Model:
     """The model of a run folder: its newest checkpoint or that of `step`, averaged parameters unless `ema=False`.
 
-    A folder that `jaxdiff pack` wrote holds one checkpoint, averaged.
+    length: instead of the run's moving average, the power-function average of this length σ_rel at the newest snapshot or
+    that of `step`, of a run that kept some (`TrainConfig.power_ema`). A folder that `jaxdiff pack` wrote holds one
+    checkpoint, averaged.
 
     Nothing in the folder is executed. Raises FileNotFoundError where there is no run or checkpoint, ValueError for a
     format that this version does not know.
@@ -177,14 +179,14 @@ def load(run: str | Path, step: int | None = None, *, ema: bool = True) -> Model
     stored = read_run(run)
     config = TrainConfig.from_json(stored["config"])
     if is_packed(run):
-        if not ema or step not in (None, stored["step"]):
+        if not ema or length is not None or step not in (None, stored["step"]):
             raise ValueError(
-                f"got step={step}, ema={ema} for {run}, a packed model; expected its one checkpoint, {stored['step']}, "
-                "averaged; to fix: leave both out, or load the run that it was packed from"
+                f"got step={step}, ema={ema}, length={length} for {run}, a packed model; expected its one checkpoint, "
+                f"{stored['step']}, averaged; to fix: leave them out, or load the run that it was packed from"
             )
         found, variables = stored["step"], unpack(run)
     else:
-        found, variables = restore_step(run, step, ema=ema)
+        found, variables = average(run, step, ema=ema, length=length)
     return Model(
         denoise=bind(config.network, jax.device_put(variables), config.predicts, sigma_data=config.sigma_data),
         network=config.network,

@@ -23,6 +23,7 @@ from jaxdiff.training.cadence import Every
 from jaxdiff.training.ema import EMA
 from jaxdiff.training.optimizer import AdamW
 from jaxdiff.training.plain import from_plain, to_plain
+from jaxdiff.training.power_ema import PowerEMA
 from jaxdiff.training.weighting import EDM, P2, MinSNR, Sigmoid, SNRPlusOne, Uniform
 
 Data = Synthetic | Folder | Tfds | BBBC039
@@ -63,6 +64,8 @@ class TrainConfig:
     """AdamW, its warm-up and its decay."""
     ema: EMA = field(default_factory=EMA)
     """Moving average of the parameters, which is what is sampled from."""
+    power_ema: PowerEMA | None = None
+    """Averages whose snapshots give an average of any length after the run (`jd.load(run, length=0.08)`); none: none kept."""
     steps: int | None = None
     """Train for so many steps (exactly repeatable)."""
     minutes: float | None = None
@@ -150,7 +153,7 @@ CLASSES: tuple[type, ...] = (
     *PAIRS,
     *(BrownianBridge, Cosine, DiscreteBetas, Karras, LinearBeta, LogNormal, Rectified, SubVP, VarianceExploding),
     *(EDM, P2, MinSNR, Sigmoid, SNRPlusOne, Uniform),
-    *(UNet, AdamW, EMA, Every),
+    *(UNet, AdamW, EMA, PowerEMA, Every),
 )
 """Every class that a stored config may name."""
 

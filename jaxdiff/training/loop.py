@@ -32,6 +32,7 @@ from jaxdiff.training.progress import Progress
 from jaxdiff.training.restore import CheckpointError, steps
 from jaxdiff.training.run_folder import check_same, claim, describe, read_pairing, read_run
 from jaxdiff.training.sharding import on_one_device
+from jaxdiff.training.snapshots import forget_after, write_snapshot
 from jaxdiff.training.state import TrainState
 from jaxdiff.training.step import make_train_step
 from jaxdiff.training.validation import Validation
@@ -93,7 +94,13 @@ class _Run:
         )
         self.optimizer = config.optimizer.build()
         self.step_fn = make_train_step(
-            self.loss, self.optimizer, config.parallel, ema=config.ema, fsdp=config.fsdp, accumulate=config.accumulate
+            self.loss,
+            self.optimizer,
+            config.parallel,
+            ema=config.ema,
+            power_ema=config.power_ema,
+            fsdp=config.fsdp,
+            accumulate=config.accumulate,
         )
         if config.batch_size % (parts := jax.device_count() * config.accumulate):
             raise ValueError(
@@ -110,9 +117,12 @@ class _Run:
             self.loader, lambda loaded: self.step_fn.place_batch(to_batch(loaded, config.network)), config.prefetch
         )
         example = to_batch(next(self._loader(1, config.augment, threads=0)), config.network)
-        like = TrainState.shapes(self.key_init, config.network, self.optimizer, example)
+        tracked = len(config.power_ema.lengths) if config.power_ema else 0
+        like = TrainState.shapes(self.key_init, config.network, self.optimizer, example, tracked)
         where = self.step_fn.shardings(like)
-        create = lambda: TrainState.create(self.key_init, config.network, self.optimizer, example, where)  # noqa: E731
+        create = lambda: TrainState.create(  # noqa: E731
+            self.key_init, config.network, self.optimizer, example, where, tracked
+        )
 
         fresh = None
         if config.init_from is not None and not steps(self.folder / "checkpoints"):
@@ -133,6 +143,8 @@ class _Run:
             self.state = create() if fresh is None else fresh
         self.checkpoints.check_space(self.state)
         self.step = int(self.state.step)
+        if hosts.leader():
+            forget_after(self.folder, self.step)
         self.budget = Budget(config.steps, config.minutes, spent)
 
     def _loader(self, size: int, augment: bool, **options: Any) -> Loader:
@@ -225,12 +237,16 @@ class _Run:
             due = self._due()
             if not due.done:
                 self._measure(due.validate, due.preview)
+                if config.power_ema and self.step % config.power_ema.every == 0:
+                    self._snapshot()  # before the checkpoint, behind which it would not be made again
                 if due.save:
                     self.checkpoints.save(self.state, self._meta())
                     self.progress.restart(self.step)
             self.progress.show(self.step)
         if self.step % config.log_every:
             self._report(average.take())
+        if interrupt.signum is None:
+            self._snapshot()
         self.checkpoints.save(self.state, self._meta(), wait=True)
         if interrupt.signum is None:
             self._measure(True, True)
@@ -280,6 +296,16 @@ class _Run:
         self.progress.update(self.step, row)
         if hosts.leader():
             self.log.write(self.step, row)
+
+    def _snapshot(self) -> None:
+        if self.config.power_ema is None:
+            return
+        averages = on_one_device(self.state.power_ema)
+        if hosts.leader():
+            applied = self.step - int(self.state.skipped)
+            write_snapshot(self.folder, self.step, applied, averages, self.config.power_ema)
+        hosts.decided("kept averages")
+        self.progress.restart(self.step)
 
     def _measure(self, validate: bool, preview: bool) -> None:
         validate, preview = validate and self.validation is not None, preview and self.preview is not None

@@ -1,41 +1,33 @@
 """A trained network as two small files, for shipping: run.json, and params.npz with the averaged parameters."""
 
-import io
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from jaxdiff.durable import write_bytes, write_json
-from jaxdiff.training.restore import restore_step
+from jaxdiff.durable import write_json
+from jaxdiff.training.leaves import named
+from jaxdiff.training.npz import nested, read_npz, write_npz
 from jaxdiff.training.run_folder import read_run
+from jaxdiff.training.snapshots import average
 
 NAME = "params.npz"
 
 
-def pack(run: str | Path, out: str | Path, step: int | None = None, dtype: str = "float16") -> Path:
+def pack(
+    run: str | Path, out: str | Path, step: int | None = None, dtype: str = "float16", *, length: float | None = None
+) -> Path:
     """Writes the averaged parameters of a run in `dtype`, and its description; returns `out`, which `jd.load` reads.
+
+    step, length: of the average, as for `jd.load`.
 
     Raises ValueError where `out` is not empty or a parameter is beyond the range of `dtype`.
     """
     out = Path(out)
     if out.exists() and any(out.iterdir()):
         raise ValueError(f"got {out}, which is not empty; expected a new folder; to fix: another --out")
-    found, variables = restore_step(run, step)
-    stored = {**read_run(run), "step": found}
+    found, variables = average(run, step, length=length)
+    stored: dict[str, Any] = {**read_run(run), "step": found} | ({} if length is None else {"length": length})
     stored["config"] = _without_folders(stored["config"])
-    arrays = {}
-    for name, value in _flat(variables).items():
-        with np.errstate(over="ignore"):
-            arrays[name] = value.astype(dtype)
-        if not np.isfinite(arrays[name]).all():
-            raise ValueError(f"got {name} up to {np.abs(value).max():g}; expected what {dtype} holds; to fix: float32")
-    out.mkdir(parents=True, exist_ok=True)
-    data = io.BytesIO()
-    np.savez_compressed(data, **arrays)
-    write_bytes(out / NAME, data.getvalue(), out / f".{NAME}.partial")
+    write_npz(out / NAME, named(variables), dtype, compressed=True)
     write_json(out / "run.json", stored)
     return out
 
@@ -47,23 +39,7 @@ def is_packed(folder: str | Path) -> bool:
 
 def unpack(folder: str | Path) -> dict[str, Any]:
     """The network's variables in a folder that `pack` wrote, float32. Raises ValueError for a damaged file."""
-    path = Path(folder) / NAME
-    try:
-        # np.load would take a lone .npy, or anything pickled, for granted; a zip of arrays is all that is written here.
-        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name].astype(np.float32) for name in file.files}
-    except (OSError, EOFError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(
-            f"got {path}, which cannot be read ({error}); expected a whole file; to fix: copy it again"
-        ) from error
-    variables: dict[str, Any] = {}
-    for name, value in arrays.items():
-        *folders, leaf = name.split("/")
-        place = variables
-        for part in folders:
-            place = place.setdefault(part, {})
-        place[leaf] = value
-    return variables
+    return nested(read_npz(Path(folder) / NAME))
 
 
 def _without_folders(config: dict[str, Any]) -> dict[str, Any]:
@@ -73,10 +49,3 @@ def _without_folders(config: dict[str, Any]) -> dict[str, Any]:
         if isinstance(data.get(name), str):
             data[name] = Path(data[name]).name
     return {**config, "data": data, "out": "runs", "init_from": None}
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, np.ndarray]:
-    found = {}
-    for name, value in tree.items():
-        found |= _flat(value, f"{prefix}{name}/") if isinstance(value, dict) else {prefix + name: np.asarray(value)}
-    return found

@@ -20,6 +20,8 @@ class TrainState:
     """The network's variables, {"params": ...}, float32."""
     ema: Any
     """Moving average of `params`."""
+    power_ema: tuple[Any, ...]
+    """Power-function averages of `params` (`jaxdiff.training.power_ema`); mostly none."""
     opt_state: Any
     skipped: Int[Array, ""]
     """Steps that were not applied because the loss or a gradient was not finite."""
@@ -35,25 +37,32 @@ class TrainState:
         optimizer: optax.GradientTransformation,
         example: dict,
         shardings: "TrainState | None" = None,
+        tracked: int = 0,
     ) -> "TrainState":
         """A fresh state. `example`: a batch as the loss takes it, {"image": (B, *spatial, C), "cond": optional}.
 
-        shardings: where its arrays shall lie (`jaxdiff.training.sharding`), from the start; default on one device.
+        shardings: where its arrays shall lie (`jaxdiff.training.sharding`), from the start; default on one device. tracked:
+        how many power-function averages it holds.
         """
         # Every kernel is a random program of its own; optimising them takes three times as long as running them once.
         options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-        init = cls._init(network, optimizer, example)
+        init = cls._init(network, optimizer, example, tracked)
         return jax.jit(init, out_shardings=shardings, compiler_options=options)(key)
 
     @classmethod
     def shapes(
-        cls, key: PRNGKeyArray, network: nn.Module, optimizer: optax.GradientTransformation, example: dict
+        cls,
+        key: PRNGKeyArray,
+        network: nn.Module,
+        optimizer: optax.GradientTransformation,
+        example: dict,
+        tracked: int = 0,
     ) -> "TrainState":
         """What `create` would return, as `jax.ShapeDtypeStruct`s; nothing is compiled or computed."""
-        return jax.eval_shape(cls._init(network, optimizer, example), key)
+        return jax.eval_shape(cls._init(network, optimizer, example, tracked), key)
 
     @classmethod
-    def _init(cls, network: nn.Module, optimizer: optax.GradientTransformation, example: dict):
+    def _init(cls, network: nn.Module, optimizer: optax.GradientTransformation, example: dict, tracked: int):
         image = jnp.asarray(example["image"][:1], jnp.float32)
         cond = jax.tree.map(lambda a: jnp.asarray(a[:1]), example.get("cond"))
 
@@ -61,12 +70,12 @@ class TrainState:
             params = network.init(key, image, jnp.zeros(1), cond)
             # Copies: a donated state must not hold one buffer twice.
             zero = lambda: jnp.zeros((), jnp.int32)  # noqa: E731
-            ema = jax.tree.map(jnp.copy, params)
-            return cls(zero(), params, ema, optimizer.init(params), zero(), zero(), network)
+            ema, *power_ema = (jax.tree.map(jnp.copy, params) for _ in range(1 + tracked))
+            return cls(zero(), params, ema, tuple(power_ema), optimizer.init(params), zero(), zero(), network)
 
         return init
 
     def with_params(self, params: Any) -> "TrainState":
-        """This state starting from other parameters (parameters and average replaced, optimiser untouched)."""
+        """This state starting from other parameters (parameters and averages replaced, optimiser untouched)."""
         copy = lambda: jax.tree.map(lambda a: jnp.array(a, copy=True), params)  # noqa: E731
-        return self.replace(params=copy(), ema=copy())  # type: ignore[attr-defined]
+        return self.replace(params=copy(), ema=copy(), power_ema=tuple(copy() for _ in self.power_ema))  # type: ignore[attr-defined]

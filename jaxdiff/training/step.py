@@ -12,6 +12,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, PRNGKeyArray
 
 from jaxdiff.training.ema import EMA
+from jaxdiff.training.power_ema import PowerEMA
 from jaxdiff.training.sharding import AXES, SMALLEST, cut, device_mesh, place, place_batch, shardings, spec
 from jaxdiff.training.state import TrainState
 
@@ -72,6 +73,7 @@ def make_train_step(
     parallel: Literal["jit", "pmap"] = "jit",
     *,
     ema: EMA | None = None,
+    power_ema: PowerEMA | None = None,
     devices: Sequence[Any] | None = None,
     fsdp: int = 1,
     accumulate: int = 1,
@@ -91,7 +93,7 @@ def make_train_step(
     Raises ValueError where B or the number of devices does not divide.
     """
     mesh = device_mesh(fsdp, devices)
-    apply = _make_apply(optax.with_extra_args_support(optimizer), ema or EMA())
+    apply = _make_apply(optax.with_extra_args_support(optimizer), ema or EMA(), power_ema)
     if accumulate < 1:
         raise ValueError(f"got accumulate={accumulate}; expected at least 1; to fix: accumulate=1")
 
@@ -208,7 +210,7 @@ def _place_in(batch: Any, axis: Any, devices: int) -> tuple[Array, int]:
     return jax.lax.axis_index(axis) * size, size * devices
 
 
-def _make_apply(optimizer: optax.GradientTransformationExtraArgs, ema: EMA):
+def _make_apply(optimizer: optax.GradientTransformationExtraArgs, ema: EMA, power_ema: PowerEMA | None):
     """(state, progress, loss, metrics, gradient) -> (state, metrics), arrays whole or cut alike."""
 
     def apply(state: TrainState, progress, value, metrics, gradient):
@@ -217,10 +219,12 @@ def _make_apply(optimizer: optax.GradientTransformationExtraArgs, ema: EMA):
 
         changes, opt_state = optimizer.update(gradient, state.opt_state, state.params, progress=progress)
         params = optax.apply_updates(state.params, changes)
-        average = ema.update(state.ema, params, state.step - state.skipped)
-        new = (params, average, opt_state)
-        old = (state.params, state.ema, state.opt_state)
-        params, average, opt_state = jax.tree.map(lambda a, b: jnp.where(applied, a, b), new, old)
+        taken = state.step - state.skipped
+        average = ema.update(state.ema, params, taken)
+        power = power_ema.update(state.power_ema, params, taken + 1) if power_ema else ()
+        new = (params, average, power, opt_state)
+        old = (state.params, state.ema, state.power_ema, state.opt_state)
+        params, average, power, opt_state = jax.tree.map(lambda a, b: jnp.where(applied, a, b), new, old)
 
         skipped_in_row = jnp.where(applied, 0, state.skipped_in_row + 1)
         skipped = state.skipped + (1 - applied.astype(jnp.int32))
@@ -228,6 +232,7 @@ def _make_apply(optimizer: optax.GradientTransformationExtraArgs, ema: EMA):
             step=state.step + 1,
             params=params,
             ema=average,
+            power_ema=power,
             opt_state=opt_state,
             skipped=skipped,
             skipped_in_row=skipped_in_row,

@@ -17,9 +17,12 @@ from jaxdiff.training import loop
 from jaxdiff.training.cadence import Every
 from jaxdiff.training.fine_tune import start_from
 from jaxdiff.training.loop import TrainingDiverged, train
+from jaxdiff.training.npz import read_npz
 from jaxdiff.training.optimizer import AdamW
+from jaxdiff.training.power_ema import PowerEMA
 from jaxdiff.training.restore import CheckpointError, read, restore_params, steps
 from jaxdiff.training.run_folder import claim, read_run
+from jaxdiff.training.snapshots import snapshots
 from jaxdiff.training.state import TrainState
 from jaxdiff.training.step import Step
 
@@ -77,6 +80,18 @@ def stopped(config, after: int):
         with pytest.raises(RuntimeError) as error:
             train(config)
     assert error.value is died
+
+
+def test_a_resumed_run_keeps_the_same_power_function_averages(config):
+    kept = {"power_ema": PowerEMA(every=2), "checkpoint": Every(steps=3)}
+    whole, parts = train(config(name="whole", **kept)), config(name="parts", **kept)
+    stopped(parts, after=5)
+    assert snapshots(parts.folder) == [2, 4]
+    train(parts)
+    assert snapshots(whole) == snapshots(parts.folder) == [2, 4, 6]
+    for step in snapshots(whole):
+        one, other = (read_npz(folder / "power_ema" / f"{step:08d}.npz") for folder in (whole, parts.folder))
+        jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
 def test_rows_behind_the_checkpoint_are_taken_again_and_not_doubled(config):

@@ -94,7 +94,7 @@ def test_what_cannot_be_packed(run, small, tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="step 8"):
         pack(run, tmp_path / "a", step=8)
     large = {"params": {"Dense": {"kernel": np.array([1.0, 7e4], np.float32)}}}
-    monkeypatch.setattr(packed, "restore_step", lambda run, step: (1, large))
+    monkeypatch.setattr(packed, "average", lambda run, step, length: (1, large))
     with pytest.raises(ValueError, match=r"params/Dense/kernel up to 70000; expected what float16 holds"):
         pack(run, tmp_path / "a")
     assert not (tmp_path / "a").exists()

@@ -1,0 +1,91 @@
+"""Snapshots of a run's power-function averages: RUN/power_ema/STEP.npz, kept for ever."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxdiff.training.config import TrainConfig
+from jaxdiff.training.leaves import named
+from jaxdiff.training.npz import nested, read_npz, write_npz
+from jaxdiff.training.power_ema import PowerEMA, coefficients
+from jaxdiff.training.restore import restore_step
+from jaxdiff.training.run_folder import read_run
+
+FOLDER = "power_ema"
+MISFIT = 0.05
+
+
+def write_snapshot(run: Path, step: int, applied: int, averages: tuple[Any, ...], config: PowerEMA) -> None:
+    """The averages after `applied` updates, whole or not at all; the same step again replaces it."""
+    arrays = {f"{i}/{name}": leaf for i, tree in enumerate(averages) for name, leaf in named(tree).items()}
+    arrays = {name: np.asarray(leaf) for name, leaf in jax.device_get(arrays).items()}
+    arrays["applied"] = np.asarray(applied)
+    write_npz(_path(run, step), arrays, config.dtype)
+
+
+def snapshots(run: str | Path) -> list[int]:
+    """Steps of a run's snapshots, rising."""
+    found = Path(run, FOLDER).glob("*.npz")
+    return sorted(int(path.stem) for path in found if path.stem.isdecimal())
+
+
+def forget_after(run: Path, step: int) -> None:
+    """Removes snapshots of steps that a resumed run takes again."""
+    for later in snapshots(run):
+        if later > step:
+            _path(run, later).unlink()
+
+
+def average(
+    run: str | Path, step: int | None = None, *, ema: bool = True, length: float | None = None
+) -> tuple[int, dict[str, Any]]:
+    """(step, variables) of a run: with `length` as `reconstruct`, else as `restore_step` gives them."""
+    return restore_step(run, step, ema=ema) if length is None else reconstruct(run, length, step)
+
+
+def reconstruct(run: str | Path, length: float, step: int | None = None) -> tuple[int, dict[str, Any]]:
+    """(step, variables): the average of σ_rel `length` at the newest snapshot or that of `step`, float32.
+
+    Reads one snapshot at a time. Raises FileNotFoundError where there is none (of that
+    step), ValueError for a damaged one, and where the weights of the average cannot be made of those kept (relative rms
+    misfit above 5 %).
+    """
+    config = TrainConfig.from_json(read_run(run)["config"]).power_ema
+    if config is None:
+        raise ValueError(
+            f"got length {length} for {run}, which kept no snapshots; expected a run that did; to fix: leave the length "
+            "out, or train with power_ema"
+        )
+    found, lengths = snapshots(run), config.lengths
+    if not found or (step is not None and step not in found):
+        raise FileNotFoundError(
+            f"got no snapshot{'' if step is None else f' of step {step}'} in {Path(run, FOLDER)}; expected one of "
+            f"{found or 'at least one'}; to fix: "
+            + ("choose a step from this list" if found else "train until the first, or lower --power-ema.every")
+        )
+    step = found[-1] if step is None else step
+    used = [one for one in found if one <= step]
+    times = [int(read_npz(_path(run, one))["applied"]) for one in used]
+    pairs = [(time, one) for time in times for one in lengths]
+    weights, misfit = coefficients([time for time, _ in pairs], [one for _, one in pairs], times[-1], length)
+    if misfit > MISFIT:
+        raise ValueError(
+            f"got length {length} at step {step}, whose weights the {len(used)} snapshots of {run} with lengths {lengths} "
+            f"miss by {misfit:.0%}; expected at most {MISFIT:.0%}; to fix: a length nearer to theirs, or snapshots more often"
+        )
+    sums: dict[str, np.ndarray] = {}
+    for one, row in zip(used, weights.reshape(len(used), len(lengths))):
+        arrays: Mapping[str, np.ndarray] = read_npz(_path(run, one))
+        for i, weight in enumerate(row):
+            for name, leaf in arrays.items():
+                if name.startswith(f"{i}/"):
+                    key = name.removeprefix(f"{i}/")
+                    sums[key] = sums.get(key, 0.0) + weight * leaf.astype(np.float64)
+    return step, nested(sums)
+
+
+def _path(run: str | Path, step: int) -> Path:
+    return Path(run, FOLDER, f"{step:08d}.npz")
