@@ -92,7 +92,7 @@ class JaxdiffSide:
 
     def train_open(self, start: str, remat: bool = False) -> None:
         """A training step of the opened network on the images in `start`: AdamW and an average of the parameters."""
-        network = self.denoise.network.clone(**({"remat": True} if remat else {}))
+        network = self.denoise.network.clone(**({"remat": "all"} if remat else {}))
         loss = DenoisingLoss(lam_sampler=Stratified(jd.Cosine()), predicts="eps", weighting=Uniform())
         optimizer, self.batch = optax.adamw(1e-4), {"image": np.load(start)}
         if (cond := self._cond(len(self.batch["image"]))) is not None:
@@ -101,7 +101,7 @@ class JaxdiffSide:
         params = jax.tree.map(jnp.copy, self.denoise.params)
         zero = lambda: jnp.zeros((), jnp.int32)  # noqa: E731
         ema = jax.tree.map(jnp.copy, params)
-        self.state = TrainState(zero(), params, ema, optimizer.init(params), zero(), zero(), network)
+        self.state = TrainState(zero(), params, ema, (), optimizer.init(params), zero(), zero(), network)
         self.train_flops = step_flops(loss, network, params, self.batch, len(self.batch["image"]))
 
     def train(self, steps: int) -> dict:

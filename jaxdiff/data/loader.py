@@ -41,7 +41,8 @@ class Loader:
             of its epoch's order; one more is an error.
 
     `next` gives "image" float32 (rows, *patch, C) and, where the records or pairs have them, "input" float32
-    (rows, *patch, C'), "mask" int32 (rows, *patch) and "label" int32 (rows,). Raises DataError for a patch that does not
+    (rows, *patch, C'), "mask" int32 (rows, *patch) and "label" int32 (rows,), and "augmentation" float32
+    (rows, axes + 1), what was done to the orientation (jaxdiff.data.patches). Raises DataError for a patch that does not
     fit, and a batch that the hosts do not share equally.
     """
 

@@ -71,14 +71,16 @@ class Pairing:
 def as_network(
     patch: Record, normaliser: Normaliser, pairing: Pairing | None = None, rng: np.random.Generator | None = None
 ) -> Batch:
-    """A patch as the network sees it: normalised "image" and "input", int32 "mask" and "label", where there are such.
+    """A patch as the network sees it: normalised "image" and "input", int32 "mask" and "label", and
+    float32 "augmentation", where there are such.
 
     With `pairing`, image and input are a pair drawn from the patch by `rng`; an input of fewer pixels is spread to the
     grid of the image.
     """
+    result = {name: patch[name] for name in ("augmentation",) if name in patch}
     if pairing is not None:
         patch = pairing.pairs.draw(patch, np.random.default_rng(0) if rng is None else rng)
-    result = {"image": normaliser.forward(patch["image"])}
+    result["image"] = normaliser.forward(patch["image"])
     if pairing is not None and pairing.inputs is not None:
         result["input"] = pairing.inputs.forward(patch["input"])
     if "mask" in patch:

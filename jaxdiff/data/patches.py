@@ -71,7 +71,8 @@ def random_patch(
 
     Arrays have the image's pixels or a whole fraction of them (`pixel_factors`), and are cut where they coincide. y and x
     are not exchanged with `turn` False, where the image is too small for a turned patch, or where the fraction of an
-    array is another in y than in x. Raises DataError for a patch that cuts through pixels of an array.
+    array is another in y than in x. "augmentation" tells what was done: float32, 1 for each axis that was flipped, and a
+    last 1 where y and x were exchanged before. Raises DataError for a patch that cuts through pixels of an array.
     """
     rank = len(patch)
     spatial = record["image"].shape[:rank]
@@ -83,13 +84,15 @@ def random_patch(
     exchange = augment and turn and fits and bool(rng.integers(2))
     size = turned if exchange else patch
     start = tuple(f * int(rng.integers((n - p) // f + 1)) for n, p, f in zip(spatial, size, common))
-    flips = tuple(slice(None, None, -1 if augment and rng.integers(2) else 1) for _ in patch)
+    flipped = tuple(augment and bool(rng.integers(2)) for _ in patch)
+    flips = tuple(slice(None, None, -1 if one else 1) for one in flipped)
 
     def orient(array: np.ndarray) -> np.ndarray:
         return (array.swapaxes(rank - 2, rank - 1) if exchange else array)[flips]
 
     cut = crop(record, tuple(slice(s, s + p) for s, p in zip(start, size)), factors)
-    return {**cut, **{name: orient(cut[name]) for name in factors}}
+    done = {"augmentation": np.array([*flipped, exchange], np.float32)}
+    return {**cut, **{name: orient(cut[name]) for name in factors}, **done}
 
 
 def pixel_factors(record: Record, rank: int) -> dict[str, tuple[int, ...]]:

@@ -164,8 +164,7 @@ def _arguments(network: Any, shape: tuple[int, ...], b: Any) -> dict[str, Any]:
         "seed": jax.ShapeDtypeStruct((), np.uint32),
         "index": jax.ShapeDtypeStruct((b,), np.int32),
     }
-    sizes = [getattr(network, name, 0) for name in ("num_classes", "vector_size", "image_channels")]
-    if cond := expected_shapes(b, shape[:-1], *sizes):
+    if cond := expected_shapes(network, b, shape[:-1]):
         types = {name: np.int32 if name == "label" else np.float32 for name in cond}
         arguments["cond"] = {name: jax.ShapeDtypeStruct(size, types[name]) for name, size in cond.items()}
     return arguments

@@ -1,10 +1,12 @@
 """Conditions of a network: a dict of label, vector and image, each optional, each with a null for guidance.
 
-    label   int32 ()                  -1 = absent
-    vector  float32 (d + 1,)          the last entry is 1 where present, 0 where absent
-    image   float32 (*spatial, c + 1) the last channel is 1 where present, 0 where absent
+    label         int32 ()                  -1 = absent
+    vector        float32 (d + 1,)          the last entry is 1 where present, 0 where absent
+    image         float32 (*spatial, c + 1) the last channel is 1 where present, 0 where absent
+    augmentation  float32 (a,)              what was done to a training image; 0 = nothing, as in all that is sampled
 
-with any leading batch axes. The null has the same keys, shapes and dtypes, so that guidance calls one program.
+with any leading batch axes. The null has the same keys, shapes and dtypes, so that guidance calls one program; it keeps the
+augmentation, which says how an image is shown and not what is asked for.
 """
 
 from collections.abc import Mapping
@@ -14,13 +16,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-KEYS = ("label", "vector", "image")
+FIELDS = {
+    "label": "num_classes",
+    "vector": "vector_size",
+    "image": "image_channels",
+    "augmentation": "augmentation_size",
+}
+"""The field of a network that says how large each condition is; 0 = not read."""
+KEYS = tuple(FIELDS)
 
 
-def condition(*, label: Any = None, vector: Any = None, image: Any = None) -> dict[str, Any]:
+def condition(*, label: Any = None, vector: Any = None, image: Any = None, augmentation: Any = None) -> dict[str, Any]:
     """Build a condition from plain arrays, adding the presence entries; leading batch axes are kept.
 
-    `label` is integers (...,), `vector` (..., d), `image` (..., *spatial, c); what is not a JAX array stays on the host.
+    `label` is integers (...,), `vector` (..., d), `image` (..., *spatial, c), `augmentation` (..., a); what is not a JAX
+    array stays on the host.
     Raises ValueError for a label that is not an integer, or a vector or image without its channel axis.
     """
     cond = {}
@@ -33,6 +43,9 @@ def condition(*, label: Any = None, vector: Any = None, image: Any = None) -> di
         cond["vector"] = _with_presence("vector", vector, least=1)
     if image is not None:
         cond["image"] = _with_presence("image", image, least=3)
+    if augmentation is not None:
+        xp = jnp if isinstance(augmentation, jax.Array) else np
+        cond["augmentation"] = xp.asarray(augmentation, np.float32)
     return cond
 
 
@@ -45,25 +58,27 @@ def _with_presence(name: str, values: Any, least: int):
 
 
 def null(cond: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The absent condition with the same keys, shapes and dtypes: label -1, all else zero; None for None."""
+    """The absent condition with the same keys, shapes and dtypes; None for None.
+
+    label -1, vector and image zero, augmentation kept.
+    """
     if cond is None:
         return None
-    empty = {name: value for name, value in cond.items() if value is not None}
-    return {name: jnp.full_like(value, -1 if name == "label" else 0) for name, value in empty.items()}
+    given = {name: value for name, value in cond.items() if value is not None}
+    empty = {name: jnp.full_like(value, -1 if name == "label" else 0) for name, value in given.items()}
+    return {**empty, **{name: value for name, value in given.items() if name == "augmentation"}}
 
 
-def expected_shapes(
-    batch: int, spatial: tuple[int, ...], num_classes: int, vector_size: int, image_channels: int
-) -> dict[str, tuple[int, ...]]:
-    """Shapes, batch axis included, of the conditions that a network with these sizes reads."""
-    shapes = {}
-    if num_classes:
-        shapes["label"] = (batch,)
-    if vector_size:
-        shapes["vector"] = (batch, vector_size + 1)
-    if image_channels:
-        shapes["image"] = (batch, *spatial, image_channels + 1)
-    return shapes
+def expected_shapes(network: Any, batch: int, spatial: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """Shapes, batch axis included, of the conditions that a network with these fields reads."""
+    sizes = {name: getattr(network, field, 0) for name, field in FIELDS.items()}
+    shapes = {
+        "label": (batch,),
+        "vector": (batch, sizes["vector"] + 1),
+        "image": (batch, *spatial, sizes["image"] + 1),
+        "augmentation": (batch, sizes["augmentation"]),
+    }
+    return {name: shape for name, shape in shapes.items() if sizes[name]}
 
 
 def check(cond: Mapping[str, Any] | None, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
@@ -73,10 +88,9 @@ def check(cond: Mapping[str, Any] | None, shapes: Mapping[str, tuple[int, ...]])
         if name not in KEYS:
             raise ValueError(f"got condition {name!r}; expected one of {KEYS}; to fix: nn.condition(label=..., ...)")
         if name not in shapes:
-            fields = {"label": "num_classes", "vector": "vector_size", "image": "image_channels"}
             raise ValueError(
                 f"got condition {name!r}; expected {sorted(shapes) or 'none'}, which this network was built for; "
-                f"to fix: leave it out, or train a network with {fields[name]} > 0"
+                f"to fix: leave it out, or train a network with {FIELDS[name]} > 0"
             )
         if np.shape(value) != shapes[name]:
             raise ValueError(

@@ -9,7 +9,11 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+from jax.ad_checkpoint import checkpoint_name
 from jax.custom_derivatives import SymbolicZero
+
+NAME = "convolution"
+"""Of the result, for policies of rematerialisation, which do not see the product inside of a custom derivative."""
 
 
 @jax.custom_jvp
@@ -44,7 +48,7 @@ _same.defjvp(_tangent, symbolic_zeros=True)
 
 def _general(x: jax.Array, kernel: jax.Array, strides: Any, padding: Any, **_: Any) -> jax.Array:
     """In the place of `jax.lax.conv_general_dilated`, for the convolutions that `Conv` makes."""
-    return _same(x, kernel)
+    return checkpoint_name(_same(x, kernel), NAME)
 
 
 def Conv(features: int, kernel_size: tuple[int, ...], **options: Any) -> nn.Conv:

@@ -16,15 +16,17 @@ def fourier(lam: Float[Array, " batch"], size: int) -> Float[Array, "batch size"
 
 
 class Embedding(nn.Module):
-    """MLP of (lam, label, vector); an absent condition adds exactly nothing, so that null, missing and None agree.
+    """MLP of (lam, label, vector, augmentation); what is absent adds exactly nothing, so that null, missing and None agree.
 
     `label` is (batch,) int, negative = absent; `vector` is (batch, d + 1) with the presence flag last (its weights
-    serve as the bias). A label beyond the last class gives NaN rather than another class.
+    serve as the bias); `augmentation` is (batch, a), 0 = nothing done. A label beyond the last class gives NaN rather than
+    another class.
     """
 
     size: int
     num_classes: int = 0
     vector_size: int = 0
+    augmentation_size: int = 0
     features: int = 64
 
     @nn.compact
@@ -33,6 +35,7 @@ class Embedding(nn.Module):
         lam: Float[Array, " batch"],
         label: Int[Array, " batch"] | None = None,
         vector: Float[Array, "batch d"] | None = None,
+        augmentation: Float[Array, "batch a"] | None = None,
     ) -> Float[Array, "batch size"]:
         h = nn.Dense(self.size, name="lam")(fourier(lam, self.features))
         if self.num_classes:
@@ -41,11 +44,11 @@ class Embedding(nn.Module):
                 row = jnp.take(table, jnp.maximum(label, 0), axis=0, mode="fill", fill_value=jnp.nan)
                 h = h + jnp.where(label[:, None] >= 0, row, 0.0)
         if self.vector_size:
-            dense = nn.Dense(self.size, use_bias=False, name="vector")
-            given = (
-                jnp.zeros((lam.shape[0], self.vector_size + 1), jnp.float32)
-                if vector is None
-                else vector.astype(jnp.float32)
-            )
-            h = h + dense(given)
+            h = h + self._linear("vector", vector, lam.shape[0], self.vector_size + 1)
+        if self.augmentation_size:
+            h = h + self._linear("augmentation", augmentation, lam.shape[0], self.augmentation_size)
         return nn.silu(nn.Dense(self.size, name="out")(nn.silu(h)))
+
+    def _linear(self, name: str, given: Array | None, batch: int, size: int) -> Array:
+        given = jnp.zeros((batch, size), jnp.float32) if given is None else given.astype(jnp.float32)
+        return nn.Dense(self.size, use_bias=False, name=name)(given)

@@ -9,15 +9,23 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxdiff.nn import conv
 from jaxdiff.nn.attention import Implementation, SelfAttention
 from jaxdiff.nn.blocks import Down, ResidualBlock, Up, depth_to_space, pad_to_multiple, space_to_depth
 from jaxdiff.nn.condition import check, expected_shapes
 from jaxdiff.nn.conv import Conv
 from jaxdiff.nn.embed import Embedding
 from jaxdiff.nn.norm import GroupNorm
+
+_kept = jax.checkpoint_policies
+POLICIES = {
+    "cheap": _kept.save_from_both_policies(_kept.dots_saveable, _kept.save_only_these_names(conv.NAME)),
+    "all": _kept.nothing_saveable,
+}
 
 
 class UNet(nn.Module):
@@ -53,16 +61,22 @@ class UNet(nn.Module):
     """Entries of the vector condition, without its presence flag; 0 = none."""
     image_channels: int = 0
     """Channels of the image condition, without its presence channel; 0 = none."""
+    augmentation_size: int = 0
+    """Entries of the augmentation label, one more than the spatial axes; 0 = none. The network is told how each training
+    image was flipped and turned, and sampling asks for images as they were taken (Karras et al. 2022, arXiv 2206.00364)."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the arithmetic; parameters, norms, embedding and output stay float32."""
-    remat: bool = False
-    """Recompute blocks in the backward pass: less memory, about a third more time."""
+    remat: Literal["none", "cheap", "all"] = "none"
+    """What the backward pass computes again instead of keeping it: nothing, all of a block but its convolutions and matrix
+    products, or whole blocks (least memory, about a third more time)."""
     attention_implementation: Literal["xla", "cudnn"] | None = None
     """Attention kernel: None and xla are plain XLA, cudnn is flash attention (bfloat16 on CUDA)."""
 
     def __post_init__(self):
         for name in ("multipliers", "attention"):  # a run's JSON gives lists
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        if isinstance(self.remat, bool):  # runs of before there was a choice
+            object.__setattr__(self, "remat", "all" if self.remat else "none")
         self._check_fields()
         super().__post_init__()
 
@@ -70,7 +84,7 @@ class UNet(nn.Module):
         for name in ("width", "blocks", "head_size", "patch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"got UNet {name}={getattr(self, name)}; expected 1 or more; to fix: raise it")
-        for name in ("num_classes", "vector_size", "image_channels"):
+        for name in ("num_classes", "vector_size", "image_channels", "augmentation_size"):
             if getattr(self, name) < 0:
                 raise ValueError(f"got UNet {name}={getattr(self, name)}; expected 0 or more; to fix: 0 = no condition")
         if not self.multipliers or min(self.multipliers) < 1:
@@ -82,6 +96,8 @@ class UNet(nn.Module):
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"got UNet dropout={self.dropout}; expected 0 <= dropout < 1; to fix: 0.1")
+        if self.remat not in ("none", *POLICIES):
+            raise ValueError(f"got UNet remat={self.remat!r}; expected none, cheap or all; to fix: choose one")
         if self.dtype not in ("float32", "bfloat16"):
             raise ValueError(f"got UNet dtype={self.dtype!r}; expected 'float32' or 'bfloat16'; to fix: choose one")
         if self.attention_implementation == "cudnn" and self.dtype != "bfloat16":
@@ -108,11 +124,11 @@ class UNet(nn.Module):
         if lam.shape != x.shape[:1]:
             raise ValueError(f"got lam of shape {lam.shape}; expected {x.shape[:1]}; to fix: one lam an image")
         batch, *spatial, channels = x.shape
-        sizes = (self.num_classes, self.vector_size, self.image_channels)
-        cond = check(cond, expected_shapes(batch, tuple(spatial), *sizes))
+        cond = check(cond, expected_shapes(self, batch, tuple(spatial)))
 
-        embedding = Embedding(4 * self.width, self.num_classes, self.vector_size, name="embedding")
-        emb = embedding(lam, cond.get("label"), cond.get("vector"))
+        sizes = (self.num_classes, self.vector_size, self.augmentation_size)
+        embedding = Embedding(4 * self.width, *sizes, name="embedding")
+        emb = embedding(lam, cond.get("label"), cond.get("vector"), cond.get("augmentation"))
         x = x.astype(jnp.float32)
         if self.image_channels:
             absent = jnp.zeros((batch, *spatial, self.image_channels + 1), jnp.float32)
@@ -129,8 +145,11 @@ class UNet(nn.Module):
     def _body(self, x, emb, train: bool):
         """Stem, levels down, middle, levels up; each block on the way down hands its output to one on the way up."""
         dtype = jnp.dtype(self.dtype)
-        block_class = nn.remat(ResidualBlock, static_argnums=(3,)) if self.remat else ResidualBlock
-        attention_class = nn.remat(SelfAttention) if self.remat else SelfAttention
+        block_class, attention_class = ResidualBlock, SelfAttention
+        if self.remat != "none":
+            policy = POLICIES[self.remat]
+            block_class = nn.remat(ResidualBlock, static_argnums=(3,), policy=policy)
+            attention_class = nn.remat(SelfAttention, policy=policy)
         implementation: Implementation | None = self.attention_implementation
 
         def block(h, level, name):

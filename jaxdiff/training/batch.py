@@ -36,6 +36,13 @@ def to_batch(loaded: dict[str, np.ndarray], network: Any) -> dict[str, Any]:
                 f"--network.image-channels {image.shape[-1]}"
             )
         values["image"] = image
+    if size := getattr(network, "augmentation_size", 0):
+        values["augmentation"] = done = loaded["augmentation"]
+        if done.shape[-1] != size:
+            raise ValueError(
+                f"got network.augmentation_size={size}; expected {done.shape[-1]}, one more than the axes of a patch, or 0; "
+                f"to fix: --network.augmentation-size {done.shape[-1]}"
+            )
     batch: dict[str, Any] = {"image": loaded["image"]}
     if values:
         batch["cond"] = {name: np.asarray(value) for name, value in condition(**values).items()}

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairing import Inputs, Pairing
-from jaxdiff.training.config import MAY_CHANGE, PAIRS, TrainConfig
+from jaxdiff.training.config import CLASSES, MAY_CHANGE, PAIRS, TrainConfig
 from jaxdiff.training.plain import fields_of, flat, from_plain, to_plain
 
 try:
@@ -109,8 +109,12 @@ def read_run(folder: str | Path) -> dict[str, Any]:
 
 
 def check_same(config: TrainConfig, stored: Mapping[str, Any], folder: Path) -> None:
-    """Raises ValueError where the run in `folder` was made by another config, with every field that differs."""
-    old, new = (flat(json.loads(json.dumps(c))) for c in (stored["config"], config.to_json()))
+    """Raises ValueError where the run in `folder` was made by another config, with every field that differs.
+
+    Fields that the jaxdiff which made it did not know have their defaults there.
+    """
+    made = from_plain(stored["config"], (*CLASSES, type(config), type(config.network)))
+    old, new = (flat(json.loads(json.dumps(c.to_json()))) for c in (made, config))
     names = [n for n in sorted({*old, *new}) if n.split(".")[0] not in MAY_CHANGE and old.get(n) != new.get(n)]
     if names:
         lines = "\n".join(f"  {n}: {old.get(n)} in the run, {new.get(n)} now" for n in names)

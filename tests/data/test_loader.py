@@ -33,6 +33,7 @@ def test_batches_are_normalised_patches_with_their_masks_and_labels():
             "image": ((4, 8, 12, 2), "float32"),
             "mask": ((4, 8, 12), "int32"),
             "label": ((4,), "int32"),
+            "augmentation": ((4, 3), "float32"),
         }
         grey = np.rint(NORMALISER.inverse(batch["image"]))
         np.testing.assert_array_equal(grey[..., 0], batch["mask"])

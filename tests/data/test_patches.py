@@ -50,6 +50,20 @@ def test_all_eight_orientations_and_all_places_occur():
     assert corners == {(y, x) for y in range(3) for x in range(4)}
 
 
+def test_what_was_done_is_told_and_can_be_undone():
+    told = set()
+    for i in range(200):
+        patch = random_patch(positions((4, 5, 6)), (3, 3, 3), np.random.default_rng(i))
+        *flipped, exchanged = patch["augmentation"]
+        back = np.flip(patch["image"], [axis for axis, one in enumerate(flipped) if one])
+        back = back.swapaxes(1, 2) if exchanged else back
+        corner = back[0, 0, 0]
+        np.testing.assert_array_equal(back, positions((3, 3, 3))["image"] + corner)
+        told.add((*flipped, exchanged))
+    assert len(told) == 16
+    assert not random_patch(positions((5, 6)), (3, 3), np.random.default_rng(0), augment=False)["augmentation"].any()
+
+
 def test_without_augmentation_nothing_is_turned():
     for i in range(20):
         image = random_patch(positions((5, 6)), (3, 3), np.random.default_rng(i), augment=False)["image"]

@@ -42,7 +42,11 @@ def test_a_folder_with_masks_is_the_same_after_tfds(images, tmp_path, file_forma
                 np.testing.assert_array_equal(a[i][part], records[a[i]["name"]][part])
                 assert a[i][part].dtype == records[a[i]["name"]][part].dtype
     batch = next(Loader(ours.train, ours.normaliser, (16, 16), 4))
-    assert {k: v.shape for k, v in batch.items()} == {"image": (4, 16, 16, 1), "mask": (4, 16, 16)}
+    assert {k: v.shape for k, v in batch.items()} == {
+        "image": (4, 16, 16, 1),
+        "mask": (4, 16, 16),
+        "augmentation": (4, 3),
+    }
 
 
 def test_stacks_classes_and_units_survive(images, tmp_path):

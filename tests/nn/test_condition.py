@@ -32,6 +32,12 @@ def test_null_has_the_same_tree_and_is_its_own_null():
     assert null(None) is None
 
 
+def test_what_was_done_to_an_image_stays_when_nothing_is_asked_for():
+    cond = condition(label=np.arange(3), augmentation=np.eye(3))
+    np.testing.assert_array_equal(null(cond)["augmentation"], np.eye(3))
+    np.testing.assert_array_equal(null(cond)["label"], -1)
+
+
 def test_under_jit_and_vmap():
     labels = jnp.arange(4)
     batched = jax.jit(jax.vmap(lambda label: null(condition(label=label))))(labels)

@@ -75,6 +75,18 @@ def test_null_none_and_missing_are_the_same_exactly(small, perturbed, run, quick
     assert float(jnp.abs(full(variables, x, lam, present_zeros) - nothing).max()) > 1e-3
 
 
+def test_an_image_as_it_was_taken_needs_no_augmentation_label(small, perturbed, run):
+    network = small(augmentation_size=3)
+    x, lam = inputs((2, 8, 8, 1))
+    variables = perturbed(network, x, lam)
+    plain = run(network, variables, x, lam)
+    for done, same in ((np.zeros((2, 3)), True), (np.eye(2, 3), False)):
+        got = run(network, variables, x, lam, condition(augmentation=done))
+        assert np.array_equal(got, plain) == same
+    with pytest.raises(ValueError, match=r"augmentation.*of shape \(2, 4\); expected \(2, 3\)"):
+        run(network, variables, x, lam, condition(augmentation=np.zeros((2, 4))))
+
+
 def test_bfloat16_is_close_and_parameters_stay_float32(small, perturbed, run):
     x, lam = inputs((4, 16, 16, 1))
     exact, rounded = small(), small(dtype="bfloat16")
@@ -105,17 +117,25 @@ def test_vmapped_single_images_are_one_batched_program(small, perturbed, quick_j
     assert all("feature_group_count = 1" in c and "batch_group_count = 1" in c for c in convolutions[0])
 
 
-def test_rematerialisation_changes_neither_values_nor_gradients(small, perturbed, quick_jit):
+def test_rematerialisation_keeps_less_and_changes_neither_values_nor_gradients(small, perturbed, quick_jit):
     x, lam = inputs((2, 8, 8, 1))
-    plain, remat = small(), small(remat=True)
-    variables = perturbed(plain, x, lam)
+    networks = {remat: small(remat=remat) for remat in ("none", "cheap", "all")}
+    assert small(remat=True) == networks["all"]
+    variables = perturbed(networks["none"], x, lam)
 
     def loss(network):
         return quick_jit(jax.value_and_grad(lambda v: jnp.mean(network.apply(v, x, lam, train=True) ** 2)))
 
-    (value, gradient), (value_remat, gradient_remat) = loss(plain)(variables), loss(remat)(variables)
-    np.testing.assert_allclose(value, value_remat, rtol=1e-6)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), gradient, gradient_remat)
+    values, gradients, products = {}, {}, {}
+    for remat, network in networks.items():
+        values[remat], gradients[remat] = loss(network)(variables)
+        text = loss(network).lower(variables).as_text()
+        products[remat] = text.count("stablehlo.convolution") + text.count("stablehlo.dot_general")
+    assert products["none"] == products["cheap"] < products["all"]
+    for remat in ("cheap", "all"):
+        np.testing.assert_allclose(values[remat], values["none"], rtol=1e-6)
+        close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)  # noqa: E731
+        jax.tree.map(close, gradients[remat], gradients["none"])
 
 
 def test_every_parameter_has_a_gradient(small, perturbed, quick_jit):

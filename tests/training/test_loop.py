@@ -126,6 +126,22 @@ def test_a_folder_of_another_config_is_refused_with_every_difference(config):
     assert before == sorted((p, p.stat().st_mtime_ns) for p in folder.rglob("*"))
 
 
+def test_a_run_of_before_there_were_some_fields_goes_on_and_one_of_later_is_refused(config):
+    unet = UNet(width=8, multipliers=(1,), blocks=1, attention=(False,), dropout=0.1)
+    folder = train(config(network=unet))
+    stored = json.loads((folder / "run.json").read_text())
+    for owner, name in ((stored["config"], "power_ema"), (stored["config"]["network"], "augmentation_size")):
+        del owner[name]
+    stored["config"]["network"]["remat"] = False
+    (folder / "run.json").write_text(json.dumps(stored))
+    assert train(config(network=unet, steps=7)) == folder
+    assert steps(folder / "checkpoints")[-1] == 7
+    stored["config"]["network"]["flavour"] = 1
+    (folder / "run.json").write_text(json.dumps(stored))
+    with pytest.raises(ValueError, match=r"flavour.*to fix: use the version of jaxdiff that wrote them"):
+        train(config(network=unet, steps=8))
+
+
 def test_a_foreign_folder_is_refused(config):
     run = config()
     run.folder.mkdir(parents=True)

@@ -207,6 +207,15 @@ def test_conditions_of_an_example_are_dropped_together_and_at_the_given_rate():
     assert abs(kept.mean() - 0.75) < 5 * np.sqrt(0.25 * 0.75 / num)
 
 
+def test_a_network_is_told_the_orientation_even_of_examples_without_condition():
+    done = np.eye(8, 3, dtype=np.float32)
+    batch = {**images(), "cond": condition(label=np.arange(8), augmentation=done)}
+    network = Seen()
+    DenoisingLoss(lam_sampler=spread(-1, 1), drop_condition=1.0)(network, None, KEY, batch)
+    np.testing.assert_array_equal(network.cond["label"], -1)
+    np.testing.assert_array_equal(network.cond["augmentation"], done)
+
+
 def test_binned_errors_are_the_means_of_their_intervals():
     edges = np.array([-5.0, *BINS, 5.0])
     centres = (edges[1:] + edges[:-1]) / 2
