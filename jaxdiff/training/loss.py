@@ -16,7 +16,7 @@ from jaxdiff.training.target import eps_per_output, target
 from jaxdiff.training.weighting import Sigmoid, Weighting
 
 Metrics = dict[str, Array]
-BINS = (-4.0, -2.0, 0.0, 2.0, 4.0)
+BINS = tuple(float(edge) for edge in range(-5, 6))
 """Edges in lam between which errors are reported."""
 
 
