@@ -23,6 +23,7 @@ USAGE = """usage: jaxdiff COMMAND …
   sample translate --run DIR --input DIR --out DIR       another modality of your images, such as a virtual stain
   sample classify --run DIR --input DIR --out DIR        the class of each image, with its probability
   calibrate RUN --input DIR                   how sure sample classify may be, from held-out images by class
+  prepare DIR --out DATA --name NAME          a folder of images as records that training reads fast, large ones in tiles
   pack RUN --out DIR                          a run as two small files, for shipping
   tune RUN [--nfe 4 5 6 8]                    learn samplers of few calls for a trained run: --solver tuned:5
   check-solver NAME|package.module:Class      hold a solver to what the library promises, and print the table
@@ -147,6 +148,13 @@ def export(args: Sequence[str], prog: str = "jaxdiff export") -> int:
     return export_run(list(args), prog)
 
 
+def prepare(args: Sequence[str], prog: str = "jaxdiff prepare") -> int:
+    """`jaxdiff prepare FOLDER --out DATA --name NAME`."""
+    from jaxdiff.tasks.prepare import main as prepare_folder
+
+    return prepare_folder(list(args), prog)
+
+
 def pack(args: Sequence[str], prog: str = "jaxdiff pack") -> int:
     """`jaxdiff pack RUN --out DIR`."""
     import tyro
@@ -223,6 +231,7 @@ def main() -> None:
         "tune": tune,
         "calibrate": calibrate,
         "export": export,
+        "prepare": prepare,
         "pack": pack,
         "check-solver": check_solver,
         "demo": demo,

@@ -46,8 +46,8 @@ class Layout:
         first = next((i for i, a in enumerate(self.axes) if a not in SEPARATE), len(self.axes))
         return any(a in SEPARATE for a in self.axes[first:])
 
-    def images(self, array: np.ndarray) -> np.ndarray:
-        """The whole array as (number, *spatial, C), native byte order."""
+    def images(self, array: np.ndarray, *, copy: bool = True) -> np.ndarray:
+        """The whole array as (number, *spatial, C), contiguous and in native byte order, or a view of it."""
         array = array.reshape(self.shape)
         axes = self.axes
         if not set(axes) & set(CHANNELS):
@@ -56,6 +56,8 @@ class Layout:
             [a for a in axes if a in SEPARATE] + [a for a in "ZYX" if a in axes] + [a for a in axes if a in CHANNELS]
         )
         array = array.transpose([axes.index(a) for a in wanted]).reshape(self.number, *self.image_shape)
+        if not copy:
+            return array
         return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
 
 

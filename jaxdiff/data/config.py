@@ -37,7 +37,8 @@ def open_data(
     """The checked data set of a config, for patches (Y, X) or (Z, Y, X), as `pairs` where they are given.
 
     `seed` chooses what is held out. `normaliser` and `pairing` are those of a run that goes on; without them they are
-    fitted on the training part. Reads every image once; raises DataError for all that cannot be trained on.
+    fitted on the training part. Reads every image once, but those that `jaxdiff prepare` checked only to fit; raises
+    DataError for all that cannot be trained on.
     """
     data = config.open(tuple(patch), seed, normaliser if pairs is None else None)
     if data.input_info is not None and not isinstance(pairs, Parallel):
@@ -244,16 +245,21 @@ class Tfds:
     """Memory for decoded images; a data set beyond it is decoded again in every epoch."""
 
     def open(self, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset:
-        train, files = self._split(self.split, patch)
+        train, files, input_info = self._split(self.split, patch)
         if self.validation_split is not None:
-            validation, _ = self._split(self.validation_split, patch)
+            validation, _, _ = self._split(self.validation_split, patch)
         else:
             train, validation = hold_out(train, files, patch, self.validation, self.group_regex, seed)
-        return finish(train, validation, self.normalise, normaliser)
+        return finish(train, validation, self.normalise, normaliser, input_info=input_info)
 
-    def _split(self, split: str, patch: Sequence[int]) -> tuple[Source, list[str]]:
+    def _split(self, split: str, patch: Sequence[int]) -> tuple[Source, list[str], DataInfo | None]:
+        """The split, the file of each record, and the info of its inputs; what `prepare` checked is not read again."""
         from jaxdiff.data.tfds_source import TfdsSource
 
-        source = TfdsSource(self.name, self.data_dir, split, self.image, self.label, self.mask)
-        source, files, _ = checked(cached(source, self.binning, self.cache_gb), patch, allow_blank=self.allow_blank)
-        return source, files
+        found = TfdsSource(self.name, self.data_dir, split, self.image, self.label, self.mask)
+        input_info = None if found.input_info is None else found.input_info.binned(self.binning)
+        source: Source = cached(found, self.binning, self.cache_gb)
+        files = found.files(patch, self.binning, self.allow_blank)
+        if files is None:
+            source, files, _ = checked(source, patch, allow_blank=self.allow_blank)
+        return source, files, input_info

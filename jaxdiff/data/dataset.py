@@ -15,6 +15,9 @@ from jaxdiff.data.patches import Batch, Record, check_patch, check_whole, common
 from jaxdiff.data.source import ImagesOf, Region, Source, Subset
 from jaxdiff.data.split import groups, split_groups, split_regions
 
+FITTED = 4096
+"""Training images that a normaliser is fitted on, at most; of more, so many spread evenly."""
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -40,7 +43,9 @@ class Dataset:
     @functools.cached_property
     def normaliser(self) -> Normaliser:
         """The one given, or fitted on the training part when it is first asked for."""
-        return Normaliser.fit(ImagesOf(self.train), self.map) if self.given is None else self.given
+        if self.given is not None:
+            return self.given
+        return Normaliser.fit(ImagesOf(spread(self.train, FITTED)), self.map)
 
     def validation_batches(self, patch: Sequence[int], batch_size: int, num: int, seed: int = 0) -> Iterator[Batch]:
         """`num` fixed patches of the validation images in turn, not augmented; the last batch may be smaller.
@@ -57,6 +62,12 @@ class Dataset:
         for start in range(0, num if len(self.validation) else 0, batch_size):
             records = [example(i) for i in range(start, min(start + batch_size, num))]
             yield {name: np.stack([record[name] for record in records]) for name in records[0]}
+
+
+def spread(source: Source, most: int) -> Source:
+    """The source, or of more than `most` records so many, spread evenly."""
+    n = len(source)
+    return source if n <= most else Subset(source, [i * n // most for i in range(most)])
 
 
 def checked(
@@ -144,13 +155,14 @@ def _check(record: Record, info: DataInfo, patch: tuple[int, ...], allow_blank: 
             f"at least the patch, {patch}",
             "use a smaller patch, less binning, or remove the image",
         )
-    _check_pixels(image, name, allow_blank)
+    check_pixels(image, name, allow_blank)
     if "input" in record:
         check_whole(patch, common_factor(pixel_factors(record, len(patch))), name)
-        _check_pixels(record["input"], f"the input of {name}", allow_blank)
+        check_pixels(record["input"], f"the input of {name}", allow_blank)
 
 
-def _check_pixels(image: np.ndarray, name: str, allow_blank: bool) -> None:
+def check_pixels(image: np.ndarray, name: str, allow_blank: bool) -> None:
+    """Raises DataError for NaN and infinite pixels, and for one value in all pixels unless `allow_blank`."""
     if image.dtype.kind == "f" and not np.isfinite(image).all():
         bad = int(np.count_nonzero(~np.isfinite(image)))
         raise DataError(f"{name} with {bad} NaN or infinite pixels", "finite numbers", "repair or remove the image")

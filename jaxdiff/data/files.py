@@ -28,9 +28,12 @@ def inspect(path: str | Path, axes: str | None = None) -> list[ImageFile]:
     raise DataError(f"{path}", f"a file ending in {', '.join(SUFFIXES)}", "convert it to OME-TIFF")
 
 
-def read(image: ImageFile, index: int = 0) -> np.ndarray:
-    """Image `index` of a series: (*spatial, C) in the file's dtype. Raises UnreadableError for a damaged file."""
-    array = read_tiff(image, index) if image.path.suffix.lower() in TIFF else read_png(image)
+def read(image: ImageFile, index: int = 0, scratch: Path | None = None) -> np.ndarray:
+    """Image `index` of a series: (*spatial, C) in the file's dtype. Raises UnreadableError for a damaged file.
+
+    scratch: a file that a large TIFF is decoded into (`read_tiff`), and not into memory.
+    """
+    array = read_tiff(image, index, scratch) if image.path.suffix.lower() in TIFF else read_png(image)
     array.flags.writeable = False  # records are shared between readers
     return array
 
@@ -74,24 +77,32 @@ class Entry:
 
 
 class Files:
-    """A source that decodes the files of its entries, each time anew."""
+    """A source that decodes the files of its entries, each time anew.
 
-    def __init__(self, entries: Sequence[Entry], info: DataInfo):
-        self.entries, self.info = tuple(entries), info
+    scratch: a folder for large images, which are decoded into files there; a record holds until the next is read, and
+    masks keep the file's dtype.
+    """
+
+    def __init__(self, entries: Sequence[Entry], info: DataInfo, scratch: Path | None = None):
+        self.entries, self.info, self.scratch = tuple(entries), info, scratch
 
     def __len__(self) -> int:
         return len(self.entries)
 
     def __getitem__(self, index: int) -> Record:
         entry = self.entries[index]
-        record: Record = {"image": read(entry.image, entry.index), "name": entry.name, "file": entry.file}
+        record: Record = {"image": self._read(entry.image, entry, "image"), "name": entry.name, "file": entry.file}
         if entry.mask is not None:
-            record["mask"] = read(entry.mask, entry.index)[..., 0].astype(np.int32)
+            mask = self._read(entry.mask, entry, "mask")[..., 0]
+            record["mask"] = mask.astype(np.int32) if self.scratch is None else mask
         if entry.label is not None:
             record["label"] = entry.label
         if entry.input is not None:
-            record["input"] = read(entry.input, entry.index)
+            record["input"] = self._read(entry.input, entry, "input")
         return record
+
+    def _read(self, image: ImageFile, entry: Entry, kind: str) -> np.ndarray:
+        return read(image, entry.index, None if self.scratch is None else self.scratch / kind)
 
 
 def check_image(image: ImageFile) -> None:

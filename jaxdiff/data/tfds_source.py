@@ -1,5 +1,6 @@
 """Records of a TFDS data set that lies prepared on disk as array_record or parquet, without TensorFlow."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,11 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from jaxdiff.data.errors import DataError
+from jaxdiff.data.index import Index
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.patches import Record
 from jaxdiff.data.source import Shared
-from jaxdiff.data.tfds_build import METADATA
+from jaxdiff.data.tfds_build import INPUTS, METADATA
 
 _PREPARE = 'prepare it once with the "tf" extra: tfds build NAME --file_format=array_record --data_dir=DIR'
 
@@ -46,11 +48,20 @@ class TfdsSource:
         except ValueError as error:
             splits = ", ".join(builder.info.splits)
             raise DataError(f"split {split!r} of {folder}", f"one of {splits} or a part of it", str(error)) from error
+        self.index = Index.read(folder)  # of sets that `prepare` made
+        stored = (builder.info.metadata or {}).get(INPUTS)
+        self.input_info = None if stored is None else DataInfo.from_json(stored)
         self._lock = Shared()  # the files' reader is not ours: one thread at a time
         self.info = _info(builder.info, image, label, folder)
 
     def __len__(self) -> int:
         return len(self._places)
+
+    def files(self, patch: Sequence[int], binning: int, allow_blank: bool) -> list[str] | None:
+        """The file of each record, checked as `Index.check` does; None for a data set without index."""
+        if self.index is None:
+            return None
+        return self.index.check([place for _, place in self._places], self.info, patch, binning, allow_blank)
 
     def __getitem__(self, index: int) -> Record:
         data, place = self._places[index]
@@ -62,6 +73,8 @@ class TfdsSource:
             "name": name,
             "file": _text(example.get("file", name)),
         }
+        if self.input_info is not None:
+            record["input"] = np.asarray(example["input"])
         if self.keys["label"] in example:
             record["label"] = int(example[self.keys["label"]])
         if self.keys["mask"] in example:

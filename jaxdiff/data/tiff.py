@@ -49,8 +49,23 @@ def inspect_tiff(path: Path, axes: str | None = None) -> list[ImageFile]:
     return result
 
 
-def read_tiff(image: ImageFile, index: int) -> np.ndarray:
-    """Image `index` of a series, (*spatial, C); only its own pages are decoded where the layout allows."""
+LARGE = 2**28
+"""Bytes of a decoded image from which it is decoded into a file, where one is given."""
+
+
+def read_tiff(image: ImageFile, index: int, scratch: Path | None = None) -> np.ndarray:
+    """Image `index` of a series, (*spatial, C); only its own pages are decoded where the layout allows.
+
+    scratch: a file into which a large series is decoded, strip by strip; the array is then a view of it, in the file's
+    byte order.
+    """
+    large = math.prod(image.layout.shape) * np.dtype(image.dtype).itemsize >= LARGE
+    if scratch is not None and large:
+        scratch.parent.mkdir(parents=True, exist_ok=True)
+        scratch.unlink(missing_ok=True)
+        with _opened(image.path) as file:
+            whole = file.series[image.series].asarray(out=str(scratch))
+            return image.layout.images(whole, copy=False)[index]
     with _opened(image.path) as file:
         series = file.series[image.series]
         page_shape = tuple(series.keyframe.shape)

@@ -1,0 +1,68 @@
+"""What `jaxdiff prepare` leaves beside a data set: of which file each record is, and what was checked of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from jaxdiff.data.errors import DataError
+from jaxdiff.data.info import DataInfo
+from jaxdiff.data.patches import check_patch
+from jaxdiff.durable import read_json, write_json
+
+NAME = "index.json"
+
+
+@dataclass(frozen=True)
+class Index:
+    """The records of the split "train" in their order. Pixels are finite in all of them."""
+
+    files: tuple[str, ...]
+    file_of: tuple[int, ...]
+    """For each record the number of its file."""
+    shapes: tuple[tuple[int, ...], ...]
+    """(*spatial) of each record."""
+    blank: tuple[int, ...]
+    """Records with one value in all pixels."""
+
+    def write(self, folder: Path) -> None:
+        values = {"files": self.files, "file_of": self.file_of, "shapes": self.shapes, "blank": self.blank}
+        write_json(folder / NAME, values)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Index | None":
+        """None for a data set that has none."""
+        if not (folder / NAME).is_file():
+            return None
+        values = read_json(folder / NAME)
+        return cls(
+            tuple(values["files"]),
+            tuple(values["file_of"]),
+            tuple(map(tuple, values["shapes"])),
+            tuple(values["blank"]),
+        )
+
+    def check(
+        self, records: Sequence[int], info: DataInfo, patch: Sequence[int], binning: int, allow_blank: bool
+    ) -> list[str]:
+        """The file of each of these records, without reading them.
+
+        Raises DataError for one that is smaller than the patch after binning, or blank unless `allow_blank`.
+        """
+        patch = check_patch(patch, info)
+        factor = np.array([binning if axis in "YX" else 1 for axis in info.spatial])
+        shapes = np.array([self.shapes[i] for i in records]) // factor
+        for i in np.flatnonzero((shapes < patch).any(axis=1))[:1]:
+            raise DataError(
+                f"a record of {self.files[self.file_of[records[i]]]} of {tuple(shapes[i].tolist())} pixels (after binning)",
+                f"at least the patch, {patch}",
+                "use a smaller patch or less binning, or prepare without this file",
+            )
+        if blank := set(self.blank).intersection(records) if not allow_blank else None:
+            raise DataError(
+                f"{len(blank)} records with one value in every pixel",
+                "images",
+                "prepare without --allow-blank, or keep them with allow_blank",
+            )
+        return [self.files[self.file_of[i]] for i in records]
