@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 import os
 import shutil
 import time
@@ -23,7 +24,7 @@ from jaxdiff.data.index import Index
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.patches import Record
 from jaxdiff.data.statistics import Statistics
-from jaxdiff.data.tiles import tiles
+from jaxdiff.data.tiles import number, tiles
 from jaxdiff.durable import write_json
 
 METADATA = "jaxdiff"  # the key of the DataInfo in the data set's metadata
@@ -146,14 +147,16 @@ class _Preparation:
         self.source = Files(self.entries, self.info, scratch=aside / "decoded")
         self.tile, self.allow_blank, self.skip_unreadable = tile, allow_blank, skip_unreadable
         self.unreadable, self.blank, self.started = list(listing.skipped), [], time.monotonic()
-        total = sum(int(np.prod(entry.image.layout.image_shape[:-1])) for entry in self.entries)
-        self.statistics = Statistics(self.info.channels, total)
+        spatial = [entry.image.layout.image_shape[:-1] for entry in self.entries]
+        self.expected = sum(number(shape, tile) for shape in spatial)
+        self.statistics = Statistics(self.info.channels, sum(map(math.prod, spatial)))
         self.images, self.written = 0, {}  # name of each record -> checksum
 
     def records(self) -> Iterator[Record]:
         """All tiles of all images, checked."""
         rank = len(self.info.spatial)
-        for i in tqdm(range(len(self.source)), desc="reading images", unit="image", disable=None, delay=1):
+        bar = tqdm(total=self.expected, desc="writing tiles", unit="tile", disable=None, delay=1)
+        for i in range(len(self.source)):
             try:
                 record = self.source[i]
             except UnreadableError as error:
@@ -163,6 +166,7 @@ class _Preparation:
                 continue
             self.images += 1
             for one in tiles({**record, "file": record["file"]}, self.tile, rank):
+                bar.update()
                 for kind in ("image", "input"):
                     if kind in one:
                         check_pixels(one[kind], f"{kind} of {one['name']}", allow_blank=True)
@@ -176,6 +180,7 @@ class _Preparation:
                 self.written[one["name"]] = _checksum(one)
                 yield one
             del record  # before the next one is decoded
+        bar.close()
         if not self.written:
             raise DataError(
                 f"no image to write ({len(self.unreadable)} damaged, {len(self.blank)} blank)",

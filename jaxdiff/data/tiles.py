@@ -30,6 +30,11 @@ def tiles(record: Record, tile: Sequence[int] | None, rank: int) -> Iterator[Rec
         yield cut if all(n <= t for n, t in zip(spatial, size)) else {**cut, "name": f"{record['name']} ({where})"}
 
 
+def number(spatial: Sequence[int], tile: Sequence[int] | None) -> int:
+    """How many tiles an image has."""
+    return 1 if tile is None else math.prod(math.ceil(n / t) for n, t in zip(spatial, tile))
+
+
 def _starts(n: int, tile: int, factor: int) -> list[int]:
     count = math.ceil(n / tile)
     last = n - tile
