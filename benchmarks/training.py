@@ -5,11 +5,10 @@
 The other environment needs torch, diffusers and safetensors. Sides are processes that take turns: jaxdiff's
 `make_train_step`, PyTorch eager and `torch.compile` (channels-last, fused AdamW). bfloat16 on a GPU (autocast there, our
 UNet's `dtype` here), float32 on a CPU. The second part is one process: the training loop with its loader, metrics and
-clocks against the bare compiled step on a batch that lies on the device. Results: benchmarks/results/training.json, under
-"cpu" or "gpu", whichever is found; the other is kept.
+clocks against the bare compiled step on a batch that lies on the device, 25 steps each in turns. Results:
+benchmarks/results/training.json, under "cpu" or "gpu", whichever is found; the other is kept.
 """
 
-import dataclasses
 import json
 import os
 import statistics
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import tyro
 
@@ -33,7 +33,9 @@ from jaxdiff.data.config import Synthetic
 from jaxdiff.training.cadence import Every
 from jaxdiff.training.config import TrainConfig
 from jaxdiff.training.flops import peak
-from jaxdiff.training.loop import train
+from jaxdiff.training.lam_sampler import Stratified
+from jaxdiff.training.loop import _Run
+from jaxdiff.training.optimizer import AdamW
 from jaxdiff.training.state import TrainState
 from jaxdiff.training.step import make_train_step
 
@@ -52,10 +54,14 @@ class Options:
     """In one turn."""
     rounds: int = 5
     """Turns of each side."""
+    loop_rounds: int = 20
+    """Turns of the loop and the bare step."""
     compiled: bool = True
     """Also `torch.compile`."""
     loop: bool = True
     """Also the loop against the bare step."""
+    remat: bool = True
+    """Also what rematerialisation costs and saves."""
     cores: int | None = None
     """CPU cores for every side; default all that this process may use."""
 
@@ -112,11 +118,36 @@ def against_torch(name: str, options: Options, on_gpu: bool) -> dict[str, Any]:
     }
 
 
-def loop_against_bare_step(on_gpu: bool, rounds: int) -> dict[str, Any]:
-    """Images a second of `train` beside those of its compiled step alone, on one batch on the device, in turns."""
+class _Interleaved(_Run):
+    """A run that takes as many bare steps, on a batch and a state of their own, after each row of metrics."""
+
+    def bare(self, steps: int) -> float:
+        begin = time.perf_counter()
+        for _ in range(steps):
+            self.own, _ = self.step_fn.program(self.own, self.placed, self.key, np.float32(0.5))
+        jax.block_until_ready(self.own)
+        return time.perf_counter() - begin
+
+    def _steps(self, interrupt: Any, due: Any) -> None:
+        self.times: list[tuple[float, float]] = []
+        images = np.random.default_rng(0).standard_normal((self.config.batch_size, *self.config.patch, 1), np.float32)
+        self.placed = self.step_fn.place_batch({"image": images})
+        self.own = jax.tree.map(jnp.copy, self.step_fn.place(self.state))
+        self.bare(1)
+        self.begin = time.perf_counter()
+        super()._steps(interrupt, due)
+
+    def _report(self, row: dict[str, float]) -> None:
+        super()._report(row)
+        ours = time.perf_counter() - self.begin
+        self.times.append((ours, self.bare(self.config.log_every)))
+        self.begin = time.perf_counter()
+
+
+def loop_against_bare_step(on_gpu: bool, rounds: int, steps: int = 25) -> dict[str, Any]:
+    """Step time of `train` (loader, metrics, clocks, a row at the end) over that of its compiled step, in turns."""
     batch = 256 if on_gpu else 16
     network = jd.UNet(width=128 if on_gpu else 64, patch_size=2, dtype="bfloat16" if on_gpu else "float32")
-    ours, bare = [], []
     with tempfile.TemporaryDirectory() as folder:
         config = TrainConfig(
             name="loop",
@@ -125,39 +156,62 @@ def loop_against_bare_step(on_gpu: bool, rounds: int) -> dict[str, Any]:
             patch=(64, 64) if on_gpu else (32, 32),
             network=network,
             batch_size=batch,
-            steps=1,
-            log_every=20,
+            steps=(rounds + 1) * steps,
+            log_every=steps,
             checkpoint=Every(),
             preview=Every(),
             validation=Every(),
             previews=0,
             validation_images=0,
         )
-        images = np.random.default_rng(0).standard_normal((batch, *config.patch, 1), dtype=np.float32)
-        loss = jd.DenoisingLoss(lam_sampler=jd.training.Stratified(config.schedule), weighting=config.weighting)
-        optimizer = config.optimizer.build()
-        step = make_train_step(loss, optimizer, ema=config.ema)
-        state = step.place(TrainState.create(jax.random.key(0), network, optimizer, {"image": images}))
-        placed, key, progress = step.place_batch({"image": images}), jax.random.key(1), np.float32(0.5)
-        state, _ = step.program(state, placed, key, progress)
-        for turn in range(rounds):
-            begin = time.perf_counter()
-            for _ in range(20):
-                state, _ = step.program(state, placed, key, progress)
-            jax.block_until_ready(state)
-            bare.append(20 * batch / (time.perf_counter() - begin))
-            trained = train(dataclasses.replace(config, steps=40 * (turn + 1)))
-            last = (trained / "metrics.jsonl").read_text().splitlines()[-1]
-            ours.append(json.loads(last)["images_per_second"])
-    ratios = [b / o for b, o in zip(bare, ours)]
+        with ExitStack() as stack:
+            run = _Interleaved(config, stack)
+            run.train()
+    times = run.times[1:]  # the first holds the compilation
+    ratios = [ours / bare for ours, bare in times]
     return {
         "batch": batch,
         "patch": list(config.patch),
-        "images_per_second": round(statistics.median(ours), 2),
-        "bare_step_images_per_second": round(statistics.median(bare), 2),
+        "steps_in_a_turn": steps,
+        "images_per_second": round(batch * steps / statistics.median(ours for ours, _ in times), 2),
+        "bare_step_images_per_second": round(batch * steps / statistics.median(bare for _, bare in times), 2),
         "step_time_over_bare": round(statistics.median(ratios), 4),
-        "step_time_over_bare_each": [round(r, 4) for r in ratios],
+        "step_time_over_bare_quartiles": np.quantile(ratios, [0.25, 0.75]).round(4).tolist(),
+        "machine": describe(("optax",)),
     }
+
+
+def rematerialisation(on_gpu: bool, rounds: int = 5) -> dict[str, Any]:
+    """What each policy of `UNet.remat` costs in time, and the bytes that it keeps from the forward for the backward pass.
+
+    The compiled step's own temporary memory stands beside it; XLA's CPU backend orders the work so that it stays the same.
+    """
+    batch, size = (64, 128) if on_gpu else (8, 256)
+    images = {"image": np.random.default_rng(0).standard_normal((batch, size, size, 1), np.float32)}
+    loss, optimizer = jd.DenoisingLoss(lam_sampler=Stratified(jd.Cosine())), AdamW().build()
+    steps, states, times, found = {}, {}, {}, {}
+    for remat in ("none", "cheap", "all"):
+        network = jd.UNet(remat=remat, patch_size=2, dtype="bfloat16" if on_gpu else "float32")
+        step = make_train_step(loss, optimizer)
+        state = step.place(TrainState.create(jax.random.key(0), network, optimizer, images))
+        placed = step.place_batch(images)
+        lowered = step.program.lower(state, placed, jax.random.key(1), np.float32(0))
+        forward = lambda params: loss(network, params, jax.random.key(1), images)[0]  # noqa: B023, E731
+        kept = jax.tree.leaves(jax.eval_shape(lambda params: jax.vjp(forward, params)[1], state.params))
+        found[remat] = {
+            "kept_mb": round(sum(leaf.size * leaf.dtype.itemsize for leaf in kept) / 1e6, 1),
+            "temporary_mb": round(lowered.compile().memory_analysis().temp_size_in_bytes / 1e6, 1),
+        }
+        steps[remat], states[remat], times[remat] = step, step(state, placed, jax.random.key(1))[0], []
+    for _ in range(rounds):
+        for remat, step in steps.items():
+            begin = time.perf_counter()
+            states[remat] = jax.block_until_ready(step(states[remat], images, jax.random.key(1))[0])
+            times[remat].append(time.perf_counter() - begin)
+    for remat, row in found.items():
+        ratios = [one / plain for one, plain in zip(times[remat], times["none"])]
+        row |= {"step_time_over_none": round(statistics.median(ratios), 3)}
+    return {"batch": batch, "size": size, **found}
 
 
 def main(options: Options) -> None:
@@ -167,14 +221,18 @@ def main(options: Options) -> None:
     on_gpu = jax.default_backend() == "gpu"
     kind, path = "gpu" if on_gpu else "cpu", RESULTS / "training.json"
     stored = json.loads(path.read_text()) if path.exists() else {"cpu": None, "gpu": None}
-    run: dict[str, Any] = {**(stored[kind] or {}), "machine": describe(("optax",)), "options": asdict(options)}
-    del run["options"]["torch_python"]
+    run: dict[str, Any] = dict(stored[kind] or {})
     if options.torch_python is not None:
         networks = {name: against_torch(name, options, on_gpu) for name in options.networks}
         run["networks"] = {**run.get("networks", {}), **networks}
+        run["machine"], run["options"] = describe(("optax",)), asdict(options)
+        del run["options"]["torch_python"]
     if options.loop:
-        run["loop"] = loop_against_bare_step(on_gpu, options.rounds)
+        run["loop"] = loop_against_bare_step(on_gpu, options.loop_rounds)
         print(run["loop"])
+    if options.remat:
+        run["rematerialisation"] = rematerialisation(on_gpu)
+        print(run["rematerialisation"])
     write("training", {**stored, kind: run})
 
 

@@ -1,5 +1,6 @@
 """One training step on one or many devices."""
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
@@ -34,9 +35,14 @@ class Step:
     def __init__(self, program: Any, mesh: Mesh, parallel: str, accumulate: int, smallest: int):
         self.program, self.mesh = program, mesh
         self._pmap, self._accumulate, self._smallest = parallel == "pmap", accumulate, smallest
+        self._made: Callable[[], TrainState | None] = lambda: None
 
     def __call__(self, state: TrainState, batch: Any, key: PRNGKeyArray, progress: float = 0.0):
-        return self.program(self.place(state), self.place_batch(batch), key, np.float32(progress))
+        if state is not self._made():  # to look at hundreds of arrays takes milliseconds
+            state = self.place(state)
+        state, metrics = self.program(state, self.place_batch(batch), key, np.float32(progress))
+        self._made = weakref.ref(state)
+        return state, metrics
 
     def shardings(self, state: TrainState) -> TrainState | None:
         """Where the arrays of a state (or shapes) lie; None under pmap."""

@@ -126,12 +126,16 @@ def test_rematerialisation_keeps_less_and_changes_neither_values_nor_gradients(s
     def loss(network):
         return quick_jit(jax.value_and_grad(lambda v: jnp.mean(network.apply(v, x, lam, train=True) ** 2)))
 
-    values, gradients, products = {}, {}, {}
+    values, gradients, products, kept = {}, {}, {}, {}
     for remat, network in networks.items():
         values[remat], gradients[remat] = loss(network)(variables)
         text = loss(network).lower(variables).as_text()
         products[remat] = text.count("stablehlo.convolution") + text.count("stablehlo.dot_general")
+        forward = lambda v, network=network: jnp.sum(network.apply(v, x, lam, train=True))  # noqa: E731
+        residuals = jax.eval_shape(lambda v, forward=forward: jax.vjp(forward, v)[1], variables)
+        kept[remat] = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(residuals))
     assert products["none"] == products["cheap"] < products["all"]
+    assert kept["none"] > kept["cheap"] > kept["all"]
     for remat in ("cheap", "all"):
         np.testing.assert_allclose(values[remat], values["none"], rtol=1e-6)
         close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)  # noqa: E731
