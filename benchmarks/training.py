@@ -197,7 +197,7 @@ def rematerialisation(on_gpu: bool, rounds: int = 5) -> dict[str, Any]:
         placed = step.place_batch(images)
         lowered = step.program.lower(state, placed, jax.random.key(1), np.float32(0))
         forward = lambda params: loss(network, params, jax.random.key(1), images)[0]  # noqa: B023, E731
-        kept = jax.tree.leaves(jax.eval_shape(lambda params: jax.vjp(forward, params)[1], state.params))
+        kept = jax.tree.leaves(jax.eval_shape(lambda p: jax.vjp(forward, p)[1], state.params))  # noqa: B023
         found[remat] = {
             "kept_mb": round(sum(leaf.size * leaf.dtype.itemsize for leaf in kept) / 1e6, 1),
             "temporary_mb": round(lowered.compile().memory_analysis().temp_size_in_bytes / 1e6, 1),
