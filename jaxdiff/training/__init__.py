@@ -3,6 +3,8 @@
 from jaxdiff.training.ema import EMA as EMA
 from jaxdiff.training.lam_sampler import Stratified as Stratified
 from jaxdiff.training.loss import DenoisingLoss as DenoisingLoss
+from jaxdiff.training.power_ema import PowerEMA as PowerEMA
+from jaxdiff.training.snapshots import reconstruct as reconstruct
 from jaxdiff.training.state import TrainState as TrainState
 from jaxdiff.training.step import make_train_step as make_train_step
 from jaxdiff.training.weighting import EDM as EDM

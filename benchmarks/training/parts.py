@@ -1,0 +1,97 @@
+"""Where a step's time goes, and what rematerialisation costs and saves."""
+
+import statistics
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxdiff as jd
+from jaxdiff.nn.conv import Conv
+from jaxdiff.training.lam_sampler import Stratified
+from jaxdiff.training.optimizer import AdamW
+from jaxdiff.training.state import TrainState
+from jaxdiff.training.step import make_train_step
+
+
+def profile(rounds: int = 5) -> dict[str, Any]:
+    """Where a step's time goes: forward, with gradient, and all of it; rates of a 3 x 3 convolution and its gradients."""
+    network, batch = jd.UNet(patch_size=2), 8
+    images = {"image": np.random.default_rng(0).standard_normal((batch, 64, 64, 1), np.float32)}
+    loss, optimizer = jd.DenoisingLoss(lam_sampler=Stratified(jd.Cosine())), AdamW().build()
+    state = TrainState.create(jax.random.key(0), network, optimizer, images)
+    forward = lambda params: loss(network, params, jax.random.key(1), images)[0]  # noqa: E731
+    step = make_train_step(loss, optimizer)
+    found: dict[str, Any] = {
+        "forward_seconds": _median(jax.jit(forward), (state.params,), rounds),
+        "forward_and_gradient_seconds": _median(jax.jit(jax.grad(forward)), (state.params,), rounds),
+    }
+    times = []
+    for _ in range(rounds + 1):
+        begin = time.perf_counter()
+        state = jax.block_until_ready(step(state, images, jax.random.key(1))[0])
+        times.append(time.perf_counter() - begin)
+    found["step_seconds"] = statistics.median(times[1:])
+    found = {name: round(seconds, 4) for name, seconds in found.items()} | {
+        "batch": batch,
+        "convolutions_gflop_per_second": {},
+    }
+    for shape, out in (((4, 64, 64, 64), 64), ((4, 32, 32, 128), 128), ((4, 16, 16, 256), 256)):
+        rng = np.random.default_rng(0)
+        x, kernel, dy = (
+            jnp.asarray(rng.standard_normal(size, np.float32))
+            for size in (shape, (3, 3, shape[-1], out), (*shape[:-1], out))
+        )
+        convolved = lambda x, kernel: Conv(out, (3, 3), use_bias=False).apply({"params": {"kernel": kernel}}, x)  # noqa: B023, E731
+        by = lambda argument: lambda x, kernel, dy: jax.vjp(convolved, x, kernel)[1](dy)[argument]  # noqa: B023, E731
+        giga = 2e-9 * 9 * np.prod(shape) * out
+        found["convolutions_gflop_per_second"][f"{shape} to {out}"] = {
+            "forward": round(giga / _median(jax.jit(convolved), (x, kernel), rounds)),
+            "by_input": round(giga / _median(jax.jit(by(0)), (x, kernel, dy), rounds)),
+            "by_kernel": round(giga / _median(jax.jit(by(1)), (x, kernel, dy), rounds)),
+        }
+    return found
+
+
+def _median(function: Any, arguments: tuple[Any, ...], rounds: int) -> float:
+    times = []
+    for _ in range(rounds + 1):
+        begin = time.perf_counter()
+        jax.block_until_ready(function(*arguments))
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times[1:])
+
+
+def rematerialisation(on_gpu: bool, rounds: int = 5) -> dict[str, Any]:
+    """What each policy of `UNet.remat` costs in time, and the bytes that it keeps from the forward for the backward pass.
+
+    The compiled step's own temporary memory stands beside it; XLA's CPU backend orders the work so that it stays the same.
+    """
+    batch, size = (64, 128) if on_gpu else (8, 256)
+    images = {"image": np.random.default_rng(0).standard_normal((batch, size, size, 1), np.float32)}
+    loss, optimizer = jd.DenoisingLoss(lam_sampler=Stratified(jd.Cosine())), AdamW().build()
+    steps, states, times, found = {}, {}, {}, {}
+    for remat in ("none", "cheap", "all"):
+        network = jd.UNet(remat=remat, patch_size=2, dtype="bfloat16" if on_gpu else "float32")
+        step = make_train_step(loss, optimizer)
+        state = step.place(TrainState.create(jax.random.key(0), network, optimizer, images))
+        placed = step.place_batch(images)
+        lowered = step.program.lower(state, placed, jax.random.key(1), np.float32(0))
+        forward = lambda params: loss(network, params, jax.random.key(1), images)[0]  # noqa: B023, E731
+        kept = jax.tree.leaves(jax.eval_shape(lambda p: jax.vjp(forward, p)[1], state.params))  # noqa: B023
+        found[remat] = {
+            "kept_mb": round(sum(leaf.size * leaf.dtype.itemsize for leaf in kept) / 1e6, 1),
+            "temporary_mb": round(lowered.compile().memory_analysis().temp_size_in_bytes / 1e6, 1),
+        }
+        steps[remat], states[remat], times[remat] = step, step(state, placed, jax.random.key(1))[0], []
+    for _ in range(rounds):
+        for remat, step in steps.items():
+            begin = time.perf_counter()
+            states[remat] = jax.block_until_ready(step(states[remat], images, jax.random.key(1))[0])
+            times[remat].append(time.perf_counter() - begin)
+    for remat, row in found.items():
+        ratios = [one / plain for one, plain in zip(times[remat], times["none"])]
+        row |= {"step_time_over_none": round(statistics.median(ratios), 3)}
+    return {"batch": batch, "size": size, **found}
