@@ -80,6 +80,7 @@ def sampled(
     around: Callable[[Denoiser, tuple[int, ...]], Denoiser] | None = None,
     together: int = TOGETHER,
     mesh: Mesh | None = None,
+    out: Float[np.ndarray, "num *size channels"] | None = None,
 ) -> Float[np.ndarray, "num *size channels"]:
     """`num` samples of `size` pixels in the data's units, float32, through windows of the patch of training.
 
@@ -88,7 +89,8 @@ def sampled(
         grid[0] themselves.
     overlap: share of a window that it has in common with the next. together: windows in one network call, over all samples.
     around: what goes around the denoiser of the whole image, given that and the image's size, no smaller than a window.
-    mesh: see `jd.sample`; devices of an axis "window" share the windows of an image.
+    mesh: see `jd.sample`; devices of an axis "window" share the windows of an image. out: a float32 array that samples are
+    written into as they come, such as a memory-mapped file; default a new one.
 
     What is smaller than a window is reflected beyond its far edges, and a warning says so. Raises ValueError where
     samples are not finite.
@@ -119,7 +121,7 @@ def sampled(
         label=None if labels is None else _for_all(np.atleast_1d(labels), num),
     )
     inner = (slice(None), *(slice(0, n) for n in size))
-    draws = np.empty((num, *size, model.info.channels), np.float32)
+    draws = np.empty((num, *size, model.info.channels), np.float32) if out is None else out
     step = batch * spread
     # One program's samples at a time, so that large images show how far they are, and stay on the device no longer.
     with tqdm(total=num, unit="sample", leave=False, disable=num <= step or windows == 1) as bar:

@@ -1,5 +1,6 @@
 """Denoising: the mean of K samples of the clean image, the samples, and their spread."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -56,7 +57,7 @@ def denoise(
     return Denoised(*estimate(draws), bias)
 
 
-def mean_bias(noisy: np.ndarray, draws: np.ndarray) -> Float[np.ndarray, " channels"]:
+def mean_bias(noisy: np.ndarray, draws: Iterable[np.ndarray]) -> Float[np.ndarray, " channels"]:
     """Relative excess of the samples' mean light over that of the noisy image, channel by channel.
 
     It is 0 where the noisy image has less light than four of its standard errors: nothing can be measured there.
@@ -64,7 +65,7 @@ def mean_bias(noisy: np.ndarray, draws: np.ndarray) -> Float[np.ndarray, " chann
     axes = tuple(range(noisy.ndim - 1))
     mean = noisy.mean(axis=axes)
     error = noisy.std(axis=axes) / np.sqrt(noisy[..., 0].size)
-    got = draws.mean(axis=(0, *(a + 1 for a in axes)), dtype=np.float64)
+    got = np.mean([draw.mean(axis=axes, dtype=np.float64) for draw in draws], axis=0)
     measurable = (mean > 4 * error) & (got > 0)
     return np.where(measurable, got / np.where(measurable, mean, 1) - 1, 0.0)
 

@@ -33,8 +33,15 @@ class Estimate(NamedTuple):
 
 
 def estimate(draws: Float[np.ndarray, "k *spatial channels"]) -> Estimate:
-    """The estimate of samples."""
-    return Estimate(draws.mean(axis=0), draws.std(axis=0), draws)
+    """The estimate of samples, which may lie in a file: one at a time is looked at."""
+    mean = np.zeros(draws.shape[1:])
+    for draw in draws:
+        mean += draw
+    mean /= len(draws)
+    squares = np.zeros_like(mean)
+    for draw in draws:
+        squares += (draw - mean) ** 2
+    return Estimate(mean.astype(np.float32), np.sqrt(squares / len(draws)).astype(np.float32), draws)
 
 
 @dataclass(frozen=True, kw_only=True)

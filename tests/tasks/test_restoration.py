@@ -45,9 +45,21 @@ def test_samples_are_of_the_posterior_in_grey_levels(size):
     assert got.samples.shape == (64, *size, 1)
     assert abs(rest.mean()) < 4.5 / np.sqrt(rest.size) + 0.02
     assert 0.9 < rest.std() < 1.03
-    np.testing.assert_array_equal(got.image, got.samples.mean(axis=0))
+    np.testing.assert_allclose(got.image, got.samples.mean(axis=0, dtype=np.float64), rtol=1e-6)
+    np.testing.assert_allclose(got.std, got.samples.std(axis=0, dtype=np.float64), rtol=1e-6)
     assert 0.7 < got.misfit < 1.1  # of an exact posterior: what a sample and y share beside the truth
     assert got.left_out == 0
+
+
+def test_samples_of_large_images_may_lie_in_a_file(tmp_path):
+    y = noisy(field(19, 30))
+    here, there = (
+        restore(jax.random.key(0), WHITE, y, None, EVEN, 3, method="pigdm", calls=4, scratch=scratch)
+        for scratch in (None, tmp_path / "samples.npy")
+    )
+    assert isinstance(there.samples, np.memmap)
+    jax.tree.map(np.testing.assert_array_equal, here, there)
+    np.testing.assert_array_equal(np.load(tmp_path / "samples.npy"), here.samples)
 
 
 def test_pixels_that_are_not_seen_are_left_to_the_prior_and_counted():
@@ -173,6 +185,7 @@ def test_large_images_may_be_zarr_and_go_on(run, images):
     assert command(args) == 0
     made = images / "out" / "known.ome.zarr"
     assert (made / "zarr.json").is_file()
+    assert not list((images / "out").glob(".*"))
     assert (images / "out" / "known_std.ome.zarr" / "0" / "zarr.json").is_file()
     before = made.stat().st_mtime_ns
     assert command([*args, "--resume"]) == 0

@@ -53,9 +53,17 @@ def restore_folder(
         given = problem(image, info)
         seen = given.pop("seen", True) & options.seen(image)
         exposed = options.exposed(image)
-        result = restored(key, model, exposed, camera=options.camera, samples=options.samples, seen=seen, **given)
-        shown = np.where(np.isfinite(exposed), exposed, np.nanmin(exposed))
-        numbers = write_estimate(result, shown, info_over(info, factor), path, options)
+        # A name that `ResultsFolder.clear` knows, should this process be killed.
+        scratch = path.with_name(f".{path.name}.ome.zarr.samples.partial") if options.format == "ome-zarr" else None
+        try:
+            result = restored(
+                key, model, exposed, camera=options.camera, samples=options.samples, seen=seen, scratch=scratch, **given
+            )
+            shown = np.where(np.isfinite(exposed), exposed, np.nanmin(exposed))
+            numbers = write_estimate(result, shown, info_over(info, factor), path, options)
+        finally:
+            if scratch is not None:
+                scratch.unlink(missing_ok=True)
         camera = result.camera
         return {
             **numbers,

@@ -1,7 +1,8 @@
 """Restoration by one unconditional model: samples of p(image | recording) for a known microscope."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -67,6 +68,7 @@ def restore(
     correct: bool = True,
     together: int = 32,
     mesh: Mesh | None = None,
+    scratch: Path | None = None,
 ) -> Restored:
     """Samples of the image behind `recording` = offset + A (image − offset) + noise, by an unconditional model.
 
@@ -79,7 +81,8 @@ def restore(
     correct: scale the light of the samples, so that what is expected of them has the mean light of the recording; noise of
         mean 0 leaves it unchanged.
     together: windows in one network call, over all samples. mesh: devices; those of an axis "window" share the windows of an
-        image, the other axes the samples. The result does not depend on them.
+        image, the other axes the samples. The result does not depend on them. scratch: a file (.npy) for the samples, each
+        written when it is done and mapped into memory, for images of which memory does not hold so many.
 
     Sample k depends on (key, k). A warning says where the noise in the recording is not that of the camera, and where the
     samples do not explain the recording, with the numbers. Raises ValueError for a model that is not unconditional, a
@@ -102,6 +105,7 @@ def restore(
         of = Recording(seen_of, recording, camera, model.normaliser.inverse, seen=kept)
         return (METHODS[method] if isinstance(method, str) else method)(denoise, of)
 
+    shape = (samples, *size, model.info.channels)
     draws = sampled(
         key,
         model,
@@ -112,16 +116,15 @@ def restore(
         around=around,
         together=together,
         mesh=mesh,
+        out=None if scratch is None else np.lib.format.open_memmap(scratch, "w+", np.float32, shape),
     )
-    expected = np.stack([_expected(operator, draw, camera) for draw in draws])
     light = np.where(kept, recording - camera.offset, 0)
-    bias = mean_bias(light, np.where(kept, expected - camera.offset, 0))
+    bias = mean_bias(light, (np.where(kept, _expected(operator, d, camera) - camera.offset, 0) for d in draws))
     if correct:
-        factor = (1 / (1 + bias)).astype(np.float32)
-        draws, expected = (
-            np.float32(camera.offset) + (v - np.float32(camera.offset)) * factor for v in (draws, expected)
-        )
-    misfit = _misfit(camera, recording, kept, expected)
+        factor, offset = (1 / (1 + bias)).astype(np.float32), np.float32(camera.offset)
+        for draw in draws:
+            draw[...] = offset + (draw - offset) * factor
+    misfit = _misfit(camera, recording, kept, (_expected(operator, draw, camera) for draw in draws))
     return Restored(*estimate(draws), misfit, float(np.mean(bias)), int(np.count_nonzero(~kept)), camera)
 
 
@@ -159,7 +162,7 @@ def _expected(operator: LinearOperator, image: np.ndarray, camera: Camera) -> np
 _applied = jax.jit(lambda operator, light: operator(light))
 
 
-def _misfit(camera: Camera, recording: Any, kept: np.ndarray, expected: np.ndarray) -> float:
+def _misfit(camera: Camera, recording: Any, kept: np.ndarray, expected: Iterable[Any]) -> float:
     """Mean of the squared normalised residuals; a warning says where it is not 1."""
     noise = likelihood.Noise(camera.gain, camera.offset, camera.read_noise)
     number = int(np.count_nonzero(kept))
