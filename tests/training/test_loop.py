@@ -11,7 +11,9 @@ import numpy as np
 import optax
 import pytest
 
+from jaxdiff.data import files
 from jaxdiff.data.config import Folder
+from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.nn.unet import UNet
 from jaxdiff.training import loop
 from jaxdiff.training.cadence import Every
@@ -306,3 +308,28 @@ def test_a_disk_that_fills_up_while_logging_is_said(config, monkeypatch):
     with pytest.raises(CheckpointError, match=r"full disk .* No space left on device"):
         train(run)
     assert steps(run.folder / "checkpoints") == [1]
+
+
+def test_records_that_turn_out_unreadable_are_named_and_counted_and_too_many_end_the_run(
+    config, image_folder, monkeypatch
+):
+    read, begin, broken = files.read_tiff, loop._Run.train, []
+
+    def reader(image, *args):
+        if image.path.name in broken:
+            raise UnreadableError(f"{image.path}, which cannot be read", "a whole TIFF file", "copy it again")
+        return read(image, *args)
+
+    def train_on_damaged(run):
+        broken.extend(["03.tif", "07.tif"])
+        return begin(run)
+
+    monkeypatch.setattr(files, "read_tiff", reader)
+    monkeypatch.setattr(loop._Run, "train", train_on_damaged)
+    data = Folder(path=image_folder, validation=0, cache_gb=0)
+    with pytest.warns(UserWarning, match=r"record \d+ of the training data cannot be read .*0[37]\.tif"):
+        run = train(config(data=data, steps=8, max_unreadable=2))
+    assert rows(run)[-1]["unreadable"] == 2
+    broken.clear()
+    with pytest.raises(DataError, match=r"number 2 on the way.*at most 1"):
+        train(config(name="fewer", data=data, steps=8, max_unreadable=1))

@@ -67,7 +67,7 @@ def test_other_lengths_and_times_come_out_as_exact_tracking_gives_them():
                 of_length[end - 1] - path[end - 1]
             )
             assert misfit < MISFIT, (length, end, misfit)
-            assert error < (5e-3 if 0.03 <= length <= 0.2 else 0.02), (length, end, error)
+            assert error < (5e-3 if 0.03 <= length <= 0.2 else 0.05), (length, end, error)
     assert coefficients(*zip(*pairs), steps, 0.003)[1] > 0.2  # much shorter than any that was kept
 
 
