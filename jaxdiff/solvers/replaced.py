@@ -77,30 +77,43 @@ class Replaced(_Wrapper):
 
 
 class Renoised(_Wrapper):
-    """Each step `repeats` times: after it back to where it began, by noise, and again; the marginals stay what they are.
+    """`jump` steps `repeats` times: after them back to where they began, by noise, and again; marginals stay as they are.
 
     From λ_s back to λ_t: x_t = (α_t/α_s) x_s + √(σ_t² − (α_t/α_s)² σ_s²) ε, the process forwards. A grid of n values costs
-    (n − 1) · repeats + 1 calls.
-    Lugmayr et al. 2022, "RePaint", arXiv 2201.09865, algorithm 1 with jumps of one step; as Restart, Xu et al. 2023,
-    arXiv 2306.14878, does over longer ones.
+    (n − 1) · repeats + 1 calls, whatever the jump.
+    Lugmayr et al. 2022, "RePaint", arXiv 2201.09865, where jump and repeats are 10; Restart, Xu et al. 2023, arXiv
+    2306.14878.
     """
 
     repeats: int = eqx.field(static=True, default=10)
+    jump: int = eqx.field(static=True, default=1)
 
     def __check_init__(self):
         super().__check_init__()
-        if self.repeats < 1:
-            raise ValueError(f"got repeats={self.repeats}; expected 1 or more; to fix: 10")
+        if self.repeats < 1 or self.jump < 1:
+            raise ValueError(f"got repeats={self.repeats}, jump={self.jump}; expected 1 or more; to fix: 10 and 1")
+        inner = self.solver
+        while isinstance(inner, _Wrapper):
+            if isinstance(inner, Renoised):
+                raise ValueError(
+                    f"got Renoised({inner.repeats}) in Renoised({self.repeats}); expected one; to fix: "
+                    f"repeats={inner.repeats * self.repeats}"
+                )
+            inner = inner.solver
 
     def nodes(self, grid):
-        return tuple(np.repeat(values, self.repeats) for values in self.solver.nodes(grid))
+        values = self.solver.nodes(grid)
+        rows = np.arange(len(values[0]))
+        blocks = [np.tile(rows[i : i + self.jump], self.repeats) for i in rows[:: self.jump]]
+        return tuple(of[np.concatenate(blocks)] for of in values)
 
     def weights(self, at: Point, to: Point) -> Any:
-        """Of the solver, and of the way back in rows that the row before has made already: x is where that led."""
-        again = np.append(False, (at.lam[1:] == at.lam[:-1])) & (np.asarray(to.lam) > at.lam)
-        ratio = np.where(again, at.alpha / to.alpha, 1.0)
+        """Of the solver, and of the way back in rows that begin before where the row before has led."""
+        lam, alpha = (np.append(here[:1], there[:-1]) for here, there in ((at.lam, to.lam), (at.alpha, to.alpha)))
+        again = lam > at.lam
+        ratio = np.where(again, at.alpha / alpha, 1.0)
         # σ_t² − (α_t/α_s)² σ_s² = σ_t² (1 − e^(−2h))
-        back = np.where(again, at.sigma * np.sqrt(-np.expm1(-2 * (to.lam - at.lam))), 0.0)
+        back = np.where(again, at.sigma * np.sqrt(-np.expm1(-2 * (lam - at.lam))), 0.0)
         return ratio, back, self.solver.weights(at, to)
 
     def update(self, denoise, x, at, to, noise, memory):

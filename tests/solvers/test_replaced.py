@@ -22,9 +22,10 @@ def drawn(solver, num=NUM, **options):
     return np.asarray(out.images, np.float64).reshape(num, 6), out.nfe
 
 
-def test_steps_taken_again_leave_the_distribution():
+@pytest.mark.parametrize("jump", [1, 3, 19])
+def test_steps_taken_again_leave_the_distribution(jump):
     once, calls = drawn(jd.DDPM())
-    again, more = drawn(jd.Renoised(jd.DDPM(), 4))
+    again, more = drawn(jd.Renoised(jd.DDPM(), 4, jump=jump))
     assert (calls, more) == (20, 4 * 19 + 1)
     np.testing.assert_allclose(again.mean(axis=0), MEAN.ravel(), atol=4.5 * np.sqrt(np.diag(COV).max() / NUM))
     # The error of the steps does not grow by taking them again: it is that of one run, or less.
@@ -84,3 +85,12 @@ def test_solvers_that_look_back_are_refused():
         jd.Renoised(jd.DPMpp(order=2), 2)
     with pytest.raises(ValueError, match="repeats=0"):
         jd.Renoised(jd.DDPM(), 0)
+    with pytest.raises(ValueError, match=r"got Renoised\(2\) in Renoised\(3\).*repeats=6"):
+        jd.Renoised(jd.Replaced(jd.Renoised(jd.DDPM(), 2), np.ones(SHAPE, bool), MEAN), 3)
+
+
+def test_rows_go_back_by_as_many_steps_as_the_jump_has():
+    grid = np.array([-2.0, -1.0, 0.0, 1.0])
+    start, end = jd.Renoised(jd.DDPM(), 2, jump=2).nodes(grid)
+    np.testing.assert_array_equal(start, [-2, -1, -2, -1, 0, 0])
+    np.testing.assert_array_equal(end, [-1, 0, -1, 0, 1, 1])
