@@ -52,6 +52,12 @@ class DataInfo:
         """The number of channels."""
         return len(self.channel_names)
 
+    @property
+    def pixels(self) -> str:
+        """Pixel size in words: "Y 0.65 µm, X unknown"."""
+        sizes = (f"{size:g} {self.unit or 'µm'}" if size else "unknown" for size in self.pixel_size.values())
+        return ", ".join(f"{axis} {size}" for axis, size in zip(self.pixel_size, sizes))
+
     def replace(self, **changes: Any) -> "DataInfo":
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)

@@ -10,10 +10,9 @@ from jaxdiff.data.dataset import Dataset
 from jaxdiff.data.loader import Loader
 from jaxdiff.data.picture import sheet
 from jaxdiff.data.source import Source
+from jaxdiff.data.statistics import PERCENTILES, SAMPLES
 
 ROWS = 40  # images listed one by one
-PERCENTILES = (0.1, 1, 50, 99, 99.9)
-SAMPLES = 2**21  # pixels a channel for the percentiles of the whole
 PILE = 10  # pixels at the common maximum from which it is called saturation
 
 
@@ -107,10 +106,6 @@ def _list(names: list[str], what: str) -> str:
 
 def _facts(dataset: Dataset, rows: list[_Row], patch: Sequence[int]) -> list[str]:
     info = dataset.info
-    sizes = ", ".join(
-        f"{axis} " + ("unknown" if size is None else f"{size:g} {info.unit or 'µm'}")
-        for axis, size in info.pixel_size.items()
-    )
     shapes = [row.shape for row in rows]
     small, large = np.min(shapes, axis=0), np.max(shapes, axis=0)
     shape = " x ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(small, large))
@@ -121,7 +116,7 @@ def _facts(dataset: Dataset, rows: list[_Row], patch: Sequence[int]) -> list[str
         f"images        {len(dataset.train)} to train on, {len(dataset.validation)} held out{classes}",
         f"axes          {info.axes}, {shape} pixels, {info.channels} {kind} ({', '.join(info.channel_names)})",
         f"dtype         {info.dtype}",
-        f"pixel size    {sizes}",
+        f"pixel size    {info.pixels}",
         f"with them     {', '.join(have) or 'neither masks, labels nor inputs'}",
         f"patch         {' x '.join(map(str, patch))}",
     ]

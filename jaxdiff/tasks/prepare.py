@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import tyro
 
+from jaxdiff.data.info import DataInfo
 from jaxdiff.durable import read_json
 
 
@@ -47,7 +48,7 @@ class Options:
 def main(args: Sequence[str], prog: str) -> int:
     """The command."""
     options = tyro.cli(Options, prog=prog, args=list(args), description=Options.__doc__)
-    from jaxdiff.data.tfds_build import REPORT, prepare
+    from jaxdiff.data.prepare import REPORT, prepare
 
     made = prepare(
         options.folder,
@@ -73,17 +74,13 @@ def main(args: Sequence[str], prog: str) -> int:
 
 def text(report: dict[str, Any]) -> str:
     """The report for people."""
-    info, left = report["info"], report["left_out"]
-    sizes = ", ".join(
-        f"{axis} " + ("unknown" if size is None else f"{size:g} {info['unit'] or 'µm'}")
-        for axis, size in info["pixel_size"].items()
-    )
+    info, left = DataInfo.from_json(report["info"]), report["left_out"]
     tile = "whole" if report["tile"] is None else f"tiles of {' x '.join(map(str, report['tile']))}"
     others = ", ".join(f"{n} {suffix}" for suffix, n in sorted(left["files_of_other_kinds"].items()))
     lines = [
         f"read          {report['images']} images, {report['pixels'] / 1e6:.1f} million pixels, in {report['seconds']:g} s",
         f"written       {report['records']} records, {tile}, read back and found the same",
-        f"axes          {info['axes']}, {info['dtype']}, pixel size {sizes}",
+        f"axes          {info.axes}, {info.dtype}, pixel size {info.pixels}",
         f"left out      {len(left['damaged_files'])} damaged files, {left['blank']} blank images or tiles",
         *(f"              {reason}" for reason in left["damaged_files"]),
         *(f"              blank: {name}" for name in left["blank_first"]),

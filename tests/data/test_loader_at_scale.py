@@ -15,8 +15,8 @@ import tifffile
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.loader import Loader
 from jaxdiff.data.normalise import Normaliser
+from jaxdiff.data.prepare import prepare
 from jaxdiff.data.source import Cached
-from jaxdiff.data.tfds_build import prepare
 from jaxdiff.data.tfds_source import TfdsSource
 
 IMAGES = np.random.default_rng(0).integers(0, 4000, (7, 16, 20)).astype(np.uint16)

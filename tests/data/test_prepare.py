@@ -15,7 +15,7 @@ from jaxdiff import cli
 from jaxdiff.data import tfds_source, tiff
 from jaxdiff.data.config import Folder, Tfds, open_data
 from jaxdiff.data.errors import DataError, UnreadableError
-from jaxdiff.data.tfds_build import REPORT, prepare
+from jaxdiff.data.prepare import REPORT, prepare
 from jaxdiff.data.tfds_source import TfdsSource
 from jaxdiff.data.tiles import tiles
 
@@ -184,7 +184,7 @@ def test_a_record_that_comes_back_otherwise_is_noticed(images, tmp_path, monkeyp
 def test_killed_while_it_writes_it_leaves_nothing_that_counts(images, tmp_path):
     folder, sets = images(num=3), tmp_path / "sets"
     code = (
-        "import sys, time; import jaxdiff.data.tfds_build as b; s = b.Statistics.add\n"
+        "import sys, time; import jaxdiff.data.prepare as b; s = b.Statistics.add\n"
         "def slow(*a): print('reading', flush=True); time.sleep(60)\n"
         "b.Statistics.add = slow; b.prepare(*sys.argv[1:4])"
     )

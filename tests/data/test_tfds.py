@@ -13,7 +13,7 @@ from PIL import Image
 from jaxdiff.data.config import Folder, Tfds, open_data
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.loader import Loader
-from jaxdiff.data.tfds_build import prepare
+from jaxdiff.data.prepare import prepare
 from jaxdiff.data.tfds_source import TfdsSource
 
 FORMATS = ["array_record", "parquet"]
