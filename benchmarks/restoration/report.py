@@ -53,10 +53,17 @@ def _speed(speed: dict[str, Any]) -> list[str]:
             continue
         entry = speed[platform]
         lines = [
-            [name, str(row["side"]), str(row["windows"]), f"{row['seconds']:.1f}", f"{row['ratio']:.2f}"]
+            [
+                name.split("_")[0],
+                str(row["side"]),
+                str(row["windows"]),
+                str(row.get("samples", 1)),
+                f"{row['seconds']:.1f}",
+                f"{row['ratio']:.2f}",
+            ]
             for name, row in entry.items()
             if isinstance(row, dict) and "ratio" in row
         ]
-        parts.append(table(["method", "side", "windows", "seconds a sample", "over its network calls"], lines))
+        parts.append(table(["method", "side", "windows", "samples", "seconds", "over its network calls"], lines))
         parts.append(machine(entry))
     return parts

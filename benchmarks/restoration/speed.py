@@ -45,7 +45,9 @@ def measure(options: Speed) -> None:
     """Writes seconds and ratios."""
     model = load(options.run)
     entry: dict[str, Any] = {"device": jax.devices()[0].device_kind}
-    entry["diffpir"] = _timed(model, options, options.size, lambda d, m: DiffPIR(d, m))
+    entry["diffpir" if options.samples == 1 else f"diffpir_{options.samples}_samples"] = _timed(
+        model, options, options.size, lambda d, m: DiffPIR(d, m)
+    )
     if options.gradients:
         for name, method in (("dps", lambda d, m: DPS(d, m)), ("mmps", lambda d, m: MMPS(d, m, 1))):
             entry[name] = _timed(model, options, options.size // 4, method)
@@ -87,6 +89,7 @@ def _timed(model: Model, options: Speed, size: int, method: Any) -> dict[str, fl
     return {
         "side": size,
         "windows": windows,
+        "samples": options.samples,
         "windows_a_call": each,
         "seconds": statistics.median(taken),
         "network_seconds": statistics.median(needed),
