@@ -4,6 +4,7 @@ import contextlib
 import io
 import math
 import os
+import re
 import shutil
 import time
 import warnings
@@ -62,6 +63,8 @@ def prepare(
     DataError for bad input and for a data set that is there already; UnreadableError for a damaged file unless
     `skip_unreadable`.
     """
+    if not re.fullmatch(r"[\w-]+", name):
+        raise DataError(f"name {name!r}", "a folder's name", "letters, digits, - and _")
     target = Path(data_dir) / name / VERSION
     if target.exists():
         raise DataError(f"{target}, which exists", "a new data set", "remove it or choose another name")
@@ -184,7 +187,7 @@ def _checksum(record: Record) -> int:
 def _aside(data_dir: Path, name: str) -> Iterator[Path]:
     """A folder of this process beside the data set, which goes away again, with those that killed processes left."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    prefix = f".{name.replace('/', '-')}.preparing-"
+    prefix = f".{name}.preparing-"
     for left in data_dir.glob(f"{prefix}*"):
         if not _alive(left.name.removeprefix(prefix)):
             warnings.warn(f"removing {left}, which an interrupted preparation left", stacklevel=4)

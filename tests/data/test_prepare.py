@@ -155,6 +155,20 @@ def test_blank_tiles_are_kept_and_taken_only_when_asked_for(images, tmp_path):
     assert len(open_data(Tfds("n", tmp_path, validation=0.0, allow_blank=True), (16, 16), 0).train) == 2
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"name": "a/../b"}, "letters, digits, - and _"),
+        ({"tile": (32,)}, "expected pixels along Y X"),
+        ({"tile": (0, 5)}, "expected pixels along Y X"),
+    ],
+)
+def test_wrong_options_leave_nothing(images, tmp_path, fields, message):
+    with pytest.raises(DataError, match=message):
+        prepare(images(num=2), tmp_path / "sets", **{"name": "n", **fields})
+    assert not (tmp_path / "sets").exists()
+
+
 def test_inputs_come_with_their_images(images, tmp_path):
     folder, inputs = images(num=4), images("inputs", num=4, shape=(20, 24))
     made = prepare(folder, tmp_path, "pairs", inputs=inputs, tile=(20, 24))
