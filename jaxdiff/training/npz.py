@@ -26,16 +26,16 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray], dtype: str, *, compr
     write_bytes(path, data.getvalue(), path.with_name(f".{path.name}.partial"))
 
 
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Raises ValueError, naming the file, where it is damaged or no such file."""
+def read_npz(path: Path, *only: str) -> dict[str, np.ndarray]:
+    """The arrays, or `only` some. Raises ValueError, naming the file, where it is damaged or no such file."""
     try:
         # np.load would take a lone .npy, or anything pickled, for granted; a zip of arrays is all that is written here.
         with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+            arrays = {name: file[name] for name in only or file.files}
         if other := [name for name, array in arrays.items() if array.dtype.kind not in "fiu"]:
             raise ValueError(f"{other[0]} holds no numbers")
         return arrays
-    except (OSError, EOFError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, KeyError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(
             f"got {path}, which cannot be read ({error}); expected a whole file; to fix: copy it again"
         ) from error

@@ -68,7 +68,7 @@ def reconstruct(run: str | Path, length: float, step: int | None = None) -> tupl
         )
     step = found[-1] if step is None else step
     used = [one for one in found if one <= step]
-    times = [int(read_npz(_path(run, one))["applied"]) for one in used]
+    times = [int(read_npz(_path(run, one), "applied")["applied"]) for one in used]
     pairs = [(time, one) for time in times for one in lengths]
     weights, misfit = coefficients([time for time, _ in pairs], [one for _, one in pairs], times[-1], length)
     if misfit > MISFIT:
