@@ -24,10 +24,10 @@ from jaxdiff.training.fine_tune import start_from
 from jaxdiff.training.flops import step_flops
 from jaxdiff.training.interrupt import Interrupt
 from jaxdiff.training.lam_sampler import Stratified
+from jaxdiff.training.look import Look
 from jaxdiff.training.loss import DenoisingLoss
 from jaxdiff.training.metrics_log import Averager, MetricsLog
 from jaxdiff.training.prefetch import Prefetch
-from jaxdiff.training.preview import Preview, as_array
 from jaxdiff.training.progress import Progress
 from jaxdiff.training.restore import CheckpointError, steps
 from jaxdiff.training.run_folder import check_same, claim, describe, read_pairing, read_run
@@ -35,7 +35,6 @@ from jaxdiff.training.sharding import on_one_device
 from jaxdiff.training.snapshots import forget_after, write_snapshot
 from jaxdiff.training.state import TrainState
 from jaxdiff.training.step import make_train_step
-from jaxdiff.training.validation import Validation
 
 SHOWN = 10  # unreadable files that are named; `--check` lists all
 
@@ -183,12 +182,6 @@ class _Run:
             "environment": environment(),
         }
 
-    def _held_out(self, num: int) -> list[dict[str, Any]]:
-        """`num` held-out examples, the same ones every time; none where nothing is held out."""
-        config = self.config
-        batches = self.data.validation_batches(config.patch, min(num, config.batch_size), num)
-        return [to_batch(batch, config.network) for batch in batches]
-
     def train(self) -> Path:
         config = self.config
         self.progress = self.stack.enter_context(
@@ -215,11 +208,13 @@ class _Run:
         self.progress.say(
             f"training {self.folder} {where} on {jax.device_count()} {jax.devices()[0].device_kind}{several}"
         )
+        if not len(self.data.validation):
+            self.progress.say("no images are held out: no validation loss, and samples/real.png shows training images")
         for note in self.data.notes:
             self.progress.say(note)
         if skipped := self.data.skipped:
             self.progress.say(f"{len(skipped)} files left out:\n  " + "\n  ".join(skipped[:SHOWN]))
-        self._prepare_pictures()
+        self.look = Look(config, self.folder, self.data, self.loss, (self.key_validation, self.key_preview))
         average, start = Averager(), self.step
         while not due.done and not interrupt.caught(self.step):
             batch = next(self.batches)
@@ -257,26 +252,6 @@ class _Run:
         now |= {"fraction": self.budget.fraction(self.step), "done": self.budget.done(self.step)}
         return Due(**hosts.decided(now))
 
-    def _prepare_pictures(self) -> None:
-        config, network = self.config, self.config.network
-        self.validation = self.preview = None
-        if not len(self.data.validation):
-            self.progress.say("no images are held out: no validation loss, and samples/real.png shows training images")
-        if config.validation_images and (batches := self._held_out(config.validation_images)):
-            self.validation = Validation(self.loss, network, self.key_validation, batches)
-        if config.previews:
-            parts = self._held_out(config.previews)
-            parts = parts or [to_batch(next(self._loader(config.previews, False)), network)]
-            self.preview = Preview(
-                self.folder,
-                self.key_preview,
-                network,
-                config.predicts,
-                config.sigma_data,
-                config.schedule,
-                jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts),
-            )
-
     def _watch(self, metrics: dict[str, Any] | None) -> None:
         if metrics is not None and metrics["skipped_in_row"] >= self.config.max_skipped:
             raise TrainingDiverged(
@@ -308,15 +283,6 @@ class _Run:
         self.progress.restart(self.step)
 
     def _measure(self, validate: bool, preview: bool) -> None:
-        validate, preview = validate and self.validation is not None, preview and self.preview is not None
-        if not (validate or preview):
-            return
-        ema = on_one_device(self.state.ema)
-        if validate and self.validation is not None and hosts.leader():
-            self.log.write(self.step, self.validation(ema))
-        if preview and self.preview is not None and hosts.leader():
-            path = self.preview(ema, self.step)
-            self.log.picture(self.step, "samples", as_array(path))
-            self.progress.say(f"samples of step {self.step}: {path}")
-        hosts.decided("measured")  # before the others enter a collective, which may have a timeout of its own
-        self.progress.restart(self.step)
+        if self.look.due(validate, preview):
+            self.look(self.state, self.step, self.log if hosts.leader() else None, validate, preview, self.progress.say)
+            self.progress.restart(self.step)

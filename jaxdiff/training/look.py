@@ -1,0 +1,98 @@
+"""A look at the averaged parameters of a run: the loss on held-out patches, and a sheet of samples."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from jaxdiff.data.dataset import Dataset
+from jaxdiff.data.loader import Loader
+from jaxdiff.training import hosts
+from jaxdiff.training.batch import to_batch
+from jaxdiff.training.config import TrainConfig
+from jaxdiff.training.loss import DenoisingLoss
+from jaxdiff.training.metrics_log import MetricsLog
+from jaxdiff.training.preview import Preview, as_array
+from jaxdiff.training.sharding import on_one_device
+from jaxdiff.training.state import TrainState
+from jaxdiff.training.validation import Validation
+
+
+class Look:
+    """Validation and preview of one run, always of the same patches with the same noise.
+
+    Where nothing is held out there is no validation, and the sheet of real images shows training patches.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        folder: Path,
+        data: Dataset,
+        loss: DenoisingLoss,
+        keys: tuple[PRNGKeyArray, PRNGKeyArray],
+    ):
+        self.validation = self.preview = None
+        self._config, self._data, network = config, data, config.network
+        if config.validation_images and (batches := self._held_out(config.validation_images)):
+            self.validation = Validation(loss, network, keys[0], batches)
+        if config.previews:
+            parts = self._held_out(config.previews) or [self._of_training(config.previews)]
+            self.preview = Preview(
+                folder,
+                keys[1],
+                network,
+                config.predicts,
+                config.sigma_data,
+                config.schedule,
+                jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts),
+            )
+
+    def _held_out(self, num: int) -> list[dict[str, Any]]:
+        """`num` held-out examples; none where nothing is held out."""
+        config = self._config
+        batches = self._data.validation_batches(config.patch, min(num, config.batch_size), num)
+        return [to_batch(batch, config.network) for batch in batches]
+
+    def _of_training(self, num: int) -> dict[str, Any]:
+        config, data = self._config, self._data
+        loader = Loader(
+            data.train,
+            data.normaliser,
+            config.patch,
+            num,
+            config.seed,
+            augment=False,
+            pairing=data.pairing,
+            max_unreadable=config.max_unreadable,
+        )
+        try:
+            return to_batch(next(loader), config.network)
+        finally:
+            loader.close()
+
+    def due(self, validate: bool, preview: bool) -> bool:
+        """Whether there is something to do."""
+        return (validate and self.validation is not None) or (preview and self.preview is not None)
+
+    def __call__(
+        self,
+        state: TrainState,
+        step: int,
+        log: MetricsLog | None,
+        validate: bool,
+        preview: bool,
+        say: Callable[[str], None],
+    ) -> None:
+        """Measures and draws; every host calls it, the one with a log works and writes."""
+        ema = on_one_device(state.ema)
+        if log is not None and validate and self.validation is not None:
+            log.write(step, self.validation(ema))
+        if log is not None and preview and self.preview is not None:
+            path = self.preview(ema, step)
+            log.picture(step, "samples", as_array(path))
+            say(f"samples of step {step}: {path}")
+        hosts.decided("measured")  # before the others enter a collective, which may have a timeout of its own
