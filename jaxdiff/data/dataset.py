@@ -45,7 +45,7 @@ class Dataset:
         """The one given, or fitted on the training part when it is first asked for."""
         if self.given is not None:
             return self.given
-        return Normaliser.fit(ImagesOf(spread(self.train, FITTED)), self.map)
+        return Normaliser.fit(ImagesOf(evenly(self.train, FITTED)), self.map)
 
     def validation_batches(self, patch: Sequence[int], batch_size: int, num: int, seed: int = 0) -> Iterator[Batch]:
         """`num` fixed patches of the validation images in turn, not augmented; the last batch may be smaller.
@@ -64,7 +64,7 @@ class Dataset:
             yield {name: np.stack([record[name] for record in records]) for name in records[0]}
 
 
-def spread(source: Source, most: int) -> Source:
+def evenly(source: Source, most: int) -> Source:
     """The source, or of more than `most` records so many, spread evenly."""
     n = len(source)
     return source if n <= most else Subset(source, [i * n // most for i in range(most)])

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 
 from jaxdiff.data import normalise
+from jaxdiff.data.dataset import evenly
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.files import read_image
+from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
+from jaxdiff.data.source import Memory
 
 MAPS = ("linear", "asinh", "anscombe")
 
@@ -104,3 +107,10 @@ def test_asinh_tames_the_long_tail_of_real_nuclei(bbbc039):
     tail = {map: max(normaliser.forward(image).max() for image in images) for map, normaliser in fitted.items()}
     assert tail["linear"] > 15
     assert tail["asinh"] < 5
+
+
+def test_a_large_set_fits_some_of_its_images_spread_evenly():
+    images = np.arange(10.0)[:, None, None, None] * np.ones((1, 2, 2, 1))
+    some = evenly(Memory(images, DataInfo(dtype="float32")), 4)
+    assert [some[i]["image"].flat[0] for i in range(len(some))] == [0, 2, 5, 7]
+    assert len(evenly(some, 9)) == 4

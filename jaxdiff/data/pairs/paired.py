@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from jaxdiff.data.dataset import Dataset
+from jaxdiff.data.dataset import FITTED, Dataset, evenly
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairing import Inputs, Pairing, Pairs
 from jaxdiff.data.patches import Record, check_whole
@@ -30,7 +30,8 @@ def paired(
     info, input_info = fitted.infos(data.info, data.input_info)
     fitted = fitted.fit(data.train) if pairing is None else fitted
     train, validation = (Cached(_Prepared(part, fitted), cache) for part in (data.train, data.validation))
-    images, inputs = _Drawn(train, fitted, "image"), _Drawn(train, fitted, "input")
+    some = evenly(train, FITTED)
+    images, inputs = _Drawn(some, fitted, "image"), _Drawn(some, fitted, "input")
     if pairing is None or normaliser is None:
         map, input_map = fitted.maps(data.map)
         factor = (1,) * len(info.spatial)
