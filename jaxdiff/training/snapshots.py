@@ -74,7 +74,7 @@ def reconstruct(run: str | Path, length: float, step: int | None = None) -> tupl
     if misfit > MISFIT:
         raise ValueError(
             f"got length {length} at step {step}, whose weights the {len(used)} snapshots of {run} with lengths {lengths} "
-            f"miss by {misfit:.0%}; expected at most {MISFIT:.0%}; to fix: a length nearer to theirs, or snapshots more often"
+            f"miss by {misfit:.1%}; expected at most {MISFIT:.1%}; to fix: a length nearer to theirs, or snapshots more often"
         )
     sums: dict[str, np.ndarray] = {}
     for one, row in zip(used, weights.reshape(len(used), len(lengths))):
