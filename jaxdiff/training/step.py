@@ -95,7 +95,8 @@ def make_train_step(
 
     batch: a pytree of arrays, NumPy or JAX, with leading axis B; of several hosts, each gives its own B / hosts rows. key:
     the run's key, the same at every step, since the step number is folded in here. progress: the used fraction of the
-    budget, passed to optimisers that take it. A step whose loss or gradient is not finite changes nothing but the counters.
+    budget, passed to optimisers that take it. ema, power_ema: how the state's averages follow (`TrainState.create(tracked=)`
+    makes room for the latter). A step whose loss or gradient is not finite changes nothing but the counters.
     Raises ValueError where B or the number of devices does not divide.
     """
     mesh = device_mesh(fsdp, devices)
