@@ -127,7 +127,7 @@ def test_unequal_leaves_are_refused(size):
 
 
 DEVICES = """
-import collections, re, sys
+import collections, functools, re, sys
 import jax, numpy as np, optax
 from jaxdiff.nn.condition import condition
 from jaxdiff.nn.unet import UNet
@@ -139,7 +139,7 @@ from jaxdiff.training.state import TrainState
 from jaxdiff.training.step import make_train_step
 
 assert jax.device_count() == 8
-network = UNet(width=8, multipliers=(1,), blocks=1, attention=(True,), head_size=8, num_classes=3)
+network = UNet(width=8, multipliers=(1,), blocks=1, attention=(False,), num_classes=3)
 optimizer = optax.sgd(0.05)
 loss = DenoisingLoss(lam_sampler=Stratified(Cosine()), drop_condition=0.3)
 rng = np.random.default_rng(0)
@@ -149,11 +149,14 @@ batches = [
     for _ in range(10)
 ]
 
-fresh = jax.device_get(TrainState.create(jax.random.key(0), network, optimizer, batches[0]))
-start = fresh.params
+@functools.cache
+def fresh(optimizer):
+    return jax.device_get(TrainState.create(jax.random.key(0), network, optimizer, batches[0]))
+
+start = fresh(optimizer).params
 
 def run(parallel, devices, optimizer=optimizer, **options):
-    state = jax.device_get(TrainState.create(jax.random.key(0), network, optimizer, batches[0]))
+    state = fresh(optimizer)
     step = make_train_step(loss, optimizer, parallel, devices=devices, smallest=64, **options)
     if len(devices) > 1 and parallel == "jit":
         check_collectives(step, state, options.get("fsdp", 1))
@@ -197,7 +200,7 @@ curves = [run("jit", jax.devices()[:n], adam, fsdp=fsdp)[1] for n, fsdp in ((1, 
 for other_curve in curves[1:]:
     np.testing.assert_allclose(other_curve, curves[0], rtol=1e-4)
 try:
-    make_train_step(loss, optimizer)(fresh, {"image": batches[0]["image"][:12]}, jax.random.key(1))
+    make_train_step(loss, optimizer)(fresh(optimizer), {"image": batches[0]["image"][:12]}, jax.random.key(1))
     raise AssertionError("12 images for 8 devices were taken")
 except ValueError as error:
     assert "multiple of 8" in str(error)
