@@ -172,7 +172,7 @@ def _misfit(camera: Camera, recording: Any, kept: np.ndarray, expected: Iterable
     if not 1 - MISFIT - scatter < misfit < 1 + MISFIT + scatter:
         why = "the PSF or the noise may be others, or the image of a kind that the model has not seen"
         if misfit < 1:
-            why = "the noise is less than was said"
+            why = "the noise is less than was said, or the calls are too few"
         warnings.warn(
             f"the samples leave {misfit:.3g} times the variance of the noise between them and the recording; expected 1: "
             + why,
