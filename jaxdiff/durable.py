@@ -4,8 +4,11 @@ import contextlib
 import hashlib
 import json
 import os
+import zlib
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 
 def write_bytes(path: Path, data: bytes | memoryview, aside: Path) -> None:
@@ -63,6 +66,11 @@ def sha256(path: Path) -> str:
     """Checksum of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def crc32(array: np.ndarray, before: int = 0) -> int:
+    """Checksum of an array's bytes, or of those that gave `before` and these."""
+    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, before)
 
 
 def _flush(path: Path) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from tensorflow_datasets.core.utils import tqdm_utils
 from tqdm import tqdm
 
-from jaxdiff.data.dataset import check_pixels
+from jaxdiff.data.dataset import blank, check_pixels
 from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.data.files import Files
 from jaxdiff.data.folder import Listing, list_folder
@@ -27,7 +27,7 @@ from jaxdiff.data.statistics import Statistics
 from jaxdiff.data.tfds_build import VERSION, FileFormat, RecordsBuilder
 from jaxdiff.data.tfds_source import TfdsSource
 from jaxdiff.data.tiles import number, tiles
-from jaxdiff.durable import write_json
+from jaxdiff.durable import crc32, write_json
 
 REPORT = "report.json"
 SHOWN = 20  # blank tiles that the report names
@@ -113,13 +113,13 @@ class _Preparation:
                 self.unreadable.append(str(error))
                 continue
             self.images += 1
-            for one in tiles({**record, "file": record["file"]}, self.tile, rank):
+            for one in tiles(record, self.tile, rank):
                 bar.update()
                 for kind in ("image", "input"):
                     if kind in one:
                         check_pixels(one[kind], f"{kind} of {one['name']}", allow_blank=True)
                 image = one["image"]
-                if not self.allow_blank and image.min() == image.max():
+                if not self.allow_blank and blank(image):
                     self.blank.append(one["name"])
                     continue
                 if "mask" in one:
@@ -139,7 +139,7 @@ class _Preparation:
     def read_back(self, name: str, folder: Path) -> Index:
         """Compares what was written with what was read. Raises DataError for a record that is not the same."""
         source, files = TfdsSource(name, folder), {}
-        file_of, shapes, blank = [], [], []
+        file_of, shapes, empty = [], [], []
         for i in tqdm(range(len(source)), desc="reading back", unit="record", disable=None, delay=1):
             record = source[i]
             if self.written.get(record["name"]) != _checksum(record):
@@ -150,11 +150,11 @@ class _Preparation:
                 )
             file_of.append(files.setdefault(record["file"], len(files)))
             shapes.append(record["image"].shape[:-1])
-            if self.allow_blank and record["image"].min() == record["image"].max():
-                blank.append(i)
+            if self.allow_blank and blank(record["image"]):
+                empty.append(i)
         if len(source) != len(self.written):
             raise DataError(f"{len(source)} records of {len(self.written)}", "all", "check the disk and try again")
-        return Index(tuple(files), tuple(file_of), tuple(shapes), tuple(blank))
+        return Index(tuple(files), tuple(file_of), tuple(shapes), tuple(empty))
 
     def report(self) -> dict[str, Any]:
         """JSON values for people and programs."""
@@ -179,7 +179,7 @@ def _checksum(record: Record) -> int:
     crc = 0
     for name in ("image", "mask", "input"):
         if name in record:
-            crc = zlib.crc32(np.ascontiguousarray(record[name]).reshape(-1).view(np.uint8).data, crc)
+            crc = crc32(record[name], crc)
     return zlib.crc32(repr((record.get("label"), record["file"], record["image"].shape)).encode(), crc)
 
 

@@ -1,7 +1,6 @@
 """OUT/generate.json: what a training set is made with and how far it is, so that a killed run is gone on with."""
 
 import time
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxdiff.data.errors import DataError
-from jaxdiff.durable import read_json, write_json
+from jaxdiff.durable import crc32, read_json, write_json
 from jaxdiff.tasks.results_folder import begun, check_options
 
 NAME = "generate.json"
@@ -58,7 +57,7 @@ class SetProgress:
         before = self._seen
         for array in inputs:
             if array is not None:
-                self._seen = zlib.crc32(np.ascontiguousarray(array).tobytes(), self._seen)
+                self._seen = crc32(array, self._seen)
         if first < self.images:
             return True
         self._check(before)

@@ -1,12 +1,13 @@
 """Pytrees of arrays by the names of their leaves: comparison and checksums."""
 
-import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
 import numpy as np
+
+from jaxdiff.durable import crc32
 
 
 def named(tree: Any) -> dict[str, Any]:
@@ -54,9 +55,9 @@ def wrong(tree: Any, expected: dict[str, Any]) -> list[str]:
 
 def _checksum(leaf: Any) -> Any:
     if isinstance(leaf, np.ndarray):
-        return _crc32(leaf)
+        return crc32(leaf)
     own = [shard for shard in leaf.addressable_shards if shard.replica_id == 0]
-    return [[_bounds(shard.index, leaf.shape), _crc32(np.asarray(shard.data))] for shard in own]
+    return [[_bounds(shard.index, leaf.shape), crc32(np.asarray(shard.data))] for shard in own]
 
 
 def _bounds(index: Sequence[slice], shape: Sequence[int]) -> list[list[int]]:
@@ -65,12 +66,8 @@ def _bounds(index: Sequence[slice], shape: Sequence[int]) -> list[list[int]]:
 
 def _matches(array: np.ndarray, expected: Any) -> bool:
     if not isinstance(expected, list):
-        return _crc32(array) == expected
+        return crc32(array) == expected
     parts = [(tuple(slice(*bound) for bound in bounds), crc) for bounds, crc in expected]
     return array.size == sum(array[part].size for part, _ in parts) and all(
-        _crc32(array[part]) == crc for part, crc in parts
+        crc32(array[part]) == crc for part, crc in parts
     )
-
-
-def _crc32(array: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)

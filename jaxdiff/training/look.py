@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from jaxdiff.data.dataset import Dataset
-from jaxdiff.data.loader import Loader
 from jaxdiff.training import hosts
 from jaxdiff.training.batch import to_batch
 from jaxdiff.training.config import TrainConfig
@@ -34,13 +33,15 @@ class Look:
         data: Dataset,
         loss: DenoisingLoss,
         keys: tuple[PRNGKeyArray, PRNGKeyArray],
+        of_training: Callable[[int], dict[str, Any]],
     ):
+        """`of_training`: so many training examples, not augmented, as the loss takes them."""
         self.validation = self.preview = None
         self._config, self._data, network = config, data, config.network
         if config.validation_images and (batches := self._held_out(config.validation_images)):
             self.validation = Validation(loss, network, keys[0], batches)
         if config.previews:
-            parts = self._held_out(config.previews) or [self._of_training(config.previews)]
+            parts = self._held_out(config.previews) or [of_training(config.previews)]
             self.preview = Preview(
                 folder,
                 keys[1],
@@ -56,23 +57,6 @@ class Look:
         config = self._config
         batches = self._data.validation_batches(config.patch, min(num, config.batch_size), num)
         return [to_batch(batch, config.network) for batch in batches]
-
-    def _of_training(self, num: int) -> dict[str, Any]:
-        config, data = self._config, self._data
-        loader = Loader(
-            data.train,
-            data.normaliser,
-            config.patch,
-            num,
-            config.seed,
-            augment=False,
-            pairing=data.pairing,
-            max_unreadable=config.max_unreadable,
-        )
-        try:
-            return to_batch(next(loader), config.network)
-        finally:
-            loader.close()
 
     def due(self, validate: bool, preview: bool) -> bool:
         """Whether there is something to do."""

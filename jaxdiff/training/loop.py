@@ -27,6 +27,7 @@ from jaxdiff.training.lam_sampler import Stratified
 from jaxdiff.training.look import Look
 from jaxdiff.training.loss import DenoisingLoss
 from jaxdiff.training.metrics_log import Averager, MetricsLog
+from jaxdiff.training.power_ema import PowerEMA
 from jaxdiff.training.prefetch import Prefetch
 from jaxdiff.training.progress import Progress
 from jaxdiff.training.restore import CheckpointError, steps
@@ -115,7 +116,7 @@ class _Run:
         self.batches = Prefetch(
             self.loader, lambda loaded: self.step_fn.place_batch(to_batch(loaded, config.network)), config.prefetch
         )
-        example = to_batch(next(self._loader(1, config.augment, threads=0)), config.network)
+        example = self._examples(1, config.augment)
         tracked = len(config.power_ema.lengths) if config.power_ema else 0
         like = TrainState.shapes(self.key_init, config.network, self.optimizer, example, tracked)
         where = self.step_fn.shardings(like)
@@ -158,6 +159,10 @@ class _Run:
             max_unreadable=self.config.max_unreadable,
             **options,
         )
+
+    def _examples(self, num: int, augment: bool = False) -> dict[str, Any]:
+        """The first training examples, as the loss takes them."""
+        return to_batch(next(self._loader(num, augment, threads=0)), self.config.network)
 
     def _resume(self, meta: dict[str, Any]) -> float:
         """Puts loader and key where the checkpoint left them; returns the seconds spent so far."""
@@ -214,7 +219,9 @@ class _Run:
             self.progress.say(note)
         if skipped := self.data.skipped:
             self.progress.say(f"{len(skipped)} files left out:\n  " + "\n  ".join(skipped[:SHOWN]))
-        self.look = Look(config, self.folder, self.data, self.loss, (self.key_validation, self.key_preview))
+        self.look = Look(
+            config, self.folder, self.data, self.loss, (self.key_validation, self.key_preview), self._examples
+        )
         average, start = Averager(), self.step
         while not due.done and not interrupt.caught(self.step):
             batch = next(self.batches)
@@ -233,15 +240,15 @@ class _Run:
             if not due.done:
                 self._measure(due.validate, due.preview)
                 if config.power_ema and self.step % config.power_ema.every == 0:
-                    self._snapshot()  # before the checkpoint, behind which it would not be made again
+                    self._snapshot(config.power_ema)  # before the checkpoint, behind which it would not be made again
                 if due.save:
                     self.checkpoints.save(self.state, self._meta())
                     self.progress.restart(self.step)
             self.progress.show(self.step)
         if self.step % config.log_every:
             self._report(average.take())
-        if interrupt.signum is None:
-            self._snapshot()
+        if config.power_ema and interrupt.signum is None:
+            self._snapshot(config.power_ema)
         self.checkpoints.save(self.state, self._meta(), wait=True)
         if interrupt.signum is None:
             self._measure(True, True)
@@ -272,13 +279,11 @@ class _Run:
         if hosts.leader():
             self.log.write(self.step, row)
 
-    def _snapshot(self) -> None:
-        if self.config.power_ema is None:
-            return
+    def _snapshot(self, kept: PowerEMA) -> None:
         averages = on_one_device(self.state.power_ema)
         if hosts.leader():
             applied = self.step - int(self.state.skipped)
-            write_snapshot(self.folder, self.step, applied, averages, self.config.power_ema)
+            write_snapshot(self.folder, self.step, applied, averages, kept)
         hosts.decided("kept averages")
         self.progress.restart(self.step)
 

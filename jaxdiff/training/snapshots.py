@@ -1,6 +1,5 @@
 """Snapshots of a run's power-function averages: RUN/power_ema/STEP.npz, kept for ever."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +48,8 @@ def average(
 def reconstruct(run: str | Path, length: float, step: int | None = None) -> tuple[int, dict[str, Any]]:
     """(step, variables): the average of σ_rel `length` at the newest snapshot or that of `step`, float32.
 
-    Reads one snapshot at a time. Raises FileNotFoundError where there is none (of that
-    step), ValueError for a damaged one, and where the weights of the average cannot be made of those kept (relative rms
-    misfit above 5 %).
+    Reads one snapshot at a time. Raises FileNotFoundError where there is none (of that step), ValueError for a damaged one,
+    and where the weights of the average cannot be made of those kept (relative rms misfit above 5 %).
     """
     config = TrainConfig.from_json(read_run(run)["config"]).power_ema
     if config is None:
@@ -78,7 +76,7 @@ def reconstruct(run: str | Path, length: float, step: int | None = None) -> tupl
         )
     sums: dict[str, np.ndarray] = {}
     for one, row in zip(used, weights.reshape(len(used), len(lengths))):
-        arrays: Mapping[str, np.ndarray] = read_npz(_path(run, one))
+        arrays = read_npz(_path(run, one))
         for i, weight in enumerate(row):
             for name, leaf in arrays.items():
                 if name.startswith(f"{i}/"):
