@@ -2,6 +2,10 @@
 
     choose    --kind K [--data PATH/bbbc039] --run RUN     settings of all methods, on dev
     measure   --kind K [--data PATH/bbbc039] --run RUN [--split val]
+    large     --data PATH/bbbc039                          the command on one large image
+    planes    --out FOLDER                                 what configs/planes.py trains on for `volumes`
+    volumes   --run RUN [--split val]                      equal voxels from thick slices
+    direct    --data PATH/bbbc039 --run RUN [--split val]  denoising by `--direct`
     speed     --run RUN                                    a sample of a whole image against its network calls
     picture   --data PATH/bbbc039 --run RUN                docs/images/restoration.png
     report                                                 the section of docs/evidence.md
@@ -16,10 +20,13 @@ from pathlib import Path
 import tyro
 
 from benchmarks.evidence.report import write_section
-from benchmarks.restoration import measure, picture, report, speed
+from benchmarks.restoration import direct, large, measure, picture, report, speed, volumes
+from benchmarks.restoration.direct import Direct
+from benchmarks.restoration.large import Large
 from benchmarks.restoration.measure import Choose, Measure
 from benchmarks.restoration.picture import Picture
 from benchmarks.restoration.speed import Speed
+from benchmarks.restoration.volumes import Planes, Volumes
 from jaxdiff.cli import use_compilation_cache
 from jaxdiff.data.errors import DataError
 
@@ -29,7 +36,7 @@ class Report:
     """Write the section on restoration of docs/evidence.md."""
 
 
-Part = Choose | Measure | Speed | Picture | Report
+Part = Choose | Measure | Direct | Large | Planes | Volumes | Speed | Picture | Report
 
 
 def main(part: Part) -> None:
@@ -39,6 +46,14 @@ def main(part: Part) -> None:
             measure.choose(part)
         case Measure():
             measure.measure(part)
+        case Direct():
+            direct.measure(part)
+        case Large():
+            large.measure(part)
+        case Planes():
+            volumes.planes(part)
+        case Volumes():
+            volumes.measure(part)
         case Speed():
             speed.measure(part)
         case Picture():

@@ -16,8 +16,11 @@ from jaxdiff.data.pairing import Pairing, Pairs
 from jaxdiff.data.pairs import Parallel, paired
 from jaxdiff.data.shift import pair_shift
 from jaxdiff.data.source import Binned, Cached, Memory, Source
+from jaxdiff.physics.camera import Camera
 
 GIGABYTE = 2**30
+COUNTS = Camera()
+"""Of images whose pixels are photon counts."""
 
 
 class DataConfig(Protocol):
@@ -64,6 +67,8 @@ class Synthetic:
     """Fraction of the images held out."""
     normalise: Map = "asinh"
     """Monotone map before scaling to mean 0 and standard deviation 1."""
+    camera: Camera = COUNTS
+    """Of normalise="anscombe": its gain, offset and read noise turn grey levels to photons; the default takes counts."""
     pairs: bool = False
     """Images without noise, and one noisy recording of each as its input."""
 
@@ -94,7 +99,9 @@ class Synthetic:
         )
         names = [str(i) for i in range(self.num)]
         train, validation = hold_out(source, names, patch, self.validation, None, seed)
-        return finish(train, validation, self.normalise, normaliser, input_info=info if self.pairs else None)
+        return finish(
+            train, validation, self.normalise, normaliser, input_info=info if self.pairs else None, camera=self.camera
+        )
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,9 @@ class Folder:
     binning: int = 1
     """Mean over that many pixels in y and in x; the pixel size grows."""
     normalise: Map = "asinh"
-    """Monotone map before scaling to mean 0 and standard deviation 1; anscombe is for photon counts."""
+    """Monotone map before scaling to mean 0 and standard deviation 1."""
+    camera: Camera = COUNTS
+    """Of normalise="anscombe": its gain, offset and read noise turn grey levels to photons; the default takes counts."""
     skip_unreadable: bool = False
     """Leave out damaged files (their number is reported) where otherwise the run refuses to start."""
     allow_blank: bool = False
@@ -153,7 +162,9 @@ class Folder:
         shift = None if input_info is None else pair_shift(source).note
         notes = (f"files of other kinds, not read: {ignored}",) if ignored else ()
         notes += () if shift is None else (shift,)
-        return finish(train, validation, self.normalise, normaliser, listing.skipped + skipped, notes, input_info)
+        return finish(
+            train, validation, self.normalise, normaliser, listing.skipped + skipped, notes, input_info, self.camera
+        )
 
 
 def cached(source: Source, binning: int, gigabytes: float) -> Source:
@@ -177,6 +188,8 @@ class BBBC039:
     """Mean over that many pixels in y and in x."""
     normalise: Map = "asinh"
     """Monotone map before scaling to mean 0 and standard deviation 1."""
+    camera: Camera = COUNTS
+    """Of normalise="anscombe": its gain, offset and read noise turn grey levels to photons; the default takes counts."""
     skip_unreadable: bool = False
     """Leave out damaged files (their number is reported) where otherwise the run refuses to start."""
     cache_gb: float = 2.0
@@ -198,10 +211,10 @@ class BBBC039:
         if not parts:
             source, files, skipped = self._part(path, patch)
             train, validation = hold_out(source, files, patch, self.validation, bbbc039.WELL, seed)
-            return finish(train, validation, self.normalise, normaliser, skipped)
+            return finish(train, validation, self.normalise, normaliser, skipped, camera=self.camera)
         train, _, skipped = self._part(path / "train", patch)
         validation, _, also = self._part(path / "dev", patch)
-        return finish(train, validation, self.normalise, normaliser, skipped + also)
+        return finish(train, validation, self.normalise, normaliser, skipped + also, camera=self.camera)
 
     def _part(self, folder: Path, patch: Sequence[int]) -> tuple[Source, list[str], tuple[str, ...]]:
         listing = list_folder(
@@ -239,6 +252,8 @@ class Tfds:
     """Mean over that many pixels in y and in x; the pixel size grows."""
     normalise: Map = "asinh"
     """Monotone map before scaling to mean 0 and standard deviation 1."""
+    camera: Camera = COUNTS
+    """Of normalise="anscombe": its gain, offset and read noise turn grey levels to photons; the default takes counts."""
     allow_blank: bool = False
     """Train on images that have one value in all their pixels, too."""
     cache_gb: float = 2.0
@@ -250,7 +265,7 @@ class Tfds:
             validation, _, _ = self._split(self.validation_split, patch)
         else:
             train, validation = hold_out(train, files, patch, self.validation, self.group_regex, seed)
-        return finish(train, validation, self.normalise, normaliser, input_info=input_info)
+        return finish(train, validation, self.normalise, normaliser, input_info=input_info, camera=self.camera)
 
     def _split(self, split: str, patch: Sequence[int]) -> tuple[Source, list[str], DataInfo | None]:
         """The split, the file of each record, and the info of its inputs; what `prepare` checked is not read again."""

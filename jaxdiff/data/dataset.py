@@ -14,6 +14,7 @@ from jaxdiff.data.pairing import Pairing, as_network
 from jaxdiff.data.patches import Batch, Record, check_patch, check_whole, common_factor, pixel_factors, random_patch
 from jaxdiff.data.source import ImagesOf, Region, Source, Subset
 from jaxdiff.data.split import groups, split_groups, split_regions
+from jaxdiff.physics.camera import Camera
 
 FITTED = 4096
 """Training images that a normaliser is fitted on, at most; of more, so many spread evenly."""
@@ -33,6 +34,8 @@ class Dataset:
     info: DataInfo
     map: Map
     """Monotone map of a normaliser that is fitted."""
+    camera: Camera | None = None
+    """Of that map, where it takes one."""
     given: Normaliser | None = None
     """The normaliser of a run that goes on, or of pairs."""
     skipped: tuple[str, ...] = field(default=())
@@ -45,7 +48,7 @@ class Dataset:
         """The one given, or fitted on the training part when it is first asked for."""
         if self.given is not None:
             return self.given
-        return Normaliser.fit(ImagesOf(evenly(self.train, FITTED)), self.map)
+        return Normaliser.fit(ImagesOf(evenly(self.train, FITTED)), self.map, self.camera)
 
     def validation_batches(self, patch: Sequence[int], batch_size: int, num: int, seed: int = 0) -> Iterator[Batch]:
         """`num` fixed patches of the validation images in turn, not augmented; the last batch may be smaller.
@@ -134,13 +137,14 @@ def finish(
     skipped: tuple[str, ...] = (),
     notes: tuple[str, ...] = (),
     input_info: DataInfo | None = None,
+    camera: Camera | None = None,
 ) -> Dataset:
     """The data set, with the normaliser of a run where one is given. Raises DataError for one of other channels."""
     if normaliser is not None and normaliser.channels != train.info.channels:
         raise DataError(
             f"a normaliser of {normaliser.channels} channels", f"{train.info.channels} channels", "use the run's data"
         )
-    return Dataset(train, validation, train.info, map, normaliser, skipped, notes, input_info=input_info)
+    return Dataset(train, validation, train.info, map, camera, normaliser, skipped, notes, input_info=input_info)
 
 
 def _check(record: Record, info: DataInfo, patch: tuple[int, ...], allow_blank: bool) -> None:

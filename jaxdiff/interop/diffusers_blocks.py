@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from jaxdiff.nn.attention import Implementation
 from jaxdiff.nn.blocks import nearest
-from jaxdiff.nn.norm import group_norm
+from jaxdiff.nn.norm import Modulation, group_norm
 
 
 class Norm(nn.Module):
@@ -50,12 +50,11 @@ class Resnet(nn.Module):
         move = {"up": nearest, "down": lambda x: nn.avg_pool(x, (2, 2), (2, 2)), None: lambda x: x}[self.resample]
         h = move(nn.silu(Norm(self.groups, self.epsilon, name="norm1")(x)))
         h = nn.Conv(self.channels, (3, 3), dtype=self.dtype, name="conv1")(h)
-        time = nn.Dense((1 + self.scale_shift) * self.channels, name="time_emb_proj")(embedding)
         norm2 = Norm(self.groups, self.epsilon, name="norm2")
         if self.scale_shift:
-            scale, shift = jnp.split(time, 2, axis=-1)
-            h = norm2(h, (scale, shift))
+            h = norm2(h, Modulation(self.channels, name="time_emb_proj")(embedding))
         else:
+            time = nn.Dense(self.channels, name="time_emb_proj")(embedding)
             h = norm2(h + time[:, None, None].astype(h.dtype))
         h = nn.Dropout(self.dropout, deterministic=not train)(nn.silu(h))
         h = nn.Conv(self.channels, (3, 3), dtype=self.dtype, name="conv2")(h)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from jaxdiff.data.config import BBBC039, Folder, Synthetic, Tfds
 from jaxdiff.data.pairs import Denoising, Joint, LabelledGeneration, Parallel, Segmentation, SuperResolution
 from jaxdiff.nn.unet import UNet
+from jaxdiff.physics.camera import Camera
 from jaxdiff.predictions import Prediction
 from jaxdiff.process.schedules import (
     BrownianBridge,
@@ -149,7 +150,7 @@ class TrainConfig:
 
 PAIRS: tuple[type, ...] = (Segmentation, Denoising, LabelledGeneration, Joint, Parallel, SuperResolution)
 CLASSES: tuple[type, ...] = (
-    *(BBBC039, Folder, Synthetic, Tfds),
+    *(BBBC039, Folder, Synthetic, Tfds, Camera),
     *PAIRS,
     *(BrownianBridge, Cosine, DiscreteBetas, Karras, LinearBeta, LogNormal, Rectified, SubVP, VarianceExploding),
     *(EDM, P2, MinSNR, Sigmoid, SNRPlusOne, Uniform),

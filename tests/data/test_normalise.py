@@ -10,6 +10,7 @@ from jaxdiff.data.files import read_image
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.source import Memory
+from jaxdiff.physics.camera import Camera
 
 MAPS = ("linear", "asinh", "anscombe")
 
@@ -56,6 +57,16 @@ def test_anscombe_makes_poisson_noise_of_unit_size():
     normaliser = Normaliser.fit(counts, "anscombe")
     for image in counts:  # the map alone: times its std
         assert (normaliser.forward(image) * normaliser.std[0]).std() == pytest.approx(1, abs=0.05)
+
+
+def test_anscombe_of_a_camera_is_its_generalised_transform():
+    camera = Camera(gain=12.5, offset=130.0, read_noise=2.0)
+    images = [130 + 12.5 * np.random.default_rng(0).poisson(20.0, (16, 16, 1))]
+    normaliser = Normaliser.fit(images, "anscombe", camera)
+    stabilised = normaliser.forward(images[0]) * normaliser.std + normaliser.mean
+    np.testing.assert_allclose(stabilised, camera.generalised_anscombe(images[0]), rtol=1e-6)
+    with pytest.raises(DataError, match="a camera for the map asinh"):
+        Normaliser.fit(images, "asinh", camera)
 
 
 def test_asinh_scale_is_that_of_the_background():

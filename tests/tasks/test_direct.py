@@ -44,6 +44,20 @@ def test_photons_are_even_under_an_anscombe_normaliser_and_not_under_a_linear_on
         denoise_directly(jax.random.key(0), WHITE, y, Camera())
 
 
+def test_the_noise_of_a_camera_has_mean_0_in_its_units():
+    """Prior z ~ N(0, 1) where 9 + 1.5 z is the stabilised light."""
+    camera = Camera(gain=40.0, offset=130.0, read_noise=2.0)
+    of = Normaliser("anscombe", (130.0 - 40.0 * 4,), (40.0,), (9.0,), (1.5,))
+    z = RNG(2).normal(size=(160, 160, 1))
+    y = camera.record(RNG(3), np.maximum(of.inverse(z) - 130.0, 0) / 40.0)
+    got = denoise_directly(jax.random.key(0), dataclasses.replace(WHITE, normaliser=of), y, camera)
+    size = 1 / 1.5
+    weight = 1 / (1 + size**2)
+    rest = of.forward(got.image) - weight * z
+    assert abs(rest.mean()) < 4.5 * weight * size / 160 + 0.01 * size  # 0.07 * size without the quarter of an electron
+    assert 0.97 < rest.std() / (weight * size) < 1.03
+
+
 def test_images_of_another_kind_score_higher():
     known, same = RNG(4).normal(100, 20, (2, 40, 8, 8, 1))
     bright, empty = 100 + 3 * (same - 100), np.full((40, 8, 8, 1), 100.0)
