@@ -22,7 +22,7 @@ from jaxdiff.tasks import denoise_directly, restore
 
 PHOTONS = 30
 """Of configs/nuclei_stabilised.py."""
-SAMPLES, CALLS = 8, 8
+SAMPLES, CALLS = 4, 8
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from jaxdiff.nn.attention import Implementation
 from jaxdiff.nn.blocks import nearest
 from jaxdiff.nn.norm import Modulation, group_norm
+from jaxdiff.nn.silu import silu
 
 
 class Norm(nn.Module):
@@ -48,7 +49,7 @@ class Resnet(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "batch h w c"], embedding: Float[Array, "batch size"], train: bool = False):
         move = {"up": nearest, "down": lambda x: nn.avg_pool(x, (2, 2), (2, 2)), None: lambda x: x}[self.resample]
-        h = move(nn.silu(Norm(self.groups, self.epsilon, name="norm1")(x)))
+        h = move(silu(Norm(self.groups, self.epsilon, name="norm1")(x)))
         h = nn.Conv(self.channels, (3, 3), dtype=self.dtype, name="conv1")(h)
         norm2 = Norm(self.groups, self.epsilon, name="norm2")
         if self.scale_shift:
@@ -56,7 +57,7 @@ class Resnet(nn.Module):
         else:
             time = nn.Dense(self.channels, name="time_emb_proj")(embedding)
             h = norm2(h + time[:, None, None].astype(h.dtype))
-        h = nn.Dropout(self.dropout, deterministic=not train)(nn.silu(h))
+        h = nn.Dropout(self.dropout, deterministic=not train)(silu(h))
         h = nn.Conv(self.channels, (3, 3), dtype=self.dtype, name="conv2")(h)
         x = move(x)
         if x.shape[-1] != self.channels:

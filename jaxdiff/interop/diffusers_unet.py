@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 from jaxdiff.interop.diffusers_blocks import Attention, Norm, Resnet, timestep_embedding
 from jaxdiff.nn.attention import Implementation
 from jaxdiff.nn.blocks import nearest
+from jaxdiff.nn.silu import silu
 
 DOWN_BLOCKS = ("DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D")
 UP_BLOCKS = ("UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D")
@@ -175,14 +176,14 @@ class DiffusersUNet(nn.Module):
                 else:
                     h = nn.Conv(channels, (3, 3), dtype=dtype, name=f"{name}_conv")(nearest(h))
 
-        h = nn.silu(Norm(self.norm_num_groups, self.norm_eps, name="conv_norm_out")(h.astype(jnp.float32)))
+        h = silu(Norm(self.norm_num_groups, self.norm_eps, name="conv_norm_out")(h.astype(jnp.float32)))
         return nn.Conv(self.out_channels, (3, 3), dtype=jnp.float32, name="conv_out")(h)
 
     def _embedding(self, timestep, label: Int[Array, " batch"] | None):
         """SiLU of the sum of time and class embeddings: every use of it in diffusers begins with that SiLU."""
         size = self.time_embedding_dim or 4 * self.block_out_channels[0]
         h = timestep_embedding(timestep, self.block_out_channels[0], self.flip_sin_to_cos, self.freq_shift)
-        h = nn.silu(nn.Dense(size, name="time_embedding_linear_1")(h))
+        h = silu(nn.Dense(size, name="time_embedding_linear_1")(h))
         h = nn.Dense(size, name="time_embedding_linear_2")(h)
         if (label is None) != (self.num_class_embeds is None):
             raise ValueError(
@@ -195,7 +196,7 @@ class DiffusersUNet(nn.Module):
             )
             rows = jnp.take(table, jnp.maximum(label, 0), axis=0, mode="fill", fill_value=jnp.nan)
             h = h + jnp.where(label[:, None] >= 0, rows, jnp.nan)
-        return nn.silu(h)
+        return silu(h)
 
 
 def _unsupported(name: str, value: Any, expected: Any) -> str:

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from jaxdiff.nn.conv import Conv
 from jaxdiff.nn.norm import AdaptiveGroupNorm, GroupNorm
+from jaxdiff.nn.silu import silu
 
 
 class ResidualBlock(nn.Module):
@@ -26,9 +27,9 @@ class ResidualBlock(nn.Module):
         self, x: Float[Array, "batch *spatial channels"], embedding: Float[Array, "batch size"], train: bool = False
     ) -> Float[Array, "batch *spatial out"]:
         kernel = (3,) * (x.ndim - 2)
-        h = nn.silu(GroupNorm(name="norm1")(x))
+        h = silu(GroupNorm(name="norm1")(x))
         h = Conv(self.channels, kernel, use_bias=False, dtype=self.dtype, name="conv1")(h)
-        h = nn.silu(AdaptiveGroupNorm(name="norm2")(h, embedding))
+        h = silu(AdaptiveGroupNorm(name="norm2")(h, embedding))
         h = nn.Dropout(self.dropout, deterministic=not train)(h)
         h = Conv(self.channels, kernel, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="conv2")(h)
         if x.shape[-1] != self.channels:

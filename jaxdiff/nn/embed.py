@@ -4,6 +4,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxdiff.nn.silu import silu
+
 # Radians per unit of lam: the slowest is monotone over [-12, 12], the fastest (period 1.6) finer than denoisers vary.
 SLOWEST, FASTEST = 1 / 16, 4.0
 
@@ -47,7 +49,7 @@ class Embedding(nn.Module):
             h = h + self._linear("vector", vector, lam.shape[0], self.vector_size + 1)
         if self.augmentation_size:
             h = h + self._linear("augmentation", augmentation, lam.shape[0], self.augmentation_size)
-        return nn.silu(nn.Dense(self.size, name="out")(nn.silu(h)))
+        return silu(nn.Dense(self.size, name="out")(silu(h)))
 
     def _linear(self, name: str, given: Array | None, batch: int, size: int) -> Array:
         given = jnp.zeros((batch, size), jnp.float32) if given is None else given.astype(jnp.float32)

@@ -20,6 +20,7 @@ from jaxdiff.nn.condition import check, expected_shapes
 from jaxdiff.nn.conv import Conv
 from jaxdiff.nn.embed import Embedding
 from jaxdiff.nn.norm import GroupNorm
+from jaxdiff.nn.silu import silu
 
 _kept = jax.checkpoint_policies
 POLICIES = {
@@ -137,7 +138,7 @@ class UNet(nn.Module):
 
         h = self._body(space_to_depth(x, self.patch_size), emb, train)
 
-        h = nn.silu(GroupNorm(name="norm_out")(h.astype(jnp.float32)))
+        h = silu(GroupNorm(name="norm_out")(h.astype(jnp.float32)))
         out = self.patch_size ** len(spatial) * channels
         h = Conv(out, (3,) * len(spatial), dtype=jnp.float32, kernel_init=nn.initializers.zeros, name="conv_out")(h)
         return depth_to_space(h, self.patch_size)[crop]

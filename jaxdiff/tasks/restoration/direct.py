@@ -16,6 +16,8 @@ from jaxdiff.tasks.restoration.restore import camera_of, check_prior
 
 UNEVEN = 1.3
 """Largest over smallest standard deviation of noise that counts as even."""
+DRAWS = 20_000
+"""Simulated pixels of each of five light levels, of which the size of the noise is taken."""
 
 
 def denoise_directly(
@@ -46,8 +48,7 @@ def denoise_directly(
     camera = camera_of(camera, image, np.ones(image.shape, bool))
     size = noise_size(model, image, camera)
     lam = -np.log(size)
-    lift = camera.gain / 4 if model.normaliser.map == "anscombe" else 0.0
-    state = alpha(lam) * model.normaliser.forward(image + np.float32(lift))
+    state = alpha(lam) * in_model_units(model, image, camera)
     grid = np.array([lam])
     if calls > 1:
         end = max(float(model.grid(calls)[-1]), lam + 1.0)
@@ -64,12 +65,23 @@ def denoise_directly(
     return estimate(draws)
 
 
+def in_model_units(model: Model, recording: np.ndarray, camera: Camera) -> np.ndarray:
+    """The recording as what the model sees, with noise of mean 0."""
+    lift = camera.gain / 4 if model.normaliser.map == "anscombe" else 0.0
+    return model.normaliser.forward(recording + np.float32(lift))
+
+
 def noise_size(model: Model, image: np.ndarray, camera: Camera) -> float:
     """The standard deviation of the noise in model units. Raises ValueError where it is not the same all over the image."""
     plane: Any = (1,) * (image.ndim - 3) + (5, 5, 1)
     light = np.quantile(ndimage.uniform_filter(image.astype(np.float64), plane), [0.02, 0.25, 0.5, 0.75, 0.98])
-    slopes = np.exp(model.normaliser.log_slope(np.repeat(light[:, None], image.shape[-1], axis=1))).mean(axis=1)
-    sizes = np.sqrt(camera.variance(light)) * slopes
+    light = np.maximum(light, camera.offset)
+    # Simulated, with mean and variance made exact: the slope of a map at the mean says little about few photons.
+    shape = (DRAWS, image.shape[-1], len(light))
+    drawn = camera.record(np.random.default_rng(0), np.broadcast_to((light - camera.offset) / camera.gain, shape))
+    spread = np.maximum(drawn.std(axis=0, dtype=np.float64), np.finfo(np.float32).tiny)
+    drawn = (drawn - drawn.mean(axis=0)) / spread * np.sqrt(camera.variance(light)) + light
+    sizes = in_model_units(model, np.moveaxis(drawn, -1, 0), camera).std(axis=1, dtype=np.float64).mean(axis=-1)
     if not sizes.max() < UNEVEN * sizes.min():
         raise ValueError(
             f"got noise of standard deviation {sizes.min():.3g} to {sizes.max():.3g} in the model's units; expected the same "
