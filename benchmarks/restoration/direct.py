@@ -18,6 +18,7 @@ from benchmarks.tasks import exposure, fields, scores
 from jaxdiff.metrics import interval_coverage, psnr, ssim
 from jaxdiff.model import load
 from jaxdiff.physics.camera import Camera
+from jaxdiff.solvers import DPMpp
 from jaxdiff.tasks import denoise_directly, restore
 
 PHOTONS = 30
@@ -49,7 +50,9 @@ def measure(options: Direct) -> None:
     ways: dict[str, Callable] = {
         "recording": lambda y: y,
         "direct_1_call": lambda y: denoise_directly(key, model, y, camera),
-        f"direct_{SAMPLES}_samples": lambda y: denoise_directly(key, model, y, camera, SAMPLES, calls=CALLS),
+        f"direct_{SAMPLES}_samples": lambda y: denoise_directly(
+            key, model, y, camera, SAMPLES, calls=CALLS, solver=DPMpp(2, eta=1.0)
+        ),
         f"posterior_{SAMPLES}_samples": lambda y: restore(key, model, y, None, camera, SAMPLES),
     }
     rows: dict[str, list] = {}

@@ -29,7 +29,7 @@ VOLUMES = {
 DIRECT = {
     "recording": "the recording itself",
     "direct_1_call": "**prior, `--direct`**, one call",
-    "direct_4_samples": "prior, `--direct`, mean of 4 samples of 8 calls",
+    "direct_4_samples": "prior, `--direct`, mean of 4 samples of 8 calls of order 2",
     "posterior_4_samples": "prior, posterior sampling, mean of 4 samples of 20 calls",
     "nlm": "non-local means",
     "tv": "total variation",

@@ -110,9 +110,9 @@ def measured_psf(image: np.ndarray) -> Psf:
             f"got a PSF with values from {image.min():.3g} to {image.max():.3g}; expected none below 0, and light; to fix: "
             "subtract the background, and set what is below it to 0"
         )
-    peak = np.unravel_index(int(image.argmax()), image.shape)
+    peak = tuple(int(p) for p in np.unravel_index(int(image.argmax()), image.shape))
     middle = tuple(n // 2 for n in image.shape)
-    if any(abs(int(p) - m) > 1 for p, m in zip(peak, middle)):
+    if any(abs(p - m) > 1 for p, m in zip(peak, middle)):
         raise ValueError(
             f"got a PSF with its peak at {peak}; expected {middle}, the middle; to fix: crop around the peak"
         )

@@ -12,7 +12,7 @@ from jaxdiff.process.gaussian import alpha
 from jaxdiff.solvers import DPMpp
 from jaxdiff.tasks.conditional import sampled, with_channels
 from jaxdiff.tasks.estimate import Estimate, estimate
-from jaxdiff.tasks.restoration.restore import camera_of, check_prior
+from jaxdiff.tasks.restoration.restore import camera_of, check_prior, default_order
 
 UNEVEN = 1.3
 """Largest over smallest standard deviation of noise that counts as even."""
@@ -33,7 +33,7 @@ def denoise_directly(
     """The image behind a noisy one in `calls` network calls, by an unconditional model.
 
     In the model's units the recording is x0 + s n, which is x_λ / α at λ = −log s. One call is the mean of the posterior;
-    more, with a `solver` that adds noise (default `DPMpp(2, eta=1)`), are samples of it: exact where the model is, with no
+    more, with a `solver` that adds noise (default as in `restore`), are samples of it: exact where the model is, with no
     approximation of a likelihood. It holds for even noise only: that of photons in the units of an "anscombe" normaliser
     of this camera (`configs/nuclei_stabilised.py`), or of a camera whose read noise is the most of it. camera: None to
     estimate it.
@@ -60,7 +60,7 @@ def denoise_directly(
         image.shape[:-1],
         grid=grid,
         state=state[None],
-        solver=DPMpp(2, eta=1.0) if solver is None else solver,
+        solver=DPMpp(default_order(calls), eta=1.0) if solver is None else solver,
     )
     return estimate(draws)
 

@@ -16,6 +16,7 @@ from jaxdiff.physics.camera import Camera
 from jaxdiff.physics.operators import Convolution
 from jaxdiff.physics.psf import Optics, confocal_psf, gaussian_psf, measured_psf, widefield_psf
 from jaxdiff.tasks.estimate import EstimateOptions
+from jaxdiff.tasks.restoration.restore import default_order
 from jaxdiff.tasks.solver_names import solver_named
 
 
@@ -56,9 +57,9 @@ class RestoreOptions(EstimateOptions):
             raise ValueError("got --exposure without --offset; expected both: the offset is no light")
 
     def solver_of(self, model: Model) -> Any:
-        """As of other tasks, but that dpmpp adds noise: see `restore`."""
+        """As of other tasks, but that dpmpp adds noise and is of order 1 for few calls: see `restore`."""
         if self.solver == "dpmpp" and self.eta is None:
-            return solver_named("dpmpp", order=2 if self.order is None else self.order, eta=1.0)
+            return solver_named("dpmpp", order=default_order(self.calls) if self.order is None else self.order, eta=1.0)
         return super().solver_of(model)
 
     @property

@@ -32,6 +32,9 @@ CONTRADICTION = 1.5
 MISFIT = 0.2
 """Distance of the misfit from 1, beyond its own scatter, from which a warning says so."""
 
+SECOND_ORDER = 12
+"""Calls from which the default solver is of order 2."""
+
 
 class Restored(NamedTuple):
     """What `restore` returns, in the units of the training images."""
@@ -77,7 +80,8 @@ def restore(
         not that of the recording. camera: None to estimate the noise from the recording (`estimate_noise`).
     seen: False for pixels to leave out. method: one of METHODS, or a function of denoiser and measurement. calls: of the
         denoiser, for each sample, on the model's default grid; a method may need a gradient of each. solver: default
-        `DPMpp(2, eta=1)`: noise at each step lets samples forget what the approximations did to them (measured).
+        `DPMpp(eta=1)`: noise at each step lets samples forget what the approximations did to them (measured). Its order is 2
+        from 12 calls on, and 1 below, where a look at the call before misleads more than it helps (measured).
     correct: scale the light of the samples, so that what is expected of them has the mean light of the recording; noise of
         mean 0 leaves it unchanged.
     together: windows in one network call, over all samples. mesh: devices; those of an axis "window" share the windows of an
@@ -112,7 +116,7 @@ def restore(
         samples,
         size,
         grid=model.grid(calls, solver),
-        solver=DPMpp(2, eta=1.0) if solver is None else solver,
+        solver=DPMpp(default_order(calls), eta=1.0) if solver is None else solver,
         around=around,
         together=together,
         mesh=mesh,
@@ -126,6 +130,11 @@ def restore(
             draw[...] = offset + (draw - offset) * factor
     misfit = _misfit(camera, recording, kept, (_expected(operator, draw, camera) for draw in draws))
     return Restored(*estimate(draws), misfit, float(np.mean(bias)), int(np.count_nonzero(~kept)), camera)
+
+
+def default_order(calls: int) -> int:
+    """Of the solver, for so many calls a sample."""
+    return 2 if calls >= SECOND_ORDER else 1
 
 
 def check_prior(model: Model) -> None:
