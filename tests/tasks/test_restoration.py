@@ -1,5 +1,6 @@
 """Restoration by models of images alone: posteriors that are known, checks, and the commands on real files."""
 
+import dataclasses
 import json
 
 import jax
@@ -13,11 +14,13 @@ from tiny_run import INFO, tiny_run
 from jaxdiff.cli import TASKS
 from jaxdiff.cli import sample as command
 from jaxdiff.data.files import read_image
+from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairs import Denoising
 from jaxdiff.data.write import write_image
 from jaxdiff.guidance import Planes
 from jaxdiff.physics.camera import Camera
 from jaxdiff.physics.operators import Bin, Convolution
+from jaxdiff.physics.psf import gaussian_psf
 from jaxdiff.tasks import restore, volume
 
 MEAN, STD = 100.0, 20.0
@@ -94,6 +97,18 @@ def test_a_blur_and_larger_pixels_and_the_noise_of_one_recording():
     assert np.mean((got.image - truth) ** 2) < 0.94 * STD**2 * (1 + 1 / 4)
 
 
+def test_few_calls_still_tell_more_than_the_prior():
+    """With steps of order 2 the error of the mean would be 1.2 of the prior's deviation."""
+    normaliser = Normaliser("anscombe", (0.0,), (1.0,), (30.0,), (10.0,))
+    z = np.random.default_rng(0).normal(size=(8, 8, 1))
+    blur = Convolution(jnp.asarray(gaussian_psf((1.0, 1.0)), jnp.float32))
+    camera = Camera(gain=1.0, read_noise=2.0)
+    light = np.maximum(np.asarray(blur(jnp.asarray(normaliser.inverse(z), jnp.float32))), 0)
+    y, model = camera.record(np.random.default_rng(1), light), dataclasses.replace(WHITE, normaliser=normaliser)
+    got = restore(jax.random.key(0), model, y, blur, camera, 16, calls=6)
+    assert np.sqrt(np.mean((normaliser.forward(got.image) - z) ** 2)) < 0.9
+
+
 def test_contradictions_are_said_with_numbers():
     y = noisy(field(24, 24))
     with pytest.warns(
@@ -110,13 +125,14 @@ def test_a_model_of_planes_restores_volumes():
     model = volume(WHITE)
     assert isinstance(model.denoise, Planes)
     got = restore(
-        jax.random.key(0), model, y, thick, EVEN, 2, method="pigdm", calls=8, size=(16, 8, 9), together=1, correct=False
+        jax.random.key(0), model, y, thick, EVEN, 2, method="pigdm", calls=12, size=(16, 8, 9), together=1, correct=False
     )
     assert got.image.shape == (16, 8, 9, 1)
     weight = (STD**2 / 4) / (STD**2 / 4 + 100)
     expected = MEAN + weight * np.repeat(y - MEAN, 4, axis=0)
     assert np.sqrt(np.mean((got.image - expected) ** 2)) < 1.2 * STD
-    np.testing.assert_allclose(np.corrcoef(got.image.ravel(), expected.ravel())[0, 1], 0.4, atol=0.2)
+    # Around the posterior mean, of variance 50, the mean of two samples has variance 350 / 2.
+    np.testing.assert_allclose(np.corrcoef(got.image.ravel(), expected.ravel())[0, 1], 0.47, atol=0.15)
 
 
 def test_what_does_not_fit_is_refused_before_any_work():

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -132,7 +132,7 @@ def restore(
     return Restored(*estimate(draws), misfit, float(np.mean(bias)), int(np.count_nonzero(~kept)), camera)
 
 
-def default_order(calls: int) -> int:
+def default_order(calls: int) -> Literal[1, 2]:
     """Of the solver, for so many calls a sample."""
     return 2 if calls >= SECOND_ORDER else 1
 
