@@ -4,7 +4,7 @@ data    BBBC039 (CC0), 520 x 696 fields: `--data.path FOLDER`, or `--data.downlo
         camera: that of the images to be denoised, here 30 photons at the bright level of BBBC039
 device  two CPU cores
 time    3,000 steps of 16: 20 minutes on one core
-result  denoising without pairs, and without an approximation of a likelihood: docs/evidence.md
+result  30 photons, one call: as good as a network trained on pairs, 0.4 dB below the best: docs/evidence.md
 """
 
 from pathlib import Path

@@ -11,7 +11,7 @@ from jaxdiff.data.dataset import Dataset, checked, finish, hold_out
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.folder import list_folder
 from jaxdiff.data.info import DataInfo
-from jaxdiff.data.normalise import Map, Normaliser
+from jaxdiff.data.normalise import COUNTS, Map, Normaliser
 from jaxdiff.data.pairing import Pairing, Pairs
 from jaxdiff.data.pairs import Parallel, paired
 from jaxdiff.data.shift import pair_shift
@@ -19,8 +19,6 @@ from jaxdiff.data.source import Binned, Cached, Memory, Source
 from jaxdiff.physics.camera import Camera
 
 GIGABYTE = 2**30
-COUNTS = Camera()
-"""Of images whose pixels are photon counts."""
 
 
 class DataConfig(Protocol):

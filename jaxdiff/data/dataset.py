@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.data.info import DataInfo
-from jaxdiff.data.normalise import Map, Normaliser
+from jaxdiff.data.normalise import COUNTS, Map, Normaliser
 from jaxdiff.data.pairing import Pairing, as_network
 from jaxdiff.data.patches import Batch, Record, check_patch, check_whole, common_factor, pixel_factors, random_patch
 from jaxdiff.data.source import ImagesOf, Region, Source, Subset
@@ -34,7 +34,7 @@ class Dataset:
     info: DataInfo
     map: Map
     """Monotone map of a normaliser that is fitted."""
-    camera: Camera | None = None
+    camera: Camera = COUNTS
     """Of that map, where it takes one."""
     given: Normaliser | None = None
     """The normaliser of a run that goes on, or of pairs."""
@@ -137,7 +137,7 @@ def finish(
     skipped: tuple[str, ...] = (),
     notes: tuple[str, ...] = (),
     input_info: DataInfo | None = None,
-    camera: Camera | None = None,
+    camera: Camera = COUNTS,
 ) -> Dataset:
     """The data set, with the normaliser of a run where one is given. Raises DataError for one of other channels."""
     if normaliser is not None and normaliser.channels != train.info.channels:

@@ -6,12 +6,12 @@ Each map acts on u = (x - offset) / scale and has an inverse over all real numbe
     asinh      m(u) = asinh(u)                          linear near 0, logarithmic far from it
     anscombe   m(u) = 2 sign(v) sqrt|v|, v = u + 3/8    photon counts to noise of nearly one size
 
-linear uses offset 0 and scale 1. anscombe takes those of a camera, with scale = gain and offset = the camera's less
-gain * read_noise², so that v is electrons + 3/8 + read_noise² (`Camera.generalised_anscombe`); without one, pixels are
-counts. asinh takes the offset and scale of the
-background: offset = median, scale = 3 robust standard deviations (3 * 1.4826 * median|x - median|), so that camera
-noise stays linear and the long bright tail is compressed. Where more than half of the pixels are equal that spread is
-0, and the mean absolute deviation from the median takes its place. Then z = (m - mean) / std over all training pixels.
+linear uses offset 0 and scale 1. anscombe takes those of a camera: scale = gain, offset = the camera's less
+gain * read_noise², so that v is electrons + 3/8 + read_noise² (`Camera.generalised_anscombe`). asinh takes the offset
+and scale of the background: offset = median, scale = 3 robust standard deviations (3 * 1.4826 * median|x - median|), so
+that camera noise stays linear and the long bright tail is compressed. Where more than half of the pixels are equal that
+spread is 0, and the mean absolute deviation from the median takes its place. Then z = (m - mean) / std over all
+training pixels.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,6 +27,8 @@ from jaxdiff.data.errors import DataError
 from jaxdiff.physics.camera import Camera
 
 Map = Literal["linear", "asinh", "anscombe"]
+COUNTS = Camera()
+"""Of images whose pixels are photon counts."""
 SAMPLES = 2**22  # pixels a channel from which median and spread are estimated
 BLOCK = 2**20  # pixels in float64 at once
 
@@ -74,15 +76,14 @@ class Normaliser:
         return len(self.mean)
 
     @classmethod
-    def fit(cls, images: Images, map: Map = "asinh", camera: Camera | None = None) -> "Normaliser":
+    def fit(cls, images: Images, map: Map = "asinh", camera: Camera = COUNTS) -> "Normaliser":
         """Fit to images (*spatial, C) of any sizes, read one at a time; sums are in float64.
 
-        linear and anscombe read every image once, asinh twice. camera: of anscombe; None for pixels that are counts.
+        linear and anscombe read every image once, asinh twice. camera: of anscombe.
         Raises DataError for no images, NaN or infinite pixels (naming the image), differing channel counts, a channel
         that has one value only, and a camera of another map.
         """
-        camera = Camera() if camera is None else camera
-        if camera != Camera() and map != "anscombe":
+        if camera != COUNTS and map != "anscombe":
             raise DataError(f"a camera for the map {map}", "the map anscombe", 'normalise="anscombe", or leave it out')
         number = len(images)
         if not number:

@@ -125,7 +125,17 @@ def test_a_model_of_planes_restores_volumes():
     model = volume(WHITE)
     assert isinstance(model.denoise, Planes)
     got = restore(
-        jax.random.key(0), model, y, thick, EVEN, 2, method="pigdm", calls=12, size=(16, 8, 9), together=1, correct=False
+        jax.random.key(0),
+        model,
+        y,
+        thick,
+        EVEN,
+        2,
+        method="pigdm",
+        calls=12,
+        size=(16, 8, 9),
+        together=1,
+        correct=False,
     )
     assert got.image.shape == (16, 8, 9, 1)
     weight = (STD**2 / 4) / (STD**2 / 4 + 100)
