@@ -5,7 +5,7 @@ import statistics
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ from jaxdiff.solvers import DPMpp
 
 @dataclass(frozen=True, kw_only=True)
 class Speed:
-    """Time one sample of a large image, and the network calls that it needs."""
+    """Time samples of a large image, and the network calls that they need."""
 
     run: Path
     """Run folder of the prior."""
@@ -37,21 +37,19 @@ class Speed:
     """Windows in one network call."""
     rounds: int = 3
     """Pairs of measurements; the medians are kept."""
-    gradients: bool = True
-    """Also the methods that take a gradient, on a quarter of the image's side."""
+    methods: tuple[Literal["diffpir", "dps", "mmps"], ...] = ("diffpir",)
+    """dps and mmps take gradients of the network."""
+
+
+METHODS = {"diffpir": DiffPIR, "dps": DPS, "mmps": lambda denoise, of: MMPS(denoise, of, 1)}
 
 
 def measure(options: Speed) -> None:
-    """Writes seconds and ratios."""
+    """Writes seconds and ratios, an entry for each method and size."""
     model = load(options.run)
-    entry: dict[str, Any] = {"device": jax.devices()[0].device_kind}
-    entry["diffpir" if options.samples == 1 else f"diffpir_{options.samples}_samples"] = _timed(
-        model, options, options.size, lambda d, m: DiffPIR(d, m)
-    )
-    if options.gradients:
-        for name, method in (("dps", lambda d, m: DPS(d, m)), ("mmps", lambda d, m: MMPS(d, m, 1))):
-            entry[name] = _timed(model, options, options.size // 4, method)
-    store.put(["speed", jax.devices()[0].platform], {"size": options.size, "calls": options.calls, **entry})
+    for name in options.methods:
+        entry = {"method": name, "calls": options.calls, **_timed(model, options, options.size, METHODS[name])}
+        store.put(["speed", jax.devices()[0].platform, f"{name}_{options.size}_{options.samples}"], entry)
 
 
 def _timed(model: Model, options: Speed, size: int, method: Any) -> dict[str, float]:
