@@ -137,7 +137,7 @@ def _speed(speed: dict[str, Any]) -> list[str]:
             continue
         lines = [
             [
-                row["method"],
+                row["method"] + (", `remat=cheap`" if row["remat"] == "cheap" else ""),
                 str(row["side"]),
                 str(row["windows"]),
                 str(row["windows_a_call"]),

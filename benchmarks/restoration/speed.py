@@ -16,9 +16,11 @@ from benchmarks.restoration.problems import blur
 from jaxdiff.guidance.posterior import DPS, MMPS, DiffPIR, Recording
 from jaxdiff.guidance.windowed import window_starts, windowed
 from jaxdiff.model import Model, load
+from jaxdiff.nn import POLICIES
 from jaxdiff.physics.camera import Camera
 from jaxdiff.sampling import sample
 from jaxdiff.solvers import DPMpp
+from jaxdiff.tasks.conditional import Remat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,8 @@ class Speed:
     """Pairs of measurements; the medians are kept."""
     methods: tuple[Literal["diffpir", "dps", "mmps"], ...] = ("diffpir",)
     """dps and mmps take gradients of the network."""
+    remat: Remat = "all"
+    """What these compute again of several rounds of windows."""
 
 
 METHODS = {"diffpir": DiffPIR, "dps": DPS, "mmps": lambda denoise, of: MMPS(denoise, of, 1)}
@@ -48,8 +52,15 @@ def measure(options: Speed) -> None:
     """Writes seconds and ratios, an entry for each method and size."""
     model = load(options.run)
     for name in options.methods:
-        entry = {"method": name, "calls": options.calls, **_timed(model, options, options.size, METHODS[name])}
-        store.put(["speed", jax.devices()[0].platform, f"{name}_{options.size}_{options.samples}"], entry)
+        entry = {
+            "method": name,
+            "calls": options.calls,
+            "remat": options.remat,
+            **_timed(model, options, options.size, METHODS[name]),
+        }
+        store.put(
+            ["speed", jax.devices()[0].platform, f"{name}_{options.size}_{options.samples}_{options.remat}"], entry
+        )
 
 
 def _timed(model: Model, options: Speed, size: int, method: Any) -> dict[str, float]:
@@ -60,7 +71,9 @@ def _timed(model: Model, options: Speed, size: int, method: Any) -> dict[str, fl
     camera = Camera(gain=10.0, offset=100.0)
     rng = np.random.default_rng(0)
     of = Recording(blur(1.0), 300 + 50 * rng.normal(size=(size, size, 1)), camera, model.normaliser.inverse)
-    denoise = method(windowed(model.denoise, window, window // 4, chunk=options.chunk), of)
+    denoise = method(
+        windowed(model.denoise, window, window // 4, chunk=options.chunk, policy=POLICIES[options.remat]), of
+    )
     grid, shape = model.grid(options.calls), (size, size, model.shape[-1])
 
     def whole():

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -22,6 +22,7 @@ class Windowed(eqx.Module):
     overlap: tuple[int, ...] | int = eqx.field(static=True)
     chunk: int = eqx.field(static=True)
     axis: str | None = eqx.field(static=True, default=None)
+    policy: Callable[..., bool] | None = eqx.field(static=True, default=None)
 
     def __call__(self, x, lam, cond=None):
         size = x.shape[:-1]
@@ -41,10 +42,8 @@ class Windowed(eqx.Module):
         # Rounds of equal size, so that the program holds the network once; what is missing repeats the last window.
         rounds = math.ceil(number / self.chunk)
         each = math.ceil(number / rounds)
-        if (
-            rounds > 1
-        ):  # under a gradient they are computed again rather than kept: one more call, the memory of one round
-            evaluate = jax.checkpoint(evaluate)
+        if rounds > 1:  # under a gradient what the policy does not keep is computed again
+            evaluate = jax.checkpoint(evaluate, policy=self.policy)
         devices = 1 if self.axis is None else jax.lax.axis_size(self.axis)
         rounds = math.ceil(rounds / devices) * devices
         corners = corners[np.minimum(np.arange(rounds * each), number - 1)].reshape(rounds, each, -1)
@@ -65,6 +64,7 @@ def windowed(
     overlap: int | Sequence[int],
     chunk: int = 16,
     axis: str | None = None,
+    policy: Callable[..., bool] | None = None,
 ) -> Windowed:
     """A denoiser of images of any size from one of windows: the weighted average of D over all windows of a pixel.
 
@@ -74,6 +74,9 @@ def windowed(
     axis: of a mesh, whose devices share the calls; inside `shard_map`, as `jd.sample(mesh=)` runs denoisers with an axis
         "window". One all-gather a call of D; the calls and the order of the sum are those of one device, and so, on CPU, are
         all bits. (Gradients add one sum over the devices, and agree to rounding.)
+    policy: of `jax.checkpoint`, what a gradient through more than one network call keeps of each. None keeps nothing: one
+        more call of D, and the memory of one network call. `jaxdiff.nn.POLICIES["cheap"]` keeps convolutions and products
+        of all windows, and computes only the rest again.
 
     x and the condition's "image" are cut alike; label, vector and any other leaf are shared by all windows. A window's
     pixels weigh as a Hann window sin²(π (i + ½) / window) along each axis, positive everywhere, divided by the sum over
@@ -104,7 +107,7 @@ def windowed(
         )
     if chunk < 1:
         raise ValueError(f"got chunk={chunk}; expected at least 1 window in a network call; to fix: chunk=16")
-    return Windowed(denoise, window, overlap, int(chunk), axis)
+    return Windowed(denoise, window, overlap, int(chunk), axis, policy)
 
 
 def window_starts(size: int, window: int, overlap: int) -> Int[np.ndarray, " n"]:

@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -17,12 +17,13 @@ from jaxdiff.denoiser import Denoiser
 from jaxdiff.guidance import Guidance, windowed
 from jaxdiff.guidance.windowed import window_starts
 from jaxdiff.model import Model
-from jaxdiff.nn import condition
+from jaxdiff.nn import POLICIES, condition
 from jaxdiff.process.gaussian import noise
 from jaxdiff.sampling import sample
 from jaxdiff.sampling.program import WINDOW, image_devices
 from jaxdiff.solvers import DPMpp
 
+Remat = Literal["cheap", "all"]
 TOGETHER = 32
 """Windows in one network call, over all samples that are computed together."""
 
@@ -81,6 +82,7 @@ def sampled(
     together: int = TOGETHER,
     mesh: Mesh | None = None,
     out: Float[np.ndarray, "num *size channels"] | None = None,
+    remat: Remat = "all",
 ) -> Float[np.ndarray, "num *size channels"]:
     """`num` samples of `size` pixels in the data's units, float32, through windows of the patch of training.
 
@@ -90,7 +92,8 @@ def sampled(
     overlap: share of a window that it has in common with the next. together: windows in one network call, over all samples.
     around: what goes around the denoiser of the whole image, given that and the image's size, no smaller than a window.
     mesh: see `jd.sample`; devices of an axis "window" share the windows of an image. out: a float32 array that samples are
-    written into as they come, such as a memory-mapped file; default a new one.
+    written into as they come, such as a memory-mapped file; default a new one. remat: what gradients through several rounds
+    of windows compute again.
 
     What is smaller than a window is reflected beyond its far edges, and a warning says so. Raises ValueError where
     samples are not finite.
@@ -110,7 +113,7 @@ def sampled(
     denoise = model.denoise if guidance is None else guidance(model.denoise)
     if windows > 1:
         axis = WINDOW if mesh is not None and WINDOW in mesh.axis_names else None
-        denoise = windowed(denoise, window, margins, chunk=max(1, together // batch), axis=axis)
+        denoise = windowed(denoise, window, margins, chunk=max(1, together // batch), axis=axis, policy=POLICIES[remat])
     if around is not None:
         denoise = around(denoise, padded)
     begun: Any = None if state is None else _for_all(reflected(state, padded), num)

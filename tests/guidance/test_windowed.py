@@ -15,6 +15,7 @@ from jaxdiff.analytic import Gaussian
 from jaxdiff.guidance import autoguidance, classifier_free, windowed
 from jaxdiff.guidance.windowed import window_starts
 from jaxdiff.metrics.seams import has_seam, seam_statistic
+from jaxdiff.nn import POLICIES
 from jaxdiff.process.gaussian import alpha, sigma
 
 PIXELS = Gaussian(0.3, 0.5)
@@ -205,6 +206,18 @@ def test_gradients_flow(network):
     for leaf in jax.tree.leaves(gradients):
         assert np.isfinite(leaf).all()
         assert (np.abs(leaf) > 0).all()
+
+
+def test_a_policy_keeps_convolutions_for_the_gradient(network):
+    x, cond = noise(13, 10, 1), jd.condition(label=jnp.asarray(1), image=noise(13, 10, 1, seed=1))
+
+    def gradient(policy):
+        joint = windowed(network[0], 8, 4, chunk=2, policy=policy)
+        return jax.grad(lambda x: (joint(x, jnp.float32(0.2), cond) ** 2).sum())
+
+    np.testing.assert_allclose(gradient(None)(x), gradient(POLICIES["cheap"])(x), rtol=1e-4, atol=1e-5)
+    again, kept = (str(jax.make_jaxpr(gradient(p))(x)).count("conv_general") for p in (None, POLICIES["cheap"]))
+    assert kept < again
 
 
 def test_a_repeat_is_the_same_to_the_bit(network):

@@ -46,6 +46,7 @@ def restore_folder(
         calls=options.calls,
         solver=solver,
         correct=options.correct,
+        remat=options.remat,
         **settings,
     )
 

@@ -15,6 +15,7 @@ from jaxdiff.model import Model
 from jaxdiff.physics.camera import Camera
 from jaxdiff.physics.operators import Convolution
 from jaxdiff.physics.psf import Optics, confocal_psf, gaussian_psf, measured_psf, widefield_psf
+from jaxdiff.tasks.conditional import Remat
 from jaxdiff.tasks.estimate import EstimateOptions
 from jaxdiff.tasks.restoration.restore import default_order
 from jaxdiff.tasks.solver_names import solver_named
@@ -30,6 +31,8 @@ class RestoreOptions(EstimateOptions):
     """Noise of the solver, where it has an eta; default 1 for dpmpp."""
     method: Literal["diffpir", "mmps", "pigdm", "dps", "ddnm"] = "diffpir"
     """How the recording guides sampling; mmps, pigdm and dps take gradients of the network."""
+    remat: Remat = "all"
+    """What these gradients compute again of large images: all, or all but convolutions (faster, more memory)."""
     gain: float | None = None
     """Grey levels per electron; default estimated from each image."""
     offset: float | None = None

@@ -19,7 +19,7 @@ from jaxdiff.physics.camera import Camera
 from jaxdiff.physics.noise_estimate import estimate_noise
 from jaxdiff.physics.operators import Crop, Diagonal, LinearOperator
 from jaxdiff.solvers import DPMpp
-from jaxdiff.tasks.conditional import sampled
+from jaxdiff.tasks.conditional import Remat, sampled
 from jaxdiff.tasks.denoise import mean_bias
 from jaxdiff.tasks.estimate import estimate
 
@@ -72,6 +72,7 @@ def restore(
     together: int = 32,
     mesh: Mesh | None = None,
     scratch: Path | None = None,
+    remat: Remat = "all",
 ) -> Restored:
     """Samples of the image behind `recording` = offset + A (image − offset) + noise, by an unconditional model.
 
@@ -86,7 +87,9 @@ def restore(
         mean 0 leaves it unchanged.
     together: windows in one network call, over all samples. mesh: devices; those of an axis "window" share the windows of an
         image, the other axes the samples. The result does not depend on them. scratch: a file (.npy) for the samples, each
-        written when it is done and mapped into memory, for images of which memory does not hold so many.
+        written when it is done and mapped into memory, for images of which memory does not hold so many. remat: what methods
+        that take gradients compute again of large images: all, or all but convolutions and products ("cheap": faster, and
+        these are in memory for all windows).
 
     Sample k depends on (key, k). A warning says where the noise in the recording is not that of the camera, and where the
     samples do not explain the recording, with the numbers. Raises ValueError for a model that is not unconditional, a
@@ -120,6 +123,7 @@ def restore(
         around=around,
         together=together,
         mesh=mesh,
+        remat=remat,
         out=None if scratch is None else np.lib.format.open_memmap(scratch, "w+", np.float32, shape),
     )
     light = np.where(kept, recording - camera.offset, 0)
