@@ -1,7 +1,6 @@
 """SiLU, x / (1 + exp(-x)), whose backward pass reads one array (Elfwing, Uchibe and Doya 2018, arXiv:1702.03118).
 
-Differentiated by its parts it would keep the logistic, and the backward pass would compute the rest from it and from x: on
-a CPU a step of posterior sampling by a gradient took 3.2 calls of D, and takes 3.0 so.
+Differentiated by its parts it would keep the logistic, and the backward pass would compute the rest from it and from x.
 """
 
 import jax
