@@ -179,15 +179,17 @@ def test_two_hosts_train_as_one_survive_a_kill_and_a_preemption_and_one_device_g
     run = config(
         network=NETWORK, fsdp=4, batch_size=16, steps=100_000, checkpoint=Every(steps=3), keep=10_000, log_every=1
     )
-    with two_processes(child_env, run, tmp_path) as pair:
-        wait_for_step(run.folder, 6, pair)
-        pair[1].kill()
-        status, text = ended(pair[0])
-        # Gloo, between CPU hosts alone, may find the broken message first and end the process itself (seen in jaxlib 0.10.2).
+    # Gloo between CPU hosts sometimes aborts the other process (jaxlib 0.10.2, cause not found): the same commands again.
+    for checked, step in ((tmp_path, 6), ((), 12), ((), 18), ((), 24)):
+        with two_processes(child_env, run, *((checked,) if checked else ())) as pair:
+            wait_for_step(run.folder, step, pair)
+            pair[1].kill()
+            status, text = ended(pair[0])
         if not (status == -signal.SIGABRT and "gloo::EnforceNotMet" in text):
-            assert status == hosts.LOST, text
-            assert "lost process 1" in text
-            assert "the same command on all hosts again" in text
+            break
+    assert status == hosts.LOST, text
+    assert "lost process 1" in text
+    assert "the same command on all hosts again" in text
     found = steps(run.folder / "checkpoints")
 
     with two_processes(child_env, run) as pair:
