@@ -69,7 +69,7 @@ class OnRows(eqx.Module):
             assert solution.ys is not None
             states = solution.ys
         if self.final == "denoise" and self.solver.evaluations > 1:
-            result = denoise(states[-1], jnp.asarray(self.end, x.dtype))
+            result = self.solver.result(denoise(states[-1], jnp.asarray(self.end, x.dtype)))
             kept = steps // self.trajectory if self.trajectory else 0
             states = jnp.concatenate([states[:kept], result[None]])
         return Solved(states[-1], self.calls, states if self.trajectory else None)

@@ -80,6 +80,16 @@ class RowSolver(diffrax.AbstractSolver):
             raise ValueError(
                 f"got {type(self).__name__} without an order; expected a number; to fix: write `order = 1` in the class"
             )
+        if self.ends_itself and self.evaluations != 1:
+            raise ValueError(
+                f"got {type(self).__name__} with ends_itself and evaluations={self.evaluations}; expected evaluations=1 of "
+                "a solver whose last update is the result; to fix: leave out ends_itself"
+            )
+
+    @property
+    def keeps_history(self) -> bool:
+        """Whether a step needs the steps before it, so that rows can neither be left out nor taken again."""
+        return True
 
     @property
     def convergence_order(self) -> int:
@@ -99,6 +109,10 @@ class RowSolver(diffrax.AbstractSolver):
         """The solver's own coefficients, float64 on the host, from points whose fields are arrays of all rows."""
         return None
 
+    def result(self, x0: Float[Array, " *shape"]) -> Float[Array, " *shape"]:
+        """What is made of the last denoiser call, which is the result: itself."""
+        return x0
+
     def error_order(self, terms):
         return None
 
@@ -114,6 +128,8 @@ class Solver(RowSolver):
     * `evaluations`: denoiser calls in one update; `convergence_order`, where it is not `order`;
     * `stochastic`: whether `update` is given noise, N(0, I) of x's shape, else None; `noises`: how many, stacked from 2 on;
     * `memory(x)`: the first value of what `update` carries along, arrays of fixed shape;
+    * `keeps_history`: whether a step needs the steps before it; default: whether the class has a `memory`;
+    * `ends_itself`: whether the update of the last row, not its denoiser call, is the result;
     * `nodes(grid)`: the rows, if not one for each pair of neighbours in the grid;
     * `weights(at, to)`: arrays with one row a step, found as `at.weights` in `update`.
     """
@@ -137,9 +153,9 @@ class Solver(RowSolver):
         """Memory before the first step."""
         return None
 
-    def result(self, x0: Float[Array, " *shape"]) -> Float[Array, " *shape"]:
-        """What is made of the last denoiser call, which is the result: itself."""
-        return x0
+    @property
+    def keeps_history(self) -> bool:
+        return type(self).memory is not Solver.memory
 
     def init(self, terms, t0, t1, y0, args):
         return self.memory(y0)

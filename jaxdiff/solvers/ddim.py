@@ -20,6 +20,10 @@ class DDIM(LinearMultistep):
     eta: np.ndarray = eqx.field(default=0.0, converter=array_leaf)
     order: ClassVar[int] = 1
 
+    @property
+    def keeps_history(self) -> bool:
+        return False
+
     def weights(self, at: Point, to: Point) -> Weights:
         h = to.lam - at.lam
         share = np.asarray(self.eta, np.float64) ** 2 * -np.expm1(-2.0 * h)  # s²/σ_s²

@@ -17,6 +17,10 @@ class DDPM(LinearMultistep):
 
     order: ClassVar[int] = 1
 
+    @property
+    def keeps_history(self) -> bool:
+        return False
+
     def weights(self, at: Point, to: Point) -> Weights:
         h = to.lam - at.lam
         share = -np.expm1(-2.0 * h)

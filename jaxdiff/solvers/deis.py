@@ -23,6 +23,10 @@ class DEIS(LinearMultistep):
         if self.order not in (1, 2, 3):
             raise ValueError(f"got order={self.order}; expected 1, 2 or 3")
 
+    @property
+    def keeps_history(self) -> bool:
+        return self.order > 1
+
     def weights(self, at: Point, to: Point) -> Weights:
         h = to.lam - at.lam
         table = Weights.of(at, "eps")

@@ -26,6 +26,10 @@ class DPMpp(LinearMultistep):
         if self.order not in (1, 2, 3):
             raise ValueError(f"got order={self.order}; expected 1, 2 or 3")
 
+    @property
+    def keeps_history(self) -> bool:
+        return self.order > 1
+
     def weights(self, at: Point, to: Point) -> Weights:
         eta2 = float(np.asarray(self.eta)) ** 2
         h = to.lam - at.lam

@@ -31,6 +31,10 @@ class IPNDM(LinearMultistep):
     def convergence_order(self) -> int:
         return min(self.order, 2)
 
+    @property
+    def keeps_history(self) -> bool:
+        return self.order > 1
+
     def weights(self, at: Point, to: Point) -> Weights:
         table = Weights.of(at, "eps")
         table.predictor_y[:] = to.alpha / at.alpha

@@ -45,6 +45,12 @@ class Weights(NamedTuple):
         empty = lambda *shape: np.zeros((rows, *shape))  # noqa: E731
         return cls(*value, np.ones(rows), empty(), empty(depth), empty(), empty(depth), empty())
 
+    @property
+    def reach_back(self) -> bool:
+        """Whether any row uses a state or a value of a row before it."""
+        past = (self.corrector_y, self.corrector_v[:, 1:], self.predictor_v[:, 1:])
+        return any(np.any(weights != 0) for weights in past)
+
 
 class LinearMultistep(Solver):
     """A method of the kernel; subclasses write `weights(at, to) -> Weights`."""
@@ -56,6 +62,11 @@ class LinearMultistep(Solver):
     def kernel(self):
         own_formula = type(self).update is not LinearMultistep.update
         return self if own_formula else Kernel(self.depth)
+
+    @property
+    def keeps_history(self) -> bool:
+        """True unless a subclass says that its table never reaches back (`Weights.reach_back`)."""
+        return True
 
     def memory(self, x):
         return x, tuple(jnp.zeros_like(x) for _ in range(self.depth - 1))

@@ -4,32 +4,55 @@ import dataclasses
 from typing import Any, ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from jaxdiff.solvers.base import Point, Solver, array_leaf
-from jaxdiff.solvers.multistep import LinearMultistep
+from jaxdiff.solvers.multistep import Kernel, Weights
 
 
 class _Wrapper(Solver):
-    """A wrapper of a solver of one call a step that carries nothing from step to step."""
+    """A wrapper of a solver that needs nothing of the steps before, and leaves the end of the run to its last call."""
 
     solver: Any
     stochastic: ClassVar[bool] = True
     order: ClassVar[int] = 1
 
     def __check_init__(self):
-        if not isinstance(self.solver, _Wrapper | LinearMultistep) or self.solver.order != 1:
-            raise ValueError(
-                f"got {type(self.solver).__name__} in {type(self).__name__}; expected a solver of order 1, which needs no "
-                "step before; to fix: jd.DDPM(), jd.DDIM(eta), jd.DPMpp(order=1, eta=...)"
-            )
+        solver = self.solver
+        if isinstance(solver, Kernel):
+            return  # of a wrapper that was asked when it was made
+        why = None
+        if not isinstance(solver, Solver):
+            why = "is not written as a jd.Solver"
+        elif solver.ends_itself:
+            why = "ends the run itself (ends_itself)"
+        elif solver.keeps_history:
+            why = "needs the steps before (keeps_history)"
+        if why is not None:
+            raise ValueError(self._refusal(why))
+
+    def _refusal(self, why: str) -> str:
+        return (
+            f"got {type(self.solver).__name__} in {type(self).__name__}, which {why}; expected a solver whose steps stand "
+            "alone; to fix: jd.DDPM(), jd.DDIM(eta), jd.DPMpp(order=1, eta=...)"
+        )
+
+    @property
+    def evaluations(self) -> int:  # type: ignore[override]
+        return self.solver.evaluations
+
+    @property
+    def keeps_history(self) -> bool:
+        return False
 
     @property
     def noises(self) -> int:  # type: ignore[override]
         """Those of the solver, and one more."""
-        return self.solver.noises + 1
+        return (self.solver.noises if self.solver.stochastic else 0) + 1
 
     @property
     def kernel(self):
@@ -39,16 +62,22 @@ class _Wrapper(Solver):
     def memory(self, x):
         return self.solver.memory(x)
 
-    def split(self, noise: Array | None) -> tuple[Array, Array]:
+    def split(self, noise: Array | None) -> tuple[Array | None, Array]:
         """The solver's noise, and this wrapper's."""
         assert noise is not None
+        if self.noises == 1:
+            return None, noise
         return (noise[0] if self.solver.noises == 1 else noise[:-1]), noise[-1]
 
     def nodes(self, grid):
         return self.solver.nodes(grid)
 
     def weights(self, at: Point, to: Point) -> Any:
-        return self.solver.weights(at, to)
+        table = self.solver.weights(at, to)
+        # What was declared, held to the numbers; those of a trace cannot be looked at.
+        if isinstance(table, Weights) and not any(isinstance(leaf, Tracer) for leaf in table) and table.reach_back:
+            raise ValueError(self._refusal("has weights of the steps before, though it says keeps_history = False"))
+        return table
 
     def result(self, x0):
         return self.solver.result(x0)
@@ -103,9 +132,14 @@ class Renoised(_Wrapper):
 
     def nodes(self, grid):
         values = self.solver.nodes(grid)
-        rows = np.arange(len(values[0]))
+        order = self._order(len(values[0]))
+        return tuple(of[order] for of in values)
+
+    def _order(self, number: int) -> np.ndarray:
+        """Which of the solver's `number` rows each row here is."""
+        rows = np.arange(number)
         blocks = [np.tile(rows[i : i + self.jump], self.repeats) for i in rows[:: self.jump]]
-        return tuple(of[np.concatenate(blocks)] for of in values)
+        return np.concatenate([rows[:0], *blocks])
 
     def weights(self, at: Point, to: Point) -> Any:
         """Of the solver, and of the way back in rows that begin before where the row before has led."""
@@ -114,7 +148,12 @@ class Renoised(_Wrapper):
         ratio = np.where(again, at.alpha / alpha, 1.0)
         # σ_t² − (α_t/α_s)² σ_s² = σ_t² (1 − e^(−2h))
         back = np.where(again, at.sigma * np.sqrt(-np.expm1(-2 * (lam - at.lam))), 0.0)
-        return ratio, back, self.solver.weights(at, to)
+        # The solver tabulates its own rows, each once, as it would alone; then they are repeated.
+        number, ending = divmod(len(at.lam), self.repeats) if self.repeats > 1 else (len(at.lam), 0)
+        order = np.append(self._order(number), number + np.arange(ending))
+        first = np.unique(order, return_index=True)[1]
+        once = jax.tree.map(lambda leaf: leaf[first], (at, to))
+        return ratio, back, jax.tree.map(lambda leaf: leaf[order], super().weights(*once))
 
     def update(self, denoise, x, at, to, noise, memory):
         own, fresh = self.split(noise)

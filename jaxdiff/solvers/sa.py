@@ -30,6 +30,10 @@ class SASolver(LinearMultistep):
             raise ValueError(f"got interval={self.interval}; expected (low, high) in λ with low < high")
 
     @property
+    def keeps_history(self) -> bool:
+        return self.order > 1 or self.corrector
+
+    @property
     def convergence_order(self) -> int:
         return self.order + self.corrector
 

@@ -1,6 +1,8 @@
 """Replacement of known pixels and steps taken again: distributions that are known."""
 
+import diffrax
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -80,9 +82,91 @@ def test_wrappers_go_around_each_other_either_way():
     np.testing.assert_allclose(made, np.broadcast_to(MEAN.ravel(), made.shape), rtol=1e-6)
 
 
-def test_solvers_that_look_back_are_refused():
-    with pytest.raises(ValueError, match="expected a solver of order 1"):
-        jd.Renoised(jd.DPMpp(order=2), 2)
+class Follows(jd.Solver):
+    """DDIM with half of the last D in the place of this one: declared order 1, and remembers."""
+
+    order = 1
+
+    def memory(self, x):
+        return jnp.zeros_like(x)
+
+    def update(self, denoise, x, at, to, noise, memory):
+        x0 = denoise(x, at.lam)
+        mixed = (x0 + memory) / 2
+        return to.alpha * mixed + to.sigma / at.sigma * (x - at.alpha * mixed), x0
+
+
+class Euler(jd.Solver):
+    """DDIM as the guide writes it: no table, no noise, no memory."""
+
+    order = 1
+
+    def update(self, denoise, x, at, to, noise, memory):
+        x0 = denoise(x, at.lam)
+        return to.alpha * x0 + to.sigma / at.sigma * (x - at.alpha * x0), memory
+
+
+class Twice(Euler):
+    """The mean of D at the start and at the end of the step."""
+
+    evaluations = 2
+
+    def update(self, denoise, x, at, to, noise, memory):
+        x0 = denoise(x, at.lam)
+        x0 = (x0 + denoise(to.alpha * x0 + to.sigma / at.sigma * (x - at.alpha * x0), to.lam)) / 2
+        return to.alpha * x0 + to.sigma / at.sigma * (x - at.alpha * x0), memory
+
+
+class Undeclared(jd.DPMpp):
+    """A table that reaches back, in a class that says it does not."""
+
+    keeps_history = False
+
+
+TUNED = jd.Tuned(GRID, np.full(20, 0.9), np.full((20, 2), 0.1))
+LOOK_BACK = [
+    *(jd.DPMpp(order=2), jd.DEIS(2), jd.IPNDM(2), jd.UniPC(2), jd.SASolver(1), jd.SASolver(2), jd.EDMHeun()),
+    *(Follows(), TUNED, jd.Tuned(GRID, np.full(20, 0.9), np.full((20, 1), 0.1)), diffrax.Euler()),
+]
+
+
+@pytest.mark.parametrize("solver", LOOK_BACK, ids=lambda solver: type(solver).__name__)
+def test_solvers_whose_steps_do_not_stand_alone_are_refused(solver):
+    for wrap in (lambda s: jd.Renoised(s, 2), lambda s: jd.Replaced(s, np.ones(SHAPE, bool), MEAN)):
+        with pytest.raises(ValueError, match=r"expected a solver whose steps stand alone; to fix: jd.DDPM\(\)"):
+            wrap(solver)
+
+
+def test_a_table_that_reaches_back_is_refused_whatever_is_declared():
+    with pytest.raises(ValueError, match="has weights of the steps before"):
+        drawn(jd.Renoised(Undeclared(order=2), 2), num=2)
+    drawn(jd.Renoised(Undeclared(order=1), 2), num=2)
+
+
+def test_who_ends_the_run_itself_calls_once_a_step():
+    class Ends(Twice):
+        ends_itself = True
+
+    with pytest.raises(ValueError, match="ends_itself and evaluations=2; expected evaluations=1"):
+        Ends()
+
+
+@pytest.mark.parametrize("solver", [Euler(), Twice(), jd.PredictorCorrector()], ids=lambda s: type(s).__name__)
+def test_wrappers_leave_the_distribution_of_any_solver_whose_steps_stand_alone(solver):
+    """By its own formula: with or without noise, of one call or two, with rows of its own."""
+    once, calls = drawn(solver)
+    again, more = drawn(jd.Renoised(solver, 3, jump=2))
+    assert more == 3 * (calls - 1) + 1
+    np.testing.assert_allclose(again.mean(axis=0), MEAN.ravel(), atol=4.5 * np.sqrt(np.diag(COV).max() / NUM))
+    off = [np.abs(np.cov(draws.T) - COV).max() for draws in (once, again)]
+    assert off[1] < off[0] + 6.5 * COV.max() / np.sqrt(NUM)
+    known = np.ones(SHAPE, bool)
+    known[0, 0] = False
+    made, _ = drawn(jd.Replaced(solver, known, MEAN), num=4)
+    np.testing.assert_allclose(made[:, 1:], np.broadcast_to(MEAN.ravel()[1:], (4, 5)), rtol=1e-6)
+
+
+def test_wrappers_take_values_that_they_can_use():
     with pytest.raises(ValueError, match="repeats=0"):
         jd.Renoised(jd.DDPM(), 0)
     with pytest.raises(ValueError, match=r"got Renoised\(2\) in Renoised\(3\).*repeats=6"):
