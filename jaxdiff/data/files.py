@@ -9,6 +9,7 @@ import numpy as np
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.imagefile import ImageFile
 from jaxdiff.data.info import DataInfo
+from jaxdiff.data.labels import as_labels
 from jaxdiff.data.patches import Record
 from jaxdiff.data.png import inspect_png, read_png, refuse_palette
 from jaxdiff.data.tiff import inspect_tiff, read_tiff
@@ -94,7 +95,7 @@ class Files:
         record: Record = {"image": self._read(entry.image, entry, "image"), "name": entry.name, "file": entry.file}
         if entry.mask is not None:
             mask = self._read(entry.mask, entry, "mask")[..., 0]
-            record["mask"] = mask.astype(np.int32) if self.scratch is None else mask
+            record["mask"] = as_labels(mask, f"mask {entry.mask.path}") if self.scratch is None else mask
         if entry.label is not None:
             record["label"] = entry.label
         if entry.input is not None:
@@ -113,10 +114,25 @@ def check_image(image: ImageFile) -> None:
         raise DataError(f"{image.path} with pixels of type bool", "integers or floats", "give intensities, not a mask")
 
 
+def check_one_label(mask: ImageFile, what: str) -> None:
+    """Raises DataError for a mask of colours or several channels: a colour may be a class, an object, or a drawing."""
+    channels = mask.layout.image_shape[-1]
+    if channels == 1:
+        return
+    kind = "colour samples" if "S" in mask.layout.axes else "channels"
+    raise DataError(
+        f"{what} {mask.path} with {channels} {kind}".lstrip(),
+        "one label for each pixel, no channels",
+        "save the labels and not their picture; where each object has a colour of its own, np.unique(mask.reshape(-1, "
+        f"{channels}), axis=0, return_inverse=True) numbers them",
+    )
+
+
 def check_mask(mask: ImageFile, image: ImageFile) -> None:
-    """Raises DataError unless a mask has integer labels, one channel, and the spatial shape of its image."""
-    if np.dtype(mask.dtype).kind not in "uib":
+    """Raises DataError unless a mask has numbers, one channel, and the spatial shape of its image."""
+    if np.dtype(mask.dtype).kind not in "uibf":
         raise DataError(f"mask {mask.path} with pixels of type {mask.dtype}", "integer labels", "save it as integers")
+    check_one_label(mask, "mask")
     got, wanted = mask.layout.image_shape, image.layout.image_shape
     if got[-1] != 1 or got[:-1] != wanted[:-1] or mask.layout.number != image.layout.number:
         raise DataError(

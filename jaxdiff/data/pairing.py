@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from jaxdiff.data.info import DataInfo
+from jaxdiff.data.labels import as_labels
 from jaxdiff.data.normalise import Map, Normaliser
 from jaxdiff.data.patches import Batch, Record
 from jaxdiff.data.source import Source
@@ -84,7 +85,7 @@ def as_network(
     if pairing is not None and pairing.inputs is not None:
         result["input"] = pairing.inputs.forward(patch["input"])
     if "mask" in patch:
-        result["mask"] = np.ascontiguousarray(patch["mask"], np.int32)
+        result["mask"] = np.ascontiguousarray(as_labels(patch["mask"], f"the mask of {patch.get('name', 'a patch')}"))
     if "label" in patch:
         result["label"] = np.asarray(patch["label"], np.int32)
     return result

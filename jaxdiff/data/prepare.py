@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tensorflow_datasets.core.utils import tqdm_utils
 from tqdm import tqdm
 
@@ -22,6 +21,8 @@ from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.data.files import Files
 from jaxdiff.data.folder import Listing, list_folder
 from jaxdiff.data.index import Index
+from jaxdiff.data.labels import renumbered, too_large
+from jaxdiff.data.mask_report import MaskReport
 from jaxdiff.data.patches import Record
 from jaxdiff.data.statistics import Statistics
 from jaxdiff.data.tfds_build import VERSION, FileFormat, RecordsBuilder
@@ -98,6 +99,7 @@ class _Preparation:
         spatial = [entry.image.layout.image_shape[:-1] for entry in self.entries]
         self.expected = sum(number(shape, tile) for shape in spatial)
         self.statistics = Statistics(self.info.channels, sum(map(math.prod, spatial)))
+        self.masks = MaskReport()
         self.images, self.written = 0, {}  # name of each record -> checksum
 
     def records(self) -> Iterator[Record]:
@@ -113,6 +115,7 @@ class _Preparation:
                 self.unreadable.append(str(error))
                 continue
             self.images += 1
+            labels = too_large(record["mask"], f"the mask of {record['name']}") if "mask" in record else None
             for one in tiles(record, self.tile, rank):
                 bar.update()
                 for kind in ("image", "input"):
@@ -123,7 +126,8 @@ class _Preparation:
                     self.blank.append(one["name"])
                     continue
                 if "mask" in one:
-                    one["mask"] = one["mask"].astype(np.int32)
+                    one["mask"] = renumbered(one["mask"], labels)
+                    self.masks.add(one["mask"], one["name"])
                 self.statistics.add(image)
                 self.written[one["name"]] = _checksum(one)
                 yield one
@@ -171,6 +175,7 @@ class _Preparation:
                 "files_of_other_kinds": dict(self.ignored),
             },
             "channels": self.statistics.result(self.info.channel_names),
+            "masks": self.masks.result() if self.masks.masks else None,
             "seconds": round(time.monotonic() - self.started, 1),
         }
 

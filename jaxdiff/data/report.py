@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxdiff.data.dataset import Dataset
 from jaxdiff.data.loader import Loader
+from jaxdiff.data.mask_report import MaskReport, lines
 from jaxdiff.data.picture import sheet
 from jaxdiff.data.source import Source
 from jaxdiff.data.statistics import PERCENTILES, SAMPLES
@@ -30,15 +31,16 @@ class _Row:
 
 
 def report(dataset: Dataset, patch: Sequence[int]) -> str:
-    """A text of tables: what the files say, grey levels, saturation and blanks, split, and the normaliser.
+    """A text of tables: what the files say, grey levels, saturation and blanks, masks, split, and the normaliser.
 
     Saturated pixels are those at the end of an integer dtype or, as cameras of 10 to 14 bits write 16-bit files, at
     the highest value of the data where at least ten pixels share it. Reads every image once.
     """
     rows: list[_Row] = []
     samples: list[np.ndarray] = []
+    masks = MaskReport()
     for part, source in (("train", dataset.train), ("validation", dataset.validation)):
-        for row, pixels in _rows(part, source, SAMPLES // (len(dataset.train) + len(dataset.validation))):
+        for row, pixels in _rows(part, source, SAMPLES // (len(dataset.train) + len(dataset.validation)), masks):
             rows.append(row)
             if part == "train":
                 samples.append(pixels)
@@ -52,6 +54,7 @@ def report(dataset: Dataset, patch: Sequence[int]) -> str:
             "saturation    " + _said(rows, level),
             "blank         " + _list([r.name for r in rows if r.blank], "images with one value in all pixels"),
             "left out      " + _list(list(dataset.skipped), "damaged files"),
+            *(lines(masks.result()) if masks.masks else ()),
             *(f"note          {note}" for note in dataset.notes),
             "",
             *_files(rows, level),
@@ -73,10 +76,12 @@ def patches_sheet(dataset: Dataset, patch: Sequence[int], path: str | Path, num:
     return path
 
 
-def _rows(part: str, source: Source, share: int) -> Iterator[tuple[_Row, np.ndarray]]:
+def _rows(part: str, source: Source, share: int, masks: MaskReport) -> Iterator[tuple[_Row, np.ndarray]]:
     for i in range(len(source)):
         record = source[i]
         image = record["image"]
+        if "mask" in record:
+            masks.add(record["mask"], record["name"])
         quantiles = np.percentile(image, (0, 1, 50, 99, 100), method="nearest")
         pixels = image.reshape(-1, image.shape[-1])
         if len(pixels) > share:

@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.info import DataInfo
+from jaxdiff.data.labels import as_labels
 from jaxdiff.data.patches import Record, bin_image, bin_mask, common_factor, crop, pixel_factors
 
 
@@ -47,7 +48,7 @@ class Memory:
     def __getitem__(self, index: int) -> Record:
         record: Record = {"image": self.images[index], "name": f"image {index}"}
         if self.masks is not None:
-            record["mask"] = self.masks[index].astype(np.int32)
+            record["mask"] = as_labels(self.masks[index], f"the mask of image {index}")
         if self.labels is not None:
             record["label"] = int(self.labels[index])
         if self.inputs is not None:

@@ -10,6 +10,7 @@ import tensorflow_datasets as tfds
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.index import Index
 from jaxdiff.data.info import DataInfo
+from jaxdiff.data.labels import as_labels
 from jaxdiff.data.patches import Record
 from jaxdiff.data.source import Shared
 from jaxdiff.data.tfds_build import INPUTS, METADATA
@@ -79,7 +80,14 @@ class TfdsSource:
             record["label"] = int(example[self.keys["label"]])
         if self.keys["mask"] in example:
             mask = np.asarray(example[self.keys["mask"]])
-            record["mask"] = (mask[..., 0] if mask.ndim == len(self.info.axes) else mask).astype(np.int32)
+            if mask.ndim == len(self.info.axes) and mask.shape[-1] != 1:
+                raise DataError(
+                    f"a mask of {name} with {mask.shape[-1]} channels",
+                    "one label for each pixel",
+                    "name another feature",
+                )
+            mask = mask[..., 0] if mask.ndim == len(self.info.axes) else mask
+            record["mask"] = as_labels(mask, f"the mask of {name}")
         return record
 
 

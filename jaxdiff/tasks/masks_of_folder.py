@@ -8,10 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxdiff.data.errors import DataError
-from jaxdiff.data.files import check_image, info_of, read
+from jaxdiff.data.files import check_image, check_one_label, info_of, read
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.kind import check_kind
-from jaxdiff.data.labels import checked_labels
+from jaxdiff.data.labels import as_labels
+from jaxdiff.data.mask_report import facts, suspicions
 from jaxdiff.tasks.over_folder import Item, listed
 
 
@@ -42,6 +43,8 @@ class MasksOfFolder:
     """Why a mask was left out, by name."""
     told: dict[str, None] = field(default_factory=dict)
     """What a person should know of the files, each sentence once."""
+    suspected: set[str] = field(default_factory=set)
+    """Kinds of signs that masks are not of objects, of which one file was named."""
     items: list[Item] = field(init=False)
 
     def __post_init__(self):
@@ -81,14 +84,13 @@ class MasksOfFolder:
         # Of masks only axes and pixel size count.
         plain = {"channel_names": ("0",), "colour": False, "dtype": "float32"}
         of_file = info_of(image)
-        if of_file.channels != 1:
-            raise DataError(
-                f"{item.file} with {of_file.channels} channels", "one label for each pixel", "save the labels"
-            )
+        check_one_label(image, "")
         self._tell(check_kind(of_file.replace(**plain), self.info.replace(**plain), str(item.file)))
-        mask = checked_labels(read(image, item.index)[..., 0], str(item.file))
-        if mask.max() > np.iinfo(np.int32).max:
-            raise DataError(f"{item.file} with labels up to {mask.max()}", "31 bits", "number the objects 1, 2, 3 …")
+        mask = as_labels(read(image, item.index)[..., 0], str(item.file))
+        for kind, text in suspicions([facts(mask, item.file.name)]).items():
+            if kind not in self.suspected:
+                self._tell([text])
+                self.suspected.add(kind)
         return mask
 
     def _start(self, item: Item, size: tuple[int, ...]) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import tyro
 
 from jaxdiff.data.info import DataInfo
+from jaxdiff.data.mask_report import lines as of_masks
 from jaxdiff.durable import read_json
 
 
@@ -85,6 +86,7 @@ def text(report: dict[str, Any]) -> str:
         *(f"              {reason}" for reason in left["damaged_files"]),
         *(f"              blank: {name}" for name in left["blank_first"]),
         *([f"not images    {others}"] if others else []),
+        *([] if report.get("masks") is None else of_masks(report["masks"])),
         "",
         f"{'channel':<14}"
         + "".join(f"{head:>11}" for head in ("lowest", "1%", "50%", "99%", "highest", "mean", "std")),

@@ -217,7 +217,9 @@ def test_masks_that_do_not_fit(images, tmp_path):
     twice = images("twice", num=3, seed=5)
     shutil.copy(twice / "field_01.tif", twice / "field_01.ome.tif")
     fault(folder, "one file of a name", masks=twice)
-    fault(images("a"), "float32", "integer labels", masks=images("b", dtype="float32"))
+    halves = images("b", dtype="float32")
+    tifffile.imwrite(halves / "field_02.tif", np.full((40, 48), 0.5, np.float32))
+    fault(images("a"), "field_02.tif", "float32", "such as 0.5", "integer labels", masks=halves)
     fault(images("c"), "one label for each pixel", masks=images("d", shape=(40, 47)))
     fault(images("e"), "no channels", masks=images("f", shape=(40, 48, 3), photometric="rgb", dtype="uint8"))
 

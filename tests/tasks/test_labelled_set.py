@@ -94,24 +94,25 @@ def test_the_training_reads_what_was_made(desk, capsys):
 
 
 def test_bad_masks_are_said_and_the_rest_is_made(desk, capsys):
-    write_image("masks/blur.ome.tif", np.zeros((*WINDOW, 1), np.float32), IMAGE.replace(dtype="float32"))
+    write_image("masks/blur.ome.tif", np.full((*WINDOW, 1), 0.5, np.float32), IMAGE.replace(dtype="float32"))
     tifffile.imwrite("masks/colour.tif", np.zeros((*WINDOW, 3), np.uint8), photometric="rgb")
     (desk / "masks" / "damaged.tif").write_bytes(b"II*\0 no more")
     tifffile.imwrite("masks/negative.tif", np.full(WINDOW, -1, np.int16))
-    tifffile.imwrite("masks/yes_no.tif", disc(*WINDOW) > 0)
+    tifffile.imwrite("masks/yes_no.tif", np.maximum(disc(*WINDOW, at=(0, 0)), disc(*WINDOW, at=(11, 11))) > 0)
+    tifffile.imwrite("masks/vast.tif", two(17, 20).astype(np.uint64) << 32)
     write_labels("masks/large.ome.tif", disc(*WINDOW), IMAGE.replace(pixel_size={"Y": 0.25, "X": 0.25}))
     write_labels("masks/small.ome.tif", disc(12, 9), IMAGE)
     assert command("--out", "out", "--masks", "masks", "--label", 1) == 1
     printed = capsys.readouterr()
     told = json.loads((desk / "out" / "generate.json").read_text())
-    assert told["images"] == 5
-    assert [row["name"] for row in rows(desk / "out" / "labels.csv")] == ["a 1", "b.v2", "c", "large", "small"]
+    made = ["a 1", "b.v2", "c", "large", "small", "vast", "yes_no"]
+    assert told["images"] == len(made)
+    assert [row["name"] for row in rows(desk / "out" / "labels.csv")] == made
     for name, words in {
-        "blur": "blur.ome.tif with values of type float32; expected integer labels",
-        "colour": "colour.tif with 3 channels; expected one label for each pixel",
+        "blur": "blur.ome.tif with values of type float32 that are no whole numbers, such as 0.5; expected integer labels",
+        "colour": "colour.tif with 3 colour samples; expected one label for each pixel",
         "damaged": "damaged.tif, which cannot be read",
-        "negative": "negative.tif with labels from -1 to -1",
-        "yes_no": "yes_no.tif with values of type bool",
+        "negative": "negative.tif with 144 pixels below 0, down to -1",
     }.items():
         assert words in told["failed"].pop(name)
         assert f"failed: {name}: got" in printed.out
@@ -119,6 +120,10 @@ def test_bad_masks_are_said_and_the_rest_is_made(desk, capsys):
     assert any("0.5 times in Y" in text for text in told["warnings"])
     assert any("12 x 9 pixels is smaller" in text for text in told["warnings"])
     assert "0.5 times in Y" in printed.err
+    assert "1 is the only label, in 2 connected pieces in 1 mask (yes_no.tif)" in printed.err
+    np.testing.assert_array_equal(
+        read_image(desk / "out" / "masks" / "vast.ome.tif")[0][..., 0], two(17, 20) // 5 + (two(17, 20) > 0)
+    )
     assert read_image(desk / "out" / "images" / "small.ome.tif")[0].shape == (12, 9, 1)
 
 
