@@ -65,8 +65,9 @@ def classifier_free(
     interval: λ range where guidance acts; outside, the result is the D(cond) of the batched call to the bit (a network
         called on half the batch may differ from it by rounding). Default everywhere.
     rescale: Lin's φ, 0 to 1: the share of the way from the guided D, whose contrast a large scale raises, to the same
-        image with the standard deviation (over all pixels and channels) of D(cond). Applied to D, in model units; the
-        paper applies it to the network's output.
+        image with the contrast of D(cond): the standard deviation over all pixels of a channel, about the channel's mean,
+        which stays. Applied to D, in model units; the paper applies it to the network's output, and its factor to the
+        mean as well, which brightens images whose mean is not 0.
 
     A new scale, null, interval or rescale is no new trace. Raises `ValueError` for an empty interval or a rescale outside
     [0, 1].

@@ -27,9 +27,14 @@ def extrapolated(better: Array, worse: Array, scale) -> Array:
     return better + (jnp.asarray(scale, better.dtype) - 1) * (better - worse)
 
 
-def rescaled(guided: Array, given: Array, share) -> Array:
-    """`guided` brought by `share` of the way to the standard deviation that `given` has over the whole image."""
-    least = 1e-12  # an image of one value stays as it is, and its gradient finite
-    ratio = jnp.sqrt((jnp.var(given) + least) / (jnp.var(guided) + least))
-    share = jnp.asarray(share, guided.dtype)
-    return (share * ratio + (1 - share)) * guided
+def rescaled(guided: Array, conditional: Array, share) -> Array:
+    """`guided` (*spatial, C) brought by `share` of the way to the contrast of `conditional`, each channel about its mean.
+
+    Contrast is the standard deviation over all pixels of a channel; the means are those of `guided`. Lin's factor
+    multiplies the mean, too, which is harmless where all images have mean 0, and at every call makes others brighter.
+    """
+    pixels = tuple(range(guided.ndim - 1))
+    least = 1e-12  # a channel of one value stays as it is, and its gradient finite
+    ratio = jnp.sqrt((jnp.var(conditional, pixels) + least) / (jnp.var(guided, pixels) + least))
+    from_mean = guided - jnp.mean(guided, pixels)
+    return guided + jnp.asarray(share, guided.dtype) * (ratio - 1) * from_mean  # share 0: to the bit

@@ -110,10 +110,15 @@ def sampled(
     windows = math.prod(len(window_starts(*axis)) for axis in zip(padded, window, margins))
     spread = image_devices(mesh)
     batch = max(1, min(math.ceil(num / spread), together // windows))
-    denoise = model.denoise if guidance is None else guidance(model.denoise)
+    # The contrast that guidance brings back is that of the whole image: around the windows.
+    whole = guidance is not None and bool(guidance.rescale)
+    denoise = model.denoise if guidance is None or whole else guidance(model.denoise)
     if windows > 1:
         axis = WINDOW if mesh is not None and WINDOW in mesh.axis_names else None
-        denoise = windowed(denoise, window, margins, chunk=max(1, together // batch), axis=axis, policy=POLICIES[remat])
+        chunk = max(1, together // (batch * (2 if whole else 1)))  # guidance around them calls the windows of both branches
+        denoise = windowed(denoise, window, margins, chunk=chunk, axis=axis, policy=POLICIES[remat])
+    if guidance is not None and whole:
+        denoise = guidance(denoise)
     if around is not None:
         denoise = around(denoise, padded)
     begun: Any = None if state is None else _for_all(reflected(state, padded), num)

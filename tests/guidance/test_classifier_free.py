@@ -76,13 +76,73 @@ def test_scale_one_is_the_condition_to_the_bit(denoise):
 
 @pytest.mark.parametrize("share", [0.0, 0.7, 1.0])
 def test_rescale_is_that_of_lin(denoise, share):
-    """σ_pos/σ_cfg of the whole image, mixed in by φ (arXiv 2305.08891, eq. 15-16)."""
+    """σ_pos/σ_cfg of the image about its mean, mixed in by φ (arXiv 2305.08891, eq. 15-16, where the mean is 0)."""
     given, cfg = denoise(X, 0.3, LABEL), np.asarray(classifier_free(denoise, 5.0)(X, 0.3, LABEL))
-    wanted = share * cfg * np.std(given) / np.std(cfg) + (1 - share) * cfg
+    mean = cfg.mean()
+    wanted = mean + (share * np.std(given) / np.std(cfg) + (1 - share)) * (cfg - mean)
     got = classifier_free(denoise, 5.0, rescale=share)(X, 0.3, LABEL)
     np.testing.assert_allclose(got, wanted, rtol=1e-5)
     outside = classifier_free(denoise, 5.0, interval=(1.0, 2.0), rescale=share)(X, 0.3, LABEL)
     np.testing.assert_array_equal(outside, given)
+
+
+BRIGHTNESS = np.array([1.5, -20.0])
+TEXTURE = np.array([0.5, 0.01])
+
+
+class Varying(eqx.Module):
+    """4×4×2 pixels: a brightness of each channel, N(BRIGHTNESS, 0.3²), and a texture of mean 0 around it.
+
+    The condition has a pattern and says nothing of the brightness: guidance makes the pattern stronger, and leaves each
+    image's mean where the unguided D leads it.
+    """
+
+    given: Gaussian
+    null: Gaussian
+
+    def __init__(self):
+        pattern = np.cos(np.pi * np.arange(16)).reshape(4, 4, 1) * TEXTURE
+        common = np.kron(np.ones((16, 16)), 0.3**2 * np.eye(2))
+        cov = common + np.kron(np.eye(16) - 1 / 16, np.diag(TEXTURE**2))
+        self.given, self.null = (Gaussian(BRIGHTNESS + share * pattern, cov) for share in (1.0, 0.0))
+
+    def __call__(self, x, lam, cond):
+        return jnp.where(cond["label"] < 0, self.null(x, lam), self.given(x, lam))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.7, 1.0])
+def test_brightness_survives_rescaled_guidance(share):
+    """30 calls at w = 7.5: each channel's mean over all images is the true one, and that of each image is unguided."""
+    options = dict(shape=(4, 4, 2), num=256, solver=jd.DPMpp(2), cond={"label": np.zeros(256, np.int32)}, batch=256)
+    options |= dict(grid=jd.grids.uniform_lam(jd.Cosine(), 30, lam_max=6.0))
+    denoise = Varying()
+    guided = classifier_free(denoise, 7.5, rescale=share)
+    made, plain = (np.asarray(jd.sample(jax.random.key(0), d, **options).images, np.float64) for d in (guided, denoise))
+    means = made.mean(axis=(1, 2))
+    np.testing.assert_allclose(means.mean(axis=0), BRIGHTNESS, atol=4.5 * 0.3 / np.sqrt(256))
+    np.testing.assert_allclose(means, plain.mean(axis=(1, 2)), atol=2e-4)
+    contrast = made.std(axis=(1, 2)).mean(axis=0) / plain.std(axis=(1, 2)).mean(axis=0)
+    low, high = {0.0: (5.3, 5.7), 0.7: (1.5, 3.0), 1.0: (0.8, 1.1)}[share]
+    assert np.all((low < contrast) & (contrast < high)), contrast
+
+
+def test_rescale_takes_each_channel_by_itself():
+    """A dim and a bright channel, a flat one, and a volume: about its own mean, by its own contrast."""
+    rng = np.random.default_rng(0)
+    given, other = rng.normal(size=(2, 3, 4, 5, 3)) * [0.01, 100.0, 0.0] + [5.0, -300.0, 7.0]
+    guided = given + 4.0 * (given - other)
+    pixels = (0, 1, 2)
+    factor = np.divide(given.std(pixels), guided.std(pixels), out=np.ones(3), where=guided.std(pixels) > 1e-9)
+    wanted = guided.mean(pixels) + factor * (guided - guided.mean(pixels))
+    denoise = lambda x, lam, cond: jnp.where(cond["label"] < 0, jnp.asarray(other), jnp.asarray(given)) + 0 * x  # noqa: E731
+    with jax.enable_x64(True):
+        x = jnp.zeros((3, 4, 5, 3))
+        rescaled = classifier_free(denoise, 5.0, rescale=1.0)
+        np.testing.assert_allclose(rescaled(x, 0.3, LABEL), wanted, rtol=1e-6)
+        assert np.all(np.isfinite(jax.grad(lambda x: rescaled(x, 0.3, LABEL).sum())(x)))
+        np.testing.assert_array_equal(
+            classifier_free(denoise, 5.0, rescale=0.0)(x, 0.3, LABEL), classifier_free(denoise, 5.0)(x, 0.3, LABEL)
+        )
 
 
 def test_rescale_of_an_image_of_one_value():

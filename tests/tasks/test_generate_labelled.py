@@ -71,6 +71,10 @@ def test_guidance_goes_through_the_null(model):
     late = Guidance(3.0, interval=(50.0, 60.0))  # acts nowhere on the grid
     unguided = generate_labelled(KEY, model, masks, labels=[2, 0], calls=CALLS, guidance=late)
     np.testing.assert_allclose(unguided.images, given, rtol=1e-5, atol=1e-3)
+    # Its contrast is that of the whole image, not of a window: each goes back to the condition's about its own mean.
+    made = generate_labelled(KEY, model, masks, labels=[2, 0], calls=CALLS, guidance=Guidance(3.0, rescale=1.0)).images
+    brighter = (2 * (given - null)).mean(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(made, given + brighter, rtol=1e-5, atol=2e-3)
 
 
 def test_a_joint_model_makes_its_own_masks():
