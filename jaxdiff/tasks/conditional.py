@@ -115,7 +115,8 @@ def sampled(
     denoise = model.denoise if guidance is None or whole else guidance(model.denoise)
     if windows > 1:
         axis = WINDOW if mesh is not None and WINDOW in mesh.axis_names else None
-        chunk = max(1, together // (batch * (2 if whole else 1)))  # guidance around them calls the windows of both branches
+        branches = 2 if whole else 1  # guidance around the windows calls those of both at once
+        chunk = max(1, together // (batch * branches))
         denoise = windowed(denoise, window, margins, chunk=chunk, axis=axis, policy=POLICIES[remat])
     if guidance is not None and whole:
         denoise = guidance(denoise)

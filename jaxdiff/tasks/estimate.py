@@ -27,7 +27,7 @@ class Estimate(NamedTuple):
     image: Float[np.ndarray, "*spatial channels"]
     """Mean of the samples: the estimate with the least squared error."""
     std: Float[np.ndarray, "*spatial channels"]
-    """Standard deviation of the samples, pixel by pixel; 0 for one sample."""
+    """Standard deviation of the samples (over K − 1), pixel by pixel; NaN for one sample, which has no spread."""
     samples: Float[np.ndarray, "k *spatial channels"]
     """Images as sharp as real ones, each a possible truth."""
 
@@ -38,10 +38,12 @@ def estimate(draws: Float[np.ndarray, "k *spatial channels"]) -> Estimate:
     for draw in draws:
         mean += draw
     mean /= len(draws)
+    if len(draws) == 1:
+        return Estimate(mean.astype(np.float32), np.full(mean.shape, np.nan, np.float32), draws)
     squares = np.zeros_like(mean)
     for draw in draws:
         squares += (draw - mean) ** 2
-    return Estimate(mean.astype(np.float32), np.sqrt(squares / len(draws)).astype(np.float32), draws)
+    return Estimate(mean.astype(np.float32), np.sqrt(squares / (len(draws) - 1)).astype(np.float32), draws)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +64,7 @@ def estimate_folder(
     make: Callable[..., Any],
     numbers: Callable[[Any], Mapping[str, float]] = lambda result: {},
 ) -> int:
-    """The command of a task: NAME.ome.tif, NAME_std.ome.tif and NAME_overlay.png for every image; the exit status.
+    """The command of a task: the files of `suffixes` for every image; the exit status.
 
     make: (key, model, image, samples, calls=, solver=) -> result with `image`, `std` and `samples`. numbers: of a result,
         for the summary.
@@ -78,24 +80,34 @@ def estimate_folder(
     return task_over_folder(options, model, suffixes(options), work)
 
 
-def suffixes(options: EstimateOptions) -> tuple[str, ...]:
-    """Of the files that `write_estimate` writes for each image."""
-    end = ENDINGS[options.format]
-    samples = tuple(f"_sample{k}{end}" for k in range(options.samples if options.keep_samples else 0))
-    return (end, f"_std{end}", "_overlay.png", *samples)
+def suffixes(options: EstimateOptions, samples: int | None = None) -> tuple[str, ...]:
+    """Of the files that `write_estimate` writes for each image: NAME.ome.tif, of two samples or more NAME_std.ome.tif,
+    NAME_overlay.png, and the samples where they are kept. samples: default those of the options."""
+    end, number = ENDINGS[options.format], options.samples if samples is None else samples
+    std = (f"_std{end}",) if number > 1 else ()
+    kept = tuple(f"_sample{k}{end}" for k in range(number if options.keep_samples else 0))
+    return (end, *std, "_overlay.png", *kept)
 
 
 def write_estimate(
     result: Any, image: np.ndarray, info: DataInfo, path: Path, options: EstimateOptions
 ) -> dict[str, float]:
     """Writes `image`, `std` and `samples` of `result` as files of `info` at `path` + suffix, beside the picture of what was
-    given; numbers for the summary."""
+    given; numbers for the summary. One sample has no spread: there is neither file nor number, and a warning says so."""
     name, end = path.name, ENDINGS[options.format]
     write = write_image
     if options.format == "ome-zarr":
         from jaxdiff.data.ome_zarr import write_ome_zarr as write
     saturated = write(path.with_name(f"{name}{end}"), result.image, info, options.dtype)
-    write(path.with_name(f"{name}_std{end}"), result.std, info.replace(dtype="float32"))
+    spreads = len(result.samples) > 1
+    if spreads:
+        write(path.with_name(f"{name}_std{end}"), result.std, info.replace(dtype="float32"))
+    else:
+        warnings.warn(
+            f"one sample has no spread: NAME_std{end} was not written; to fix: --samples 2 or more (with --direct, --calls "
+            "too)",
+            stacklevel=1,
+        )
     for k, one in enumerate(result.samples if options.keep_samples else ()):
         saturated += write(path.with_name(f"{name}_sample{k}{end}"), one, info, options.dtype)
     if saturated:
@@ -105,7 +117,7 @@ def write_estimate(
             stacklevel=1,
         )
     side_by_side(spread(image, result.image.shape[:-1]), result.image, path.with_name(f"{name}_overlay.png"))
-    return {"mean_std": float(result.std.mean()), "saturated_values": saturated}
+    return {**({"mean_std": float(result.std.mean())} if spreads else {}), "saturated_values": saturated}
 
 
 def result_info(info: DataInfo, model: Model) -> DataInfo:

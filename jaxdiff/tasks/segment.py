@@ -1,5 +1,6 @@
 """Segmentation: instances, their probability and its uncertainty, from K samples of the signed distance."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -26,7 +27,7 @@ class Segmentation(NamedTuple):
     probability: Float[np.ndarray, "*spatial"]
     """Share of the samples in which the pixel lies inside an object."""
     uncertainty: Float[np.ndarray, "*spatial"]
-    """Entropy of that probability, 0 to 1 bit."""
+    """Entropy of that probability, 0 to 1 bit; NaN for one sample, which cannot disagree."""
     distance: Float[np.ndarray, "*spatial"]
     """Mean signed distance to the outline, pixels, above 0 inside."""
 
@@ -62,7 +63,8 @@ def fused(distances: Float[np.ndarray, "k *spatial"], fuse: str, dynamic: float,
     mean, probability = distances.mean(axis=0), (distances > 0).mean(axis=0, dtype=np.float32)
     foreground = mean > 0 if fuse == "mean" else probability > 0.5
     labels = instances(mean, foreground, dynamic=dynamic, least=least)
-    return Segmentation(labels, probability, entropy(probability), mean)
+    unsure = entropy(probability) if len(distances) > 1 else np.full_like(probability, np.nan)
+    return Segmentation(labels, probability, unsure, mean)
 
 
 def entropy(probability: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
@@ -108,20 +110,28 @@ def main(args: list[str], prog: str = "sample.py segment") -> int:
         )
         name = path.name
         write_labels(path.with_name(f"{name}_labels.ome.tif"), result.labels, info)
-        maps = np.stack([result.probability, result.uncertainty], axis=-1)
-        maps_info = info.replace(channel_names=("probability", "uncertainty"), colour=False, dtype="float32")
-        write_image(path.with_name(f"{name}_probability.ome.tif"), maps, maps_info)
+        maps, unsure = {"probability": result.probability}, None
+        if options.samples > 1:
+            maps["uncertainty"] = unsure = result.uncertainty
+        else:
+            warnings.warn(
+                "one sample has no uncertainty: none was written; to fix: more --samples tell how sure the model is",
+                stacklevel=1,
+            )
+        maps_info = info.replace(channel_names=tuple(maps), colour=False, dtype="float32")
+        write_image(path.with_name(f"{name}_probability.ome.tif"), np.stack(list(maps.values()), axis=-1), maps_info)
         table = objects(
             result.labels,
             image,
             info.pixel_size,
             info.unit,
             channel_names=info.channel_names,
-            uncertainty=result.uncertainty,
+            uncertainty=unsure,
         )
         write_csv(path.with_name(f"{name}_objects.csv"), table)
-        overlay(image, result.labels, path.with_name(f"{name}_overlay.png"), result.uncertainty)
-        return {"objects": int(result.labels.max()), "mean_uncertainty": float(result.uncertainty.mean())}
+        overlay(image, result.labels, path.with_name(f"{name}_overlay.png"), unsure)
+        number = {} if unsure is None else {"mean_uncertainty": float(unsure.mean())}
+        return {"objects": int(result.labels.max()), **number}
 
     suffixes = ("_labels.ome.tif", "_probability.ome.tif", "_objects.csv", "_overlay.png")
     return task_over_folder(options, model, suffixes, work)

@@ -16,7 +16,7 @@ from jaxdiff.data.files import read_image
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.pairing import spread
 from jaxdiff.data.pairs import Denoising, Parallel, SuperResolution
-from jaxdiff.tasks.estimate import result_info
+from jaxdiff.tasks.estimate import estimate, result_info
 from jaxdiff.tasks.super_resolve import main as super_resolve_command
 from jaxdiff.tasks.super_resolve import super_resolve
 from jaxdiff.tasks.translate import main as translate_command
@@ -42,7 +42,7 @@ def test_super_resolution_is_the_posterior_on_the_finer_pixels(size, factor):
     assert result.image.shape == result.std.shape == fine
     assert result.samples.shape == (16, *fine)
     np.testing.assert_allclose(result.image, result.samples.mean(axis=0), rtol=1e-6)
-    np.testing.assert_allclose(result.std, result.samples.std(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(result.std, result.samples.std(axis=0, ddof=1), rtol=1e-5)
     expected = 300 + 50 * (GAIN * (spread(coarse, fine[:-1]) - 100) / 20 + SHIFT)
     rest = (result.samples - expected) / (50 * STD)
     # 4.5 standard errors; the last call returns D, without the little variance that is left there
@@ -50,11 +50,20 @@ def test_super_resolution_is_the_posterior_on_the_finer_pixels(size, factor):
     assert 0.9 < rest.std() < 1 + 4.5 / np.sqrt(2 * rest.size)
 
 
+@pytest.mark.parametrize("k", [2, 3, 8])
+def test_the_variance_of_few_samples_is_right_in_the_mean(k):
+    draws = np.random.default_rng(0).normal(5, 3, (k, 200, 200, 1)).astype(np.float32)
+    result = estimate(draws)
+    # The variance of a variance over K − 1 is 2 σ⁴ / (K − 1).
+    assert np.mean(result.std**2, dtype=np.float64) == pytest.approx(9, abs=4.5 * 9 * np.sqrt(2 / (k - 1)) / 200)
+    np.testing.assert_allclose(result.std, draws.std(axis=0, ddof=1, dtype=np.float64), rtol=1e-6)
+
+
 def test_a_translation_is_in_the_units_and_channels_of_the_other_modality():
     given = np.random.default_rng(0).normal(100, 20, (8, 8, 2)).astype(np.float32)
     result = translate(jax.random.key(0), model(Parallel(), input_info=TWO), given, samples=1, calls=16)
     assert result.image.shape == (8, 8, 1)
-    assert not result.std.any()
+    assert np.isnan(result.std).all()  # one sample has no spread, not a spread of 0
     rest = (result.image - (300 + 50 * (GAIN * (given[..., :1] - 100) / 20 + SHIFT))) / (50 * STD)
     assert abs(rest.mean()) < 4.5 / np.sqrt(rest.size)
 
@@ -127,8 +136,14 @@ def test_the_command_writes_another_modality_marked_as_no_recording(tmp_path):
         ome(tmp_path / "phase" / f"{i}.ome.tif", rng.integers(0, 4000, (2, 20, 24)).astype(np.uint16), "CYX", 0.25)
     folder = Folder(path=tmp_path / "stain", inputs=tmp_path / "phase", channel_names=("DAPI",))
     run = tiny_run(tmp_path / "runs" / "tiny", data=open_data(folder, (8, 8), 0, pairs=Parallel()))
-    args = ["--run", run, "--input", tmp_path / "phase" / "0.ome.tif", "--out", tmp_path / "out", "--samples", 2]
+    args = ["--run", run, "--input", tmp_path / "phase" / "0.ome.tif", "--out", tmp_path / "out", "--samples", 1]
     assert translate_command([*map(str, args), "--calls", "2"]) == 0
+    assert not (tmp_path / "out" / "0_std.ome.tif").exists()
+    told = summary(tmp_path / "out")["files"][0]
+    assert "mean_std" not in told["numbers"]
+    assert any("one sample has no spread" in text for text in told["warnings"])
+    assert translate_command([*map(str, args), "--calls", "2", "--resume"]) == 0
+    assert summary(tmp_path / "out")["before"] == 1  # and nothing is missing
     image, info = read_image(tmp_path / "out" / "0.ome.tif")
     assert image.shape == (20, 24, 1)
     assert (info.channel_names, info.dtype, info.synthetic) == (("DAPI",), "uint8", True)

@@ -49,7 +49,7 @@ def test_samples_are_of_the_posterior_in_grey_levels(size):
     assert abs(rest.mean()) < 4.5 / np.sqrt(rest.size) + 0.02
     assert 0.9 < rest.std() < 1.03
     np.testing.assert_allclose(got.image, got.samples.mean(axis=0, dtype=np.float64), rtol=1e-6)
-    np.testing.assert_allclose(got.std, got.samples.std(axis=0, dtype=np.float64), rtol=1e-6)
+    np.testing.assert_allclose(got.std, got.samples.std(axis=0, ddof=1, dtype=np.float64), rtol=1e-6)
     assert 0.7 < got.misfit < 1.1  # of an exact posterior: what a sample and y share beside the truth
     assert got.left_out == 0
 

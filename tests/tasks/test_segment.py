@@ -66,6 +66,20 @@ def test_blank_images_have_no_objects(knowing):
         assert not values.any()
 
 
+def test_one_sample_has_no_uncertainty(knowing, desk):
+    result = segment(KEY, knowing, as_image(signed_distance(objects())), samples=1, calls=2)
+    assert np.isnan(result.uncertainty).all()
+    assert same_partition(result.labels, objects())
+    assert command("--input", "in/field 1.ome.tif", "--out", "one", *GIVEN, "--samples", 1) == 0
+    maps, info = read_image(desk / "one" / "field 1_probability.ome.tif")
+    assert info.channel_names == ("probability",)
+    np.testing.assert_array_equal(maps[..., 0], objects() > 0)
+    files = summary(desk / "one")[1]
+    assert files["field 1"]["numbers"] == {"objects": 4}
+    assert any("one sample has no uncertainty" in text for text in files["field 1"]["warnings"])
+    assert "uncertainty" not in (desk / "one" / "field 1_objects.csv").read_text(encoding="utf-8")
+
+
 def test_two_modes_are_one_bit_of_doubt():
     model = exact(TwoModes(), Segmentation(), window=WINDOW, units=(0.0, 6.0))
     k = 32

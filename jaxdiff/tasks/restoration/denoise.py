@@ -32,4 +32,5 @@ def main(args: list[str], prog: str = "sample.py denoise") -> int:
         )
         return write_estimate(result, given, info, path, options)
 
-    return task_over_folder(options, model, suffixes(options), work, expected=model.info)
+    samples = options.samples if options.calls > 1 else 1  # one call is the mean itself
+    return task_over_folder(options, model, suffixes(options, samples), work, expected=model.info)

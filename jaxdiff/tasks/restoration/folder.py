@@ -28,7 +28,7 @@ def restore_folder(
     adapt: Callable[[Model], Model] = lambda model: model,
     **settings: Any,
 ) -> int:
-    """NAME.ome.tif, NAME_std.ome.tif and NAME_overlay.png for every image of `options.input`; the exit status.
+    """The files of `jaxdiff.tasks.estimate.suffixes` for every image of `options.input`; the exit status.
 
     factor: pixels of the result for one of the image, along each axis. adapt: the model for these images. settings: further
     ones of `restore`.

@@ -42,7 +42,7 @@ class Restored(NamedTuple):
     image: Float[np.ndarray, "*spatial channels"]
     """Mean of the samples: the estimate with the least squared error."""
     std: Float[np.ndarray, "*spatial channels"]
-    """Standard deviation of the samples, pixel by pixel; 0 for one sample."""
+    """Standard deviation of the samples (over K − 1), pixel by pixel; NaN for one sample, which has no spread."""
     samples: Float[np.ndarray, "k *spatial channels"]
     """Images as sharp as real ones, each a possible truth."""
     misfit: float
