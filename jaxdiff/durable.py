@@ -4,11 +4,17 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from jaxdiff.schema import FIX, parsed
+
+LIMIT = 2**28
+"""Bytes of a JSON file that is read, unless its reader expects more."""
 
 
 def write_bytes(path: Path, data: bytes | memoryview, aside: Path) -> None:
@@ -52,10 +58,18 @@ def create_json(path: Path, values: Any) -> bool:
         aside.unlink(missing_ok=True)
 
 
-def read_json(path: Path) -> Any:
-    """Raises ValueError, naming the file, where it is no JSON."""
+def read_json(path: Path, limit: int = LIMIT) -> Any:
+    """The values of a JSON file of at most `limit` bytes.
+
+    Raises FileNotFoundError, and ValueError, naming the file, where it is no file, too large, or no JSON (`parsed`).
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # to open a named pipe would wait for its other end
+        raise ValueError(f"got {path}, which is no file; expected JSON; to fix: remove it")
+    if status.st_size > limit:
+        raise ValueError(f"got {path} of {status.st_size} bytes; expected at most {limit} bytes of JSON; to fix: {FIX}")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parsed(path.read_bytes())
     except ValueError as error:
         raise ValueError(
             f"got an unreadable {path} ({error}); expected JSON; to fix: restore it, or start anew in another folder"

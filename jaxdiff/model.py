@@ -20,8 +20,10 @@ from jaxdiff.nn import UNet, condition
 from jaxdiff.process import grids
 from jaxdiff.process.schedules import Schedule
 from jaxdiff.sampling import Samples, log_likelihood, sample
+from jaxdiff.schema import fields, malformed, within
 from jaxdiff.solvers import DPMpp, Tuned
 from jaxdiff.training.config import TrainConfig
+from jaxdiff.training.leaves import check_variables, variables_of
 from jaxdiff.training.packed import is_packed, unpack
 from jaxdiff.training.run_folder import read_pairing, read_run
 from jaxdiff.training.snapshots import average
@@ -174,27 +176,36 @@ def load(run: str | Path, step: int | None = None, *, ema: bool = True, length: 
     checkpoint, averaged.
 
     Nothing in the folder is executed. Raises FileNotFoundError where there is no run or checkpoint, ValueError for a
-    format that this version does not know.
+    format that this version does not know, for values that contradict each other, and for parameters that are not the
+    network's or not finite; it names file and field.
     """
     stored = read_run(run)
-    config = TrainConfig.from_json(stored["config"])
+    with within(Path(run) / "run.json"):
+        config = TrainConfig.from_json(stored["config"])
+        info, pairing = DataInfo.from_json(stored["data"]), read_pairing(stored)
+        reads, has = config.network.image_channels, pairing and pairing.inputs and pairing.inputs.info.channels
+        if has and reads != has:
+            raise malformed("config.network.image_channels", reads, f"{has}, the channels of pairing.inputs")
+        like = variables_of(config.network, info.channels, len(info.spatial))
     if is_packed(run):
-        if not ema or length is not None or step not in (None, stored["step"]):
+        step_stored = fields(stored, {"step": int})["step"]
+        if not ema or length is not None or step not in (None, step_stored):
             raise ValueError(
                 f"got step={step}, ema={ema}, length={length} for {run}, a packed model; expected its one checkpoint, "
-                f"{stored['step']}, averaged; to fix: leave them out, or load the run that it was packed from"
+                f"{step_stored}, averaged; to fix: leave them out, or load the run that it was packed from"
             )
-        found, variables = stored["step"], unpack(run)
+        found, variables = step_stored, unpack(run, like)
     else:
-        found, variables = average(run, step, ema=ema, length=length)
+        found, variables = average(run, step, ema=ema, length=length, like=like)
+    check_variables(like, variables, f"{run} at step {found}")
     return Model(
         denoise=bind(config.network, jax.device_put(variables), config.predicts, sigma_data=config.sigma_data),
         network=config.network,
         schedule=config.schedule,
         shape=tuple(stored["shape"]),
         normaliser=Normaliser.from_json(stored["normaliser"]),
-        info=DataInfo.from_json(stored["data"]),
-        pairing=read_pairing(stored),
+        info=info,
+        pairing=pairing,
         step=found,
         run=Path(run),
     )

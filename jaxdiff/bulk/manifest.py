@@ -5,6 +5,7 @@ files of its own, so that any number of processes may add to it and no moment is
 `shards/00012.json` for a finished shard, `sections/00001.json` where the micro-batch changed.
 """
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,10 +13,21 @@ from typing import Any
 
 from jaxdiff.bulk.shards import Record
 from jaxdiff.durable import create_json, read_json, write_json
+from jaxdiff.schema import fields, malformed, within
 from jaxdiff.training.plain import flat
 
 FORMAT = 1
 NAME, SECTIONS = "manifest.json", "sections"
+KINDS = {
+    "request": dict[str, Any],
+    "asked_batch": int | None,
+    "calls_per_image": int | float,
+    "sections": list[Any],
+    "complete": bool,
+    "info": dict[str, Any],
+}
+OPTIONAL = ("calls_per_image", "complete", "info", "asked_batch")
+REQUEST = {"num": int, "shard": int}
 OURS = (".lock", f".{NAME}.")
 """Beginnings of what may be in a folder of which the manifest is not written yet."""
 
@@ -28,8 +40,13 @@ def read(out: Path) -> dict[str, Any] | None:
     path = out / NAME
     if path.is_file():
         values = read_json(path)
-        if not isinstance(values, Mapping) or values.get("format") != FORMAT:
+        if not isinstance(values, Mapping) or type(values.get("format")) is not int or values["format"] != FORMAT:
             raise ValueError(f"got {path} of another format; expected format {FORMAT}; to fix: use its jaxdiff")
+        with within(path, "begin anew in another --out"):
+            request = fields(fields(values, KINDS, optional=OPTIONAL)["request"], REQUEST, "request")
+            if request["num"] < 1 or request["shard"] < 1:
+                raise malformed("request.num and request.shard", [request["num"], request["shard"]], "1 or more")
+            _check_sections(values["sections"])
         return dict(values)
     if out.exists() and (not out.is_dir() or any(not p.name.startswith(OURS) for p in out.iterdir())):
         raise ValueError(f"got --out {out}, which is not empty; expected a new or empty folder; to fix: another --out")
@@ -56,7 +73,19 @@ def check_same(out: Path, manifest: Mapping[str, Any], request: Mapping[str, Any
 def sections(out: Path, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The micro-batches of the run, oldest first: {"batch": …, "why": …}; shards yet to be made belong to the last."""
     added = sorted((out / SECTIONS).glob("?????.json"))
-    return [manifest["sections"][0], *(read_json(path) for path in added)]
+    known = [manifest["sections"][0]]
+    for path in added:
+        with within(path, "remove it"):
+            known.append(read_json(path))
+            _check_sections(known)
+    return known
+
+
+def _check_sections(known: Any) -> None:
+    """Raises ValueError unless these are micro-batches, each smaller than the one before."""
+    batches = [fields(section, {"batch": int, "why": str}, "sections")["batch"] for section in known]
+    if not batches or min(batches) < 1 or any(late >= early for early, late in itertools.pairwise(batches)):
+        raise malformed("sections.batch", batches, "numbers of 1 or more that fall")
 
 
 def add_section(out: Path, manifest: Mapping[str, Any], batch: int, why: str) -> list[dict[str, Any]]:

@@ -3,12 +3,12 @@
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from jaxdiff.durable import read_json, sha256, write_json
+from jaxdiff.schema import dataclass_of, malformed, within
 
 RECORDS = "shards"
 
@@ -45,11 +45,18 @@ class Filled:
 
 @dataclass(frozen=True)
 class Written:
-    """A file of a shard: path relative to the folder, bytes, SHA-256."""
+    """A file of a shard: path relative to the folder and in it, bytes, SHA-256. Raises ValueError for anything else."""
 
     path: str
     bytes: int
     sha256: str
+
+    def __post_init__(self):
+        inside = PurePosixPath(self.path)
+        if inside.is_absolute() or ".." in inside.parts or not inside.parts:
+            raise malformed("path", self.path, "a file in the folder")
+        if self.bytes < 0 or not re.fullmatch("[0-9a-f]{64}", self.sha256):
+            raise malformed("bytes and sha256", [self.bytes, self.sha256], "a size and 64 hexadecimal digits")
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,12 @@ class Record:
     """Bytes of the records of an array_record file before compression."""
     seconds: float = 0.0
     device: str = ""
+
+    def __post_init__(self):
+        if min(self.shard, self.first, self.num, self.batch, self.saturated, self.payload, self.seconds) < 0:
+            raise malformed("the numbers of a record", asdict(self), "none below 0")
+        if any(not self.first <= i < self.first + self.num for i in self.not_finite):
+            raise malformed("not_finite", self.not_finite, f"images {self.first} to {self.first + self.num - 1}")
 
     def save(self, out: Path) -> None:
         """Writes it: from here on the shard is finished."""
@@ -95,8 +108,8 @@ def records(out: Path) -> Iterator[Record]:
     """Those in the folder, by shard. Raises ValueError for an unreadable one."""
     found = [(int(p.stem), p) for p in (out / RECORDS).glob("*.json") if re.fullmatch(r"\d{5,}", p.stem)]
     for _, path in sorted(found):
-        values: dict[str, Any] = read_json(path)
-        try:
-            yield Record(**{**values, "files": [Written(**file) for file in values["files"]]})
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"got {path} with other fields ({error}); expected a record; to fix: remove it") from error
+        with within(path, "remove it, and its images are made again"):
+            record = dataclass_of(Record, read_json(path))
+            if record_path(out, record.shard) != path:
+                raise malformed("shard", record.shard, f"{int(path.stem)}, as its name says")
+        yield record

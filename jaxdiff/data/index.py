@@ -10,8 +10,11 @@ from jaxdiff.data.errors import DataError
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.patches import check_patch
 from jaxdiff.durable import read_json, write_json
+from jaxdiff.schema import dataclass_of, malformed, within
 
 NAME = "index.json"
+LIMIT = 2**31
+"""Bytes: some 50 for each record."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +35,26 @@ class Index:
 
     @classmethod
     def read(cls, folder: Path) -> "Index | None":
-        """None for a data set that has none."""
-        if not (folder / NAME).is_file():
+        """None for a data set that has none. Raises ValueError, naming the field, for one that cannot be."""
+        path = folder / NAME
+        if not path.exists():
             return None
-        values = read_json(folder / NAME)
-        return cls(
-            tuple(values["files"]),
-            tuple(values["file_of"]),
-            tuple(map(tuple, values["shapes"])),
-            tuple(values["blank"]),
-        )
+        with within(path, "prepare the data set again"):
+            index = dataclass_of(cls, read_json(path, LIMIT))
+            index._check()
+            return index
+
+    def _check(self) -> None:
+        records, files = len(self.file_of), len(self.files)
+        if len(self.shapes) != records or len({len(shape) for shape in self.shapes}) > 1:
+            raise malformed(
+                "shapes", f"of {len(self.shapes)} records", f"one of equal length for each of {records} in file_of"
+            )
+        if any(size < 1 for shape in self.shapes for size in shape):
+            raise malformed("shapes", min(self.shapes, key=min), "pixels along each axis, 1 or more")
+        for name, numbers, end in (("file_of", self.file_of, files), ("blank", self.blank, records)):
+            if wrong := [number for number in numbers if not 0 <= number < end]:
+                raise malformed(name, wrong[0], f"a number from 0 to {end - 1}")
 
     def check(
         self, records: Sequence[int], info: DataInfo, patch: Sequence[int], binning: int, allow_blank: bool

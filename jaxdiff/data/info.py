@@ -6,6 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jaxdiff.data.errors import DataError
+from jaxdiff.schema import dataclass_of, shown
+
+DTYPES = ("bool", *(f"{kind}{bits}" for kind in ("uint", "int") for bits in (8, 16, 32, 64)))
+DTYPES += ("float16", "float32", "float64")
+"""Of pixels: what NumPy calls numbers of one size."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,10 @@ class DataInfo:
         object.__setattr__(self, "pixel_size", {a: None if s is None else float(s) for a, s in sizes.items()})
         object.__setattr__(self, "channel_names", tuple(str(name) for name in self.channel_names))
         object.__setattr__(self, "class_names", tuple(str(name) for name in self.class_names))
+        if not self.channel_names:
+            raise DataError("no channel names", "at least one", "name the channels")
+        if self.dtype not in DTYPES:
+            raise DataError(f"dtype {self.dtype!r}", f"one of {', '.join(DTYPES)}", "convert the images")
 
     @property
     def spatial(self) -> str:
@@ -74,8 +83,12 @@ class DataInfo:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "DataInfo":
-        """The info that `to_json` wrote. Raises DataError for anything else."""
+        """The info that `to_json` wrote. Raises ValueError, naming the field, for anything else."""
         names = [field.name for field in dataclasses.fields(cls)]
-        if set(values) != set(names):
-            raise DataError(f"data info with {sorted(values)}", f"{names}", "use the file as it was written")
-        return cls(**values)
+        if not isinstance(values, Mapping) or set(values) != set(names):
+            raise DataError(
+                f"data info with {sorted(values) if isinstance(values, Mapping) else shown(values)}",
+                f"{names}",
+                "use the file as it was written",
+            )
+        return dataclass_of(cls, values, "data")

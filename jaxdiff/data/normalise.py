@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike
 
 from jaxdiff.data.errors import DataError
 from jaxdiff.physics.camera import Camera
+from jaxdiff.schema import dataclass_of, shown
 
 Map = Literal["linear", "asinh", "anscombe"]
 COUNTS = Camera()
@@ -138,10 +139,11 @@ class Normaliser:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Normaliser":
-        """The normaliser that `to_json` wrote."""
-        if set(values) != set(_FIELDS):
-            raise DataError(f"a normaliser with {sorted(values)}", f"{list(_FIELDS)}", "use the file as it was written")
-        return cls(**values)
+        """The normaliser that `to_json` wrote. Raises ValueError, naming the field, for anything else."""
+        if not isinstance(values, Mapping) or set(values) != set(_FIELDS):
+            what = sorted(values) if isinstance(values, Mapping) else shown(values)
+            raise DataError(f"a normaliser with {what}", f"{list(_FIELDS)}", "use the file as it was written")
+        return dataclass_of(cls, values, "normaliser")
 
     def _map(self, x: np.ndarray) -> np.ndarray:
         u = (x.astype(np.float64) - np.array(self.offset)) / np.array(self.scale)

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import equinox as eqx
 import numpy as np
 
+from jaxdiff.schema import fields, malformed, numbers
 from jaxdiff.solvers.base import Point, array_leaf
 from jaxdiff.solvers.multistep import LinearMultistep, Weights
 
@@ -55,5 +56,9 @@ class Tuned(LinearMultistep):
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "Tuned":
-        """From `to_json`. Raises `ValueError` for arrays that do not fit, KeyError for missing ones."""
-        return cls(*(np.asarray(stored[name], np.float64) for name in ("grid", "state", "values")))
+        """From `to_json`. Raises `ValueError`, naming the field, for anything else: numbers are finite, λ rises."""
+        stored = fields(stored, dict.fromkeys(("grid", "state", "values"), list))
+        grid, state, values = (numbers(stored[name], f"sampler.{name}", 1 + (name == "values")) for name in stored)
+        if not (np.diff(grid) > 0).all():
+            raise malformed("sampler.grid", grid.tolist(), "rising λ")
+        return cls(grid, state, values)

@@ -17,6 +17,7 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.special import log_softmax
 
 from jaxdiff.durable import read_json, write_json
+from jaxdiff.schema import dataclass_of, fields
 
 FORMAT = 1
 NAME = "classifier.json"
@@ -42,6 +43,13 @@ class Calibration:
     """How the errors were estimated, plain values."""
     checkpoint: int | None = None
     """Step of the model's."""
+
+    def __post_init__(self):
+        if not (self.temperature > 0 and self.std >= 0 and self.images > 0 and 0 <= self.accuracy <= 1):
+            raise ValueError(
+                f"got temperature={self.temperature}, std={self.std}, images={self.images}, accuracy={self.accuracy}; "
+                "expected the first above 0, a std of 0 or more, some images and a share of them; to fix: calibrate anew"
+            )
 
     def check(self, settings: dict[str, Any], checkpoint: int | None) -> None:
         """Raises ValueError for other settings than its own; warns of another checkpoint."""
@@ -74,10 +82,10 @@ def load_calibration(run: str | Path) -> Calibration:
         )
     values = read_json(path)
     try:
-        if values.pop("format") != FORMAT:
+        if fields(values, {"format": int})["format"] != FORMAT:
             raise ValueError("another format")
-        return Calibration(**values)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return dataclass_of(Calibration, {name: value for name, value in values.items() if name != "format"})
+    except ValueError as error:
         raise ValueError(
             f"got {path}, which is no calibration of this version ({error}); expected format {FORMAT}; to fix: calibrate anew"
         ) from error

@@ -2,6 +2,9 @@
 
 import time
 from dataclasses import dataclass
+from typing import Annotated
+
+from jaxdiff.schema import INFINITE
 
 
 @dataclass(frozen=True)
@@ -10,7 +13,7 @@ class Every:
 
     steps: int | None = None
     """Steps from one time to the next."""
-    minutes: float | None = None
+    minutes: Annotated[float, INFINITE] | None = None
     """Wall-clock minutes from one time to the next."""
 
     def __post_init__(self):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from jaxdiff.data.config import BBBC039, Folder, Synthetic, Tfds
 from jaxdiff.data.pairs import Denoising, Joint, LabelledGeneration, Parallel, Segmentation, SuperResolution
@@ -20,6 +20,7 @@ from jaxdiff.process.schedules import (
     SubVP,
     VarianceExploding,
 )
+from jaxdiff.schema import INFINITE, malformed
 from jaxdiff.training.cadence import Every
 from jaxdiff.training.ema import EMA
 from jaxdiff.training.optimizer import AdamW
@@ -69,7 +70,7 @@ class TrainConfig:
     """Averages whose snapshots give an average of any length after the run (`jd.load(run, length=0.08)`); none: none kept."""
     steps: int | None = None
     """Train for so many steps (exactly repeatable)."""
-    minutes: float | None = None
+    minutes: Annotated[float, INFINITE] | None = None
     """Train for so many wall-clock minutes, compilation and previews included; with steps, whichever ends first."""
     batch_size: int = 32
     """Images a step, over all devices."""
@@ -144,8 +145,11 @@ class TrainConfig:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "TrainConfig":
-        """Inverse of `to_json`. Raises ValueError for a type or field that this version does not know."""
-        return from_plain(values, (cls, *CLASSES))
+        """Inverse of `to_json`. Raises ValueError, naming the field, for what this version does not know."""
+        config = from_plain(values, (cls, *CLASSES), "config")
+        if not isinstance(config, cls):
+            raise malformed("config", values, f"the fields of a {cls.__name__}")
+        return config
 
 
 PAIRS: tuple[type, ...] = (Segmentation, Denoising, LabelledGeneration, Joint, Parallel, SuperResolution)

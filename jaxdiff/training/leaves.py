@@ -1,4 +1,4 @@
-"""Pytrees of arrays by the names of their leaves: comparison and checksums."""
+"""Pytrees of arrays by the names of their leaves: comparison and checksums, and those of a network."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,12 +8,56 @@ import jax
 import numpy as np
 
 from jaxdiff.durable import crc32
+from jaxdiff.nn.condition import expected_shapes
 
 
 def named(tree: Any) -> dict[str, Any]:
     """{"params/Dense_0/kernel": leaf, ...}."""
     flat, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in flat}
+
+
+def variables_of(network: Any, channels: int, axes: int) -> Any:
+    """Shapes and dtypes of the variables of a network for images of `axes` spatial axes; nothing is computed.
+
+    Raises ValueError for a network that cannot be built.
+    """
+    spatial = (network.multiple,) * axes
+    shaped = lambda shape, dtype=np.float32: jax.ShapeDtypeStruct(shape, dtype)  # noqa: E731
+    shapes = expected_shapes(network, 1, spatial)
+    cond = {name: shaped(shape, np.int32 if name == "label" else np.float32) for name, shape in shapes.items()}
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    try:
+        return jax.eval_shape(network.init, key, shaped((1, *spatial, channels)), shaped((1,)), cond or None)
+    except (ArithmeticError, TypeError, MemoryError, RecursionError) as error:
+        raise ValueError(
+            f"got a network that cannot be built ({' '.join(str(error).split())[:200]}); expected sizes that fit memory; to "
+            "fix: take run.json from where it was whole"
+        ) from error
+
+
+def check_variables(expected: Any, found: Any, where: str) -> None:
+    """Raises ValueError, naming the leaves, where variables are not the network's, or hold NaN or infinite numbers."""
+    if lines := mismatches(expected, found):
+        raise ValueError(not_the_networks(where, lines))
+    bad = {name: int(np.count_nonzero(~np.isfinite(leaf))) for name, leaf in named(found).items()}
+    if bad := {name: number for name, number in bad.items() if number}:
+        name, number = next(iter(bad.items()))
+        raise ValueError(
+            f"got {where} with NaN or infinite numbers: {number} in {name}"
+            + (f" and {sum(bad.values()) - number} in {len(bad) - 1} more leaves" if len(bad) > 1 else "")
+            + "; expected finite parameters; to fix: load an earlier checkpoint (step=), or train the run again"
+        )
+
+
+def not_the_networks(where: str, lines: list[str]) -> str:
+    """The error text for `mismatches`."""
+    more = f"\n  and {len(lines) - 8} more" if len(lines) > 8 else ""
+    return (
+        f"got {where} with {len(lines)} leaves that are not the network's:\n  "
+        + "\n  ".join(lines[:8])
+        + f"{more}\n; expected those of the network in run.json; to fix: take both from the same run"
+    )
 
 
 def mismatches(expected: Any, found: Any) -> list[str]:

@@ -80,10 +80,12 @@ def truncate(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
+            continue
+        if not isinstance(row, dict) or type(row.get("step")) is not int:
             continue
         if row["step"] <= step:
             kept.append(line + "\n")

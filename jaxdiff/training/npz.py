@@ -1,15 +1,21 @@
-"""Named arrays in one zip file, which reading never executes."""
+"""Named arrays in one zip file: names, shapes and sizes are looked at before memory is taken, and nothing is executed."""
 
 import io
+import math
+import stat
+import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jaxdiff.durable import write_bytes
+
+DEFLATE = 1032
+"""Bytes that one byte of a deflated stream becomes, at most."""
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray], dtype: str, *, compressed: bool = False) -> None:
@@ -26,28 +32,101 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray], dtype: str, *, compr
     write_bytes(path, data.getvalue(), path.with_name(f".{path.name}.partial"))
 
 
-def read_npz(path: Path, *only: str) -> dict[str, np.ndarray]:
-    """The arrays, or `only` some. Raises ValueError, naming the file, where it is damaged or no such file."""
+def read_npz(path: Path, *only: str, shapes: Mapping[str, Sequence[int]] | None = None) -> dict[str, np.ndarray]:
+    """The arrays, or `only` some, read-only; every one with the checksum that it was written with.
+
+    shapes: those that the arrays must have, all of them and no others; compared before any is read.
+
+    Raises ValueError, naming the file and the array, where it is damaged, no such file, or has other arrays.
+    """
     try:
-        # np.load would take a lone .npy, or anything pickled, for granted; a zip of arrays is all that is written here.
-        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in only or file.files}
-        if other := [name for name, array in arrays.items() if array.dtype.kind not in "fiu"]:
-            raise ValueError(f"{other[0]} holds no numbers")
-        return arrays
-    except (OSError, EOFError, KeyError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ValueError("it is no file")
+        with zipfile.ZipFile(path) as file:
+            members = _members(file)
+            if missing := [name for name in only if name not in members]:
+                raise ValueError(f"it has no array {missing[0]}")
+            headers = {name: _header(file, members[name]) for name in only or members}
+            if shapes is not None:
+                _check_shapes(headers, shapes)
+            return {name: _array(file, members[name], *header) for name, header in headers.items()}
+    except FileNotFoundError:
+        raise
+    except (
+        *(OSError, EOFError, ValueError, LookupError, TypeError, RuntimeError, NotImplementedError, ArithmeticError),
+        *(MemoryError, zipfile.BadZipFile, zlib.error, struct.error),
+    ) as error:
         raise ValueError(
-            f"got {path}, which cannot be read ({error}); expected a whole file; to fix: copy it again"
+            f"got {path}, which cannot be read ({error}); expected a whole file of arrays; to fix: copy it again"
         ) from error
 
 
+def _members(file: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """The arrays by name; all are stored or deflated, and no larger than their bytes can be."""
+    members = {}
+    for info in file.infolist():
+        name = info.filename.removesuffix(".npy")
+        if name in members or name == info.filename or info.flag_bits & 1:
+            raise ValueError(f"{info.filename} is twice there, encrypted or no .npy")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"{info.filename} is packed by another method than deflate")
+        if info.file_size > DEFLATE * (info.compress_size + 16):
+            raise ValueError(f"{info.filename} of {info.compress_size} bytes promises {info.file_size}")
+        members[name] = info
+    return members
+
+
+def _header(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+    """(shape, Fortran's order, dtype, bytes before the numbers) of an array, which fill its member exactly."""
+    with file.open(info) as stream:
+        version = np.lib.format.read_magic(stream)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"{info.filename} is of version {version}")
+        read: Any = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(stream)
+        before = stream.tell()
+    if dtype.kind not in "fiu":
+        raise ValueError(f"{info.filename} holds no numbers")
+    if any(type(size) is not int or size < 0 for size in shape) or len(shape) > 32:
+        raise ValueError(f"{info.filename} has the shape {shape}")
+    if before + math.prod(shape) * dtype.itemsize != info.file_size:
+        raise ValueError(f"{info.filename} of {info.file_size} bytes promises {dtype.name}{list(shape)}")
+    return shape, fortran, dtype, before
+
+
+def _check_shapes(headers: Mapping[str, tuple[Any, ...]], shapes: Mapping[str, Sequence[int]]) -> None:
+    lines = [f"{name}: missing, expected {list(shape)}" for name, shape in shapes.items() if name not in headers]
+    lines += [f"{name}: left over, {list(header[0])}" for name, header in headers.items() if name not in shapes]
+    both = ((name, list(header[0]), list(shapes[name])) for name, header in headers.items() if name in shapes)
+    lines += [f"{name}: {here}, expected {there}" for name, here, there in both if here != there]
+    if lines:
+        more = f"; and {len(lines) - 8} more" if len(lines) > 8 else ""
+        raise ValueError(f"{len(lines)} of its arrays are not the network's: {'; '.join(sorted(lines)[:8])}{more}")
+
+
+def _array(
+    file: zipfile.ZipFile, info: zipfile.ZipInfo, shape: tuple[int, ...], fortran: bool, dtype: np.dtype, before: int
+) -> np.ndarray:
+    data = file.read(info)  # to its end, so that the checksum is compared
+    return np.frombuffer(data, dtype, offset=before).reshape(shape, order="F" if fortran else "C")
+
+
 def nested(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """{"params": {"Dense_0": {"kernel": ...}}} of names like "params/Dense_0/kernel"; floats as float32."""
+    """{"params": {"Dense_0": {"kernel": ...}}} of names like "params/Dense_0/kernel"; floats as float32.
+
+    Raises ValueError for a name that is at once an array and a folder of arrays.
+    """
     tree: dict[str, Any] = {}
     for name, value in arrays.items():
         *folders, leaf = name.split("/")
         place = tree
         for part in folders:
             place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise ValueError(
+                    f"got the array {name} beside one of the name {part}; expected either; to fix: copy it again"
+                )
+        if leaf in place:
+            raise ValueError(f"got the array {name} beside arrays below it; expected either; to fix: copy it again")
         place[leaf] = value.astype(np.float32)
     return tree

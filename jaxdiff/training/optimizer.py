@@ -1,12 +1,14 @@
 """AdamW with warm-up, cosine or constant rate, and clipping of the gradient's global norm."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int
+
+from jaxdiff.schema import INFINITE
 
 
 class RateState(NamedTuple):
@@ -29,7 +31,7 @@ class AdamW:
     """Fraction of the rate left at the end of the cosine."""
     weight_decay: float = 0.01
     """Decoupled weight decay, times the rate."""
-    clip: float = 1.0
+    clip: Annotated[float, INFINITE] = 1.0
     """Largest global norm of the gradient; longer ones are scaled down."""
     b1: float = 0.9
     """Memory of the mean of gradients."""

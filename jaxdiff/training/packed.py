@@ -37,9 +37,14 @@ def is_packed(folder: str | Path) -> bool:
     return (Path(folder) / NAME).is_file()
 
 
-def unpack(folder: str | Path) -> dict[str, Any]:
-    """The network's variables in a folder that `pack` wrote, float32. Raises ValueError for a damaged file."""
-    return nested(read_npz(Path(folder) / NAME))
+def unpack(folder: str | Path, like: Any = None) -> dict[str, Any]:
+    """The network's variables in a folder that `pack` wrote, float32.
+
+    like: the variables' shapes (`jaxdiff.training.leaves.variables_of`), compared before any is read. Raises ValueError for
+    a damaged file and for other arrays, each by its name.
+    """
+    shapes = None if like is None else {name: leaf.shape for name, leaf in named(like).items()}
+    return nested(read_npz(Path(folder) / NAME, shapes=shapes))
 
 
 def _without_folders(config: dict[str, Any]) -> dict[str, Any]:

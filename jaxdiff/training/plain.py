@@ -12,6 +12,8 @@ from typing import Any
 import flax.linen as nn
 import numpy as np
 
+from jaxdiff.schema import loose
+
 LINEN_FIELDS = ("parent", "name")
 
 
@@ -40,28 +42,22 @@ def to_plain(value: Any) -> Any:
     raise ValueError(f"got a {type(value).__name__} in a config; expected numbers, text, tuples, dicts or dataclasses")
 
 
-def from_plain(value: Any, classes: Iterable[type]) -> Any:
-    """Inverse of `to_plain`; lists come back as tuples. Raises ValueError for a type that is not in `classes`."""
+def from_plain(value: Any, classes: Iterable[type], field: str = "") -> Any:
+    """Inverse of `to_plain`; lists come back as tuples, fields as their class's annotations say.
+
+    Raises ValueError, naming the field below `field`, for a type that is not in `classes` and for values of another kind.
+    """
+    return loose(_upgraded(value), field, {cls.__name__: cls for cls in classes})
+
+
+def _upgraded(value: Any) -> Any:
+    """Stored values as this version writes them."""
     if isinstance(value, Mapping):
-        known = {c.__name__: c for c in classes}
-        fields = {k: from_plain(v, known.values()) for k, v in value.items() if k != "type"}
-        if "type" not in value:
-            return fields
-        if value["type"] not in known:
-            raise ValueError(f"got a stored {value['type']!r}; expected one of {sorted(known)}; to fix: update jaxdiff")
-        cls = known[value["type"]]
-        paths = [f.name for f in dataclasses.fields(cls) if f.type in (Path, Path | None)]
-        fields |= {name: Path(fields[name]) for name in paths if isinstance(fields.get(name), str)}
-        try:
-            return cls(**fields)
-        except TypeError as error:
-            raise ValueError(
-                f"got stored fields {sorted(fields)} for {cls.__name__} ({error}); expected those of this version; "
-                "to fix: use the version of jaxdiff that wrote them"
-            ) from error
-    if isinstance(value, list | tuple):
-        return tuple(from_plain(v, classes) for v in value)
-    return value
+        new = {name: _upgraded(one) for name, one in value.items()}
+        if value.get("type") == "UNet" and isinstance(value.get("remat"), bool):  # of before there was a choice
+            new["remat"] = "all" if value["remat"] else "none"
+        return new
+    return [_upgraded(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def flat(value: Any, prefix: str = "") -> dict[str, Any]:

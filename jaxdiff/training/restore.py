@@ -10,6 +10,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from jaxdiff.durable import read_json
+from jaxdiff.schema import fields
 from jaxdiff.training import leaves as of_leaves
 from jaxdiff.training.quiet import quiet_orbax
 
@@ -34,15 +36,20 @@ def seal(meta: Any, leaves: dict[str, int]) -> dict[str, Any]:
     return {"meta": meta, "leaves": leaves, "crc": zlib.crc32(json.dumps([meta, leaves], sort_keys=True).encode())}
 
 
-def read(folder: Path, items: tuple[str, ...] = ITEMS) -> tuple[dict[str, Any], dict[str, Any]]:
-    """({item: tree of NumPy arrays}, meta) of one checkpoint folder, every leaf verified. Raises Damaged."""
+def read(folder: Path, items: tuple[str, ...] = ITEMS, like: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """({item: tree of NumPy arrays}, meta) of one checkpoint folder, every leaf verified. Raises Damaged.
+
+    like: shapes and dtypes of each item, compared before its arrays are read. Raises ValueError, naming the leaves, for
+    others.
+    """
     quiet_orbax()
     try:
-        with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
-            sealed = reader.restore(folder / "meta")
-        tree = {name: _arrays(folder / name) for name in items}
+        sealed = fields(read_json(folder / "meta" / "metadata"), {"leaves": dict[str, Any], "crc": int, "meta": Any})
         meta, leaves = sealed["meta"], sealed["leaves"]
         intact = sealed == seal(meta, leaves)
+        tree = {name: _arrays(folder / name, like) for name in items}
+    except Other as error:
+        raise ValueError(str(error)) from error
     except Exception as error:  # whatever a broken file makes the readers raise
         raise Damaged(one_line(error)) from error
     wrong = of_leaves.wrong(tree, {name: crc for name, crc in leaves.items() if name.split("/")[0] in items})
@@ -53,11 +60,17 @@ def read(folder: Path, items: tuple[str, ...] = ITEMS) -> tuple[dict[str, Any], 
     return tree, meta
 
 
-def _arrays(folder: Path) -> Any:
+class Other(Exception):
+    """A checkpoint of other leaves than those that are asked for."""
+
+
+def _arrays(folder: Path, like: Any = None) -> Any:
     """An item's arrays, whole and on the host, on however many devices they lay when they were written."""
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
-        like = reader.metadata(folder).item_metadata.tree
-        whole = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like)
+        stored = reader.metadata(folder).item_metadata.tree
+        if like is not None and (lines := of_leaves.mismatches(like, stored)):
+            raise Other(of_leaves.not_the_networks(f"checkpoint {folder}", lines))
+        whole = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), stored)
         return jax.tree.map(np.asarray, reader.restore(folder, restore_args=whole))
 
 
@@ -76,8 +89,13 @@ def restore_params(run_dir: str | Path, step: int | None = None, *, ema: bool = 
     return restore_step(run_dir, step, ema=ema)[1]
 
 
-def restore_step(run_dir: str | Path, step: int | None = None, *, ema: bool = True) -> tuple[int, dict[str, Any]]:
-    """The step that `restore_params` reads, and what it returns."""
+def restore_step(
+    run_dir: str | Path, step: int | None = None, *, ema: bool = True, like: Any = None
+) -> tuple[int, dict[str, Any]]:
+    """The step that `restore_params` reads, and what it returns.
+
+    like: the variables' shapes and dtypes. Raises ValueError, naming the leaves, for a checkpoint of others.
+    """
     folder = Path(run_dir).absolute() / "checkpoints"
     found = steps(folder)
     if not found or (step is not None and step not in found):
@@ -89,7 +107,7 @@ def restore_step(run_dir: str | Path, step: int | None = None, *, ema: bool = Tr
     item = "ema" if ema else "params"
     for candidate in [step] if step is not None else found[::-1]:
         try:
-            return candidate, read(folder / str(candidate), (item,))[0][item]
+            return candidate, read(folder / str(candidate), (item,), like)[0][item]
         except Damaged as error:
             if step is not None:
                 raise CheckpointError(

@@ -9,6 +9,8 @@ from typing import Any, BinaryIO
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairing import Inputs, Pairing
+from jaxdiff.durable import read_json
+from jaxdiff.schema import fields, malformed, shown, within
 from jaxdiff.training.config import CLASSES, MAY_CHANGE, PAIRS, TrainConfig
 from jaxdiff.training.plain import fields_of, flat, from_plain, to_plain
 
@@ -74,11 +76,21 @@ def read_pairing(stored: Mapping[str, Any]) -> Pairing | None:
     values = stored.get("pairing")  # runs of before there were pairs have no such entry
     if values is None:
         return None
-    pairs, inputs = from_plain(values["pairs"], PAIRS), values["inputs"]
+    values = fields(values, {"inputs": dict[str, Any] | None, "pairs": dict[str, Any]}, "pairing")
+    pairs, inputs = from_plain(values["pairs"], PAIRS, "pairing.pairs"), values["inputs"]
+    if not isinstance(pairs, PAIRS):
+        raise malformed("pairing.pairs", values["pairs"], "a kind of pairs")
     if inputs is None:
         return Pairing(pairs)
-    info, normaliser = DataInfo.from_json(inputs["data"]), Normaliser.from_json(inputs["normaliser"])
-    return Pairing(pairs, Inputs(info, normaliser, tuple(inputs["factor"])))
+    kinds = {"data": dict[str, Any], "normaliser": dict[str, Any], "factor": tuple[int, ...]}
+    inputs = fields(inputs, kinds, "pairing.inputs")
+    with within("pairing.inputs"):
+        info, normaliser = DataInfo.from_json(inputs["data"]), Normaliser.from_json(inputs["normaliser"])
+    if normaliser.channels != info.channels:
+        raise malformed("pairing.inputs.normaliser channels", normaliser.channels, f"{info.channels}, as in its data")
+    if len(inputs["factor"]) != len(info.spatial) or min(inputs["factor"]) < 1:
+        raise malformed("pairing.inputs.factor", inputs["factor"], f"a whole number for each of {info.spatial}")
+    return Pairing(pairs, Inputs(info, normaliser, inputs["factor"]))
 
 
 def read_run(folder: str | Path) -> dict[str, Any]:
@@ -95,17 +107,68 @@ def read_run(folder: str | Path) -> dict[str, Any]:
             + (f", such as {', '.join(near[:8])} beside it" if near else "")
             + "; to fix: train a run first (jaxdiff train CONFIG), or name another folder"
         )
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(
-            f"got an unreadable {path} ({error}); expected JSON; to fix: restore it from a backup"
-        ) from error
-    if not isinstance(values, Mapping) or values.get("format") != FORMAT:
-        raise ValueError(
-            f"got {path} of another format; expected format {FORMAT}; to fix: use the jaxdiff that wrote it"
-        )
+    with within(path):
+        values = read_json(path)
+        if not isinstance(values, Mapping) or type(values.get("format")) is not int or values["format"] != FORMAT:
+            raise ValueError(
+                f"got {path} of another format; expected format {FORMAT}; to fix: use the jaxdiff that wrote it"
+            )
+        _check(values)
     return dict(values)
+
+
+FIELDS = {
+    "config": dict[str, Any],
+    "network": dict[str, Any],
+    "predicts": str,
+    "sigma_data": float,
+    "schedule": dict[str, Any],
+    "shape": tuple[int, ...],
+    "normaliser": dict[str, Any],
+    "data": dict[str, Any],
+    "pairing": dict[str, Any] | None,
+    "step": int,
+    "length": float,
+}
+
+
+def _check(stored: Mapping[str, Any]) -> None:
+    """Raises ValueError, naming the field, for contents that `describe` cannot have written.
+
+    A config with a person's own classes is theirs to read: of those it is only checked that they do not contradict the rest.
+    """
+    values = fields(stored, FIELDS, optional=("pairing", "step", "length", "network", "schedule", "sigma_data"))
+    info, normaliser = DataInfo.from_json(values["data"]), Normaliser.from_json(values["normaliser"])
+    config = stored["config"]
+    agree = [("normaliser", normaliser.channels, "the channels of data", info.channels)]
+    if _named(stored.get("pairing")) <= _OURS:
+        read_pairing(stored)
+    if _named(config) <= _OURS:
+        made = TrainConfig.from_json(config)
+        agree.append(("shape", values["shape"], "config.patch and the channels of data", (*made.patch, info.channels)))
+        agree.append(("shape", len(values["shape"]), "the axes of data", len(info.axes)))
+    for name, of_config in (("predicts", config.get("predicts")), ("sigma_data", config.get("sigma_data"))):
+        agree.append((name, stored.get(name, of_config), f"config.{name}", of_config))
+    for name, key in (("network", "type"), ("schedule", "name")):
+        own = {n: v for n, v in stored.get(name, {}).items() if n != key}
+        of_config = {n: v for n, v in (config.get(name) or {}).items() if n != "type"}
+        if name in stored and own != of_config:
+            differing = sorted(n for n in {*own, *of_config} if own.get(n) != of_config.get(n))[0]
+            agree.append((f"{name}.{differing}", own.get(differing), f"config.{name}", of_config.get(differing)))
+    for name, here, other, there in agree:
+        if here != there:
+            raise malformed(f"{name} {shown(here)} beside {other}", there, "them to agree")
+
+
+_OURS = frozenset(cls.__name__ for cls in (TrainConfig, *CLASSES))
+
+
+def _named(value: Any) -> set[str]:
+    """The types that plain values name."""
+    if isinstance(value, Mapping):
+        own = {value["type"]} if isinstance(value.get("type"), str) else set()
+        return own.union(*map(_named, value.values()))
+    return set().union(*map(_named, value)) if isinstance(value, list | tuple) else set()
 
 
 def check_same(config: TrainConfig, stored: Mapping[str, Any], folder: Path) -> None:
@@ -113,7 +176,8 @@ def check_same(config: TrainConfig, stored: Mapping[str, Any], folder: Path) -> 
 
     Fields that the jaxdiff which made it did not know have their defaults there.
     """
-    made = from_plain(stored["config"], (*CLASSES, type(config), type(config.network)))
+    with within(folder / "run.json"):
+        made = from_plain(stored["config"], (*CLASSES, type(config), type(config.network)), "config")
     old, new = (flat(json.loads(json.dumps(c.to_json()))) for c in (made, config))
     names = [n for n in sorted({*old, *new}) if n.split(".")[0] not in MAY_CHANGE and old.get(n) != new.get(n)]
     if names:

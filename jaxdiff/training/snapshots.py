@@ -39,17 +39,22 @@ def forget_after(run: Path, step: int) -> None:
 
 
 def average(
-    run: str | Path, step: int | None = None, *, ema: bool = True, length: float | None = None
+    run: str | Path, step: int | None = None, *, ema: bool = True, length: float | None = None, like: Any = None
 ) -> tuple[int, dict[str, Any]]:
     """(step, variables) of a run: with `length` as `reconstruct`, else as `restore_step` gives them."""
-    return restore_step(run, step, ema=ema) if length is None else reconstruct(run, length, step)
+    if length is None:
+        return restore_step(run, step, ema=ema, like=like)
+    return reconstruct(run, length, step, like)
 
 
-def reconstruct(run: str | Path, length: float, step: int | None = None) -> tuple[int, dict[str, Any]]:
+def reconstruct(
+    run: str | Path, length: float, step: int | None = None, like: Any = None
+) -> tuple[int, dict[str, Any]]:
     """(step, variables): the average of σ_rel `length` at the newest snapshot or that of `step`, float32.
 
-    Reads one snapshot at a time. Raises FileNotFoundError where there is none (of that step), ValueError for a damaged one,
-    and where the weights of the average cannot be made of those kept (relative rms misfit above 5 %).
+    like: the variables' shapes, compared with those of a snapshot before it is read. Reads one snapshot at a time. Raises
+    FileNotFoundError where there is none (of that step), ValueError for a damaged one, and where the weights of the average
+    cannot be made of those kept (relative rms misfit above 5 %).
     """
     config = TrainConfig.from_json(read_run(run)["config"]).power_ema
     if config is None:
@@ -66,7 +71,15 @@ def reconstruct(run: str | Path, length: float, step: int | None = None) -> tupl
         )
     step = found[-1] if step is None else step
     used = [one for one in found if one <= step]
-    times = [int(read_npz(_path(run, one), "applied")["applied"]) for one in used]
+    times = [int(read_npz(_path(run, one), "applied", shapes={"applied": ()})["applied"]) for one in used]
+    if any(late <= early for early, late in zip([0, *times], times)):
+        raise ValueError(
+            f"got snapshots {used} of {run} after {times} updates; expected rising numbers; to fix: copy {FOLDER} again"
+        )
+    shapes = None
+    if like is not None:
+        each = {name: leaf.shape for name, leaf in named(like).items()}
+        shapes = {f"{i}/{name}": shape for i in range(len(lengths)) for name, shape in each.items()} | {"applied": ()}
     pairs = [(time, one) for time in times for one in lengths]
     weights, misfit = coefficients([time for time, _ in pairs], [one for _, one in pairs], times[-1], length)
     if misfit > MISFIT:
@@ -76,7 +89,7 @@ def reconstruct(run: str | Path, length: float, step: int | None = None) -> tupl
         )
     sums: dict[str, np.ndarray] = {}
     for one, row in zip(used, weights.reshape(len(used), len(lengths))):
-        arrays = read_npz(_path(run, one))
+        arrays = read_npz(_path(run, one), shapes=shapes)
         for i, weight in enumerate(row):
             for name, leaf in arrays.items():
                 if name.startswith(f"{i}/"):

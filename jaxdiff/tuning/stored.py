@@ -1,10 +1,10 @@
 """Tuned samplers beside the checkpoints they are for: RUN/tuned/CALLS.json, numbers only."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxdiff.durable import write_json
+from jaxdiff.durable import read_json, write_json
+from jaxdiff.schema import fields, malformed, shown, within
 from jaxdiff.solvers import Tuned
 
 FORMAT = 1
@@ -38,13 +38,15 @@ def load(run: str | Path, calls: int) -> Stored:
             f"got tuned:{calls} for {run}, which has {'tuned samplers of ' + str(found) + ' calls' if found else 'none'}; "
             f"expected {path}; to fix: jaxdiff tune {run} --nfe {calls}"
         )
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record["format"] != FORMAT:
-            raise ValueError(f"format {record['format']}")
-        return Stored(Tuned.from_json(record.pop("sampler")), record)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"got {path}, which cannot be read ({error}); expected a tuned sampler of format {FORMAT}; to fix: "
-            f"jaxdiff tune {run} --nfe {calls} --again"
-        ) from error
+    with within(path, f"jaxdiff tune {run} --nfe {calls} --again"):
+        values = read_json(path)
+        if not isinstance(values, dict) or type(values.get("format")) is not int or values["format"] != FORMAT:
+            number = shown(values.get("format") if isinstance(values, dict) else values)
+            raise ValueError(f"got a tuned sampler of format {number}; expected format {FORMAT}")
+        record = fields(values, {"calls": int, "sampler": dict[str, Any]}, optional=("calls",))
+        solver = Tuned.from_json(record.pop("sampler"))
+        if not calls == solver.calls == record.get("calls", calls):
+            raise malformed(
+                "calls", record.get("calls"), f"{calls}, as the file's name and the length of sampler.grid say"
+            )
+        return Stored(solver, record)

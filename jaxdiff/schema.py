@@ -1,0 +1,326 @@
+"""JSON out of a file, as the types that its reader needs: form and size first, errors that name file and field.
+
+`parsed` refuses what JSON leaves open (a key twice, endless nesting), `typed` turns the values into what a Python
+annotation asks for, and `within` puts the name of the file and the field before whatever a value is refused for.
+A name in a file chooses among classes that the caller lists; nothing is imported.
+"""
+
+import contextlib
+import dataclasses
+import json
+import math
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import numpy as np
+
+DEPTH = 64
+"""Lists and dicts in each other, at most."""
+LARGEST = 2**63
+"""Integers are smaller than this in size: it is what the arrays and files that they describe can count."""
+INFINITE = "may be infinite"
+"""In the annotation of a float that may: Annotated[float, INFINITE]."""
+FIX = "copy the file again from where it was whole, or make it anew"
+
+_FAULTS = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError)
+"""What code that expects good values raises for bad ones."""
+
+
+class Malformed(ValueError):
+    """Values of a file that are not what the reader needs: `got FIELD …; expected …; to fix: …`."""
+
+
+def malformed(field: str, value: Any, expected: str, fix: str = FIX) -> Malformed:
+    """The error for the value of a field."""
+    return Malformed(f"got {field or 'values'} {shown(value)}; expected {expected}; to fix: {fix}")
+
+
+def shown(value: Any) -> str:
+    """A value for an error text, on one short line."""
+    if isinstance(value, Mapping | list | tuple) and len(value) > 8:
+        return f"a {'dict' if isinstance(value, Mapping) else 'list'} of {len(value)} entries"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:36]} … {text[-20:]}"
+
+
+@contextlib.contextmanager
+def within(place: str | Path, fix: str = FIX) -> Iterator[None]:
+    """Turns what is raised inside for bad values into a ValueError whose text begins with `place`, a file or a field.
+
+    fix: what to do where the error itself knows nothing better.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (*_FAULTS, MemoryError, OverflowError) as error:
+        raise _placed(place, error, fix) from error
+
+
+def _placed(place: str | Path, error: BaseException, fix: str) -> Malformed:
+    text = str(error)
+    if isinstance(error, ValueError) and text.startswith("got ") and "; expected " in text:
+        text = text.replace(FIX, fix) if "; to fix: " in text else f"{text}; to fix: {fix}"
+        return Malformed(
+            text if isinstance(place, Path) and str(place) in text else f"got {place}: {text.removeprefix('got ')}"
+        )
+    reason = " ".join(text.split())[:200] or "no reason given"
+    return Malformed(f"got {place}: {type(error).__name__}, {reason}; expected what jaxdiff wrote; to fix: {fix}")
+
+
+def parsed(text: str | bytes) -> Any:
+    """The values of a JSON text.
+
+    NaN and infinite numbers are read, as Python writes them; `typed` refuses them. Raises Malformed for anything that is
+    no JSON in UTF-8, for a key twice in one dict, and for more than `DEPTH` levels.
+    """
+    try:
+        text = text.decode("utf-8") if isinstance(text, bytes) else text
+        values = json.loads(text, object_pairs_hook=_without_doubles)
+    except Malformed:
+        raise
+    except RecursionError as error:
+        raise Malformed(f"got JSON nested without end; expected at most {DEPTH} levels; to fix: {FIX}") from error
+    except ValueError as error:
+        raise Malformed(f"got no JSON ({_short(error)}); expected JSON in UTF-8; to fix: {FIX}") from error
+    level = [values]
+    for _ in range(DEPTH):
+        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)]
+        if not level:
+            return values
+    raise Malformed(f"got JSON of more than {DEPTH} levels; expected fewer; to fix: {FIX}")
+
+
+def _inside(value: Any) -> Any:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+def _short(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 160 else f"{text[:120]} … {text[-30:]}"
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        names = [name for name, _ in pairs]
+        double = next(name for name in names if names.count(name) > 1)
+        raise Malformed(f"got the field {shown(double)} twice; expected it once; to fix: {FIX}")
+    return values
+
+
+def fields(value: Any, kinds: Mapping[str, Any], field: str = "", optional: Sequence[str] = ()) -> dict[str, Any]:
+    """The entries of a dict, each as its kind; others stay as they are.
+
+    Raises Malformed for no dict, for one that is missing and not `optional`, and for one of another kind.
+    """
+    if not isinstance(value, Mapping):
+        raise malformed(field, value, "a dict of fields")
+    missing = sorted(name for name in kinds if name not in value and name not in optional)
+    if missing:
+        where = f" of {field}" if field else ""
+        raise Malformed(
+            f"got no field {', '.join(missing)}{where}; expected {'it' if len(missing) == 1 else 'them'}; to fix: {FIX}"
+        )
+    return {
+        name: typed(kinds[name], one, _joined(field, name)) if name in kinds else one for name, one in value.items()
+    }
+
+
+def dataclass_of(cls: type, value: Any, field: str = "", classes: Mapping[str, type] | None = None) -> Any:
+    """An instance of the dataclass `cls` from a dict of its fields. Raises Malformed, naming the field.
+
+    classes: those that a dict with "type" may name; without them, dicts inside become what the annotations say.
+    """
+    if not isinstance(value, Mapping):
+        raise malformed(field, value, f"a dict, the fields of {cls.__name__}")
+    own = {one.name: one for one in dataclasses.fields(cls) if one.init and one.name != "parent"}  # Linen's own
+    hints = _hints(cls)
+    given = {name: one for name, one in value.items() if name != "type"}
+    required = [
+        name
+        for name, one in own.items()
+        if one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
+    ]
+    for what, names in (
+        ("without", [n for n in required if n not in given]),
+        ("with unknown", [n for n in given if n not in own]),
+    ):
+        if names:
+            raise Malformed(
+                f"got {field or 'stored fields'} of {cls.__name__} {what} {', '.join(map(shown, sorted(names)))}; expected "
+                f"{', '.join(own)}; to fix: use the version of jaxdiff that wrote them"
+            )
+    values = {name: typed(hints.get(name, Any), one, _joined(field, name), classes) for name, one in given.items()}
+    try:
+        return cls(**values)
+    except _FAULTS as error:
+        raise _placed(field or cls.__name__, error, FIX) from error
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(cls, include_extras=True)
+    except NameError:  # a person's class inside a function, whose annotations only it can resolve
+        return {}
+
+
+def typed(kind: Any, value: Any, field: str = "", classes: Mapping[str, type] | None = None) -> Any:
+    """A JSON value as what the annotation `kind` asks for: lists as tuples, text as paths, dicts as dataclasses.
+
+    Integers are no booleans and fit 64 bits, floats are finite unless `INFINITE` is in their annotation, text can be
+    printed. A kind that JSON does not know is taken as it comes. `classes`: as for `dataclass_of`. Raises Malformed,
+    naming the field.
+    """
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return (
+            _float(value, field, infinite=INFINITE in inner)
+            if inner[0] is float
+            else typed(inner[0], value, field, classes)
+        )
+    if origin in (Union, types.UnionType):
+        return _one_of(inner, value, field, classes)
+    if origin is Literal:
+        if not any(type(value) is type(one) and value == one for one in inner):
+            raise malformed(field, value, "one of " + ", ".join(map(str, inner)))
+        return value
+    if origin in (tuple, list, Sequence, typing.get_origin(Sequence[int])):
+        return _sequence(origin, inner, value, field, classes)
+    if origin in (dict, Mapping, typing.get_origin(Mapping[str, int])):
+        if not isinstance(value, Mapping):
+            raise malformed(field, value, "a dict")
+        return {
+            typed(str, name, field): typed(inner[1], one, _joined(field, name), classes) for name, one in value.items()
+        }
+    if kind in _PLAIN:
+        return _PLAIN[kind](value, field)
+    if dataclasses.is_dataclass(kind):
+        return _instance((kind,), value, field, classes)
+    if getattr(kind, "array_type", None) is np.ndarray:
+        return numbers(value, field, len(kind.dims))
+    return loose(value, field, classes)
+
+
+def _one_of(kinds: tuple[Any, ...], value: Any, field: str, classes: Mapping[str, type] | None) -> Any:
+    if value is None and type(None) in kinds:
+        return None
+    kinds = tuple(kind for kind in kinds if kind is not type(None))
+    if all(dataclasses.is_dataclass(kind) for kind in kinds):
+        return _instance(kinds, value, field, classes)
+    if len(kinds) == 1:
+        return typed(kinds[0], value, field, classes)
+    for kind in kinds:
+        with contextlib.suppress(Malformed):
+            return typed(kind, value, field, classes)
+    raise malformed(field, value, " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds))
+
+
+def _instance(kinds: tuple[Any, ...], value: Any, field: str, classes: Mapping[str, type] | None) -> Any:
+    """A dataclass of these kinds; one that the caller lists and no annotation can know of (a person's own) passes too."""
+    expected = ", ".join(kind.__name__ for kind in kinds)
+    if not isinstance(value, Mapping):
+        raise malformed(field, value, f"a dict, the fields of {expected}")
+    if classes is None or ("type" not in value and len(kinds) == 1):
+        return dataclass_of(kinds[0], value, field, classes)
+    cls = classes.get(value["type"]) if isinstance(value.get("type"), str) else None
+    if cls is None or not (cls in kinds or cls.__module__.partition(".")[0] != __name__.partition(".")[0]):
+        raise malformed(f"{_joined(field, 'type')}", value.get("type"), f"one of {expected}", "update jaxdiff")
+    return dataclass_of(cls, value, field, classes)
+
+
+def _sequence(origin: Any, inner: tuple[Any, ...], value: Any, field: str, classes: Mapping[str, type] | None) -> Any:
+    if not isinstance(value, list | tuple):
+        raise malformed(field, value, "a list")
+    if origin is tuple and inner[-1:] != (Ellipsis,):
+        if len(value) != len(inner):
+            raise malformed(field, value, f"a list of {len(inner)}")
+        kinds = inner
+    else:
+        kinds = inner[:1] * len(value)
+    parts = [typed(kind, one, f"{field}[{i}]", classes) for i, (kind, one) in enumerate(zip(kinds, value))]
+    return parts if origin is list else tuple(parts)
+
+
+def loose(value: Any, field: str = "", classes: Mapping[str, type] | None = None) -> Any:
+    """A value of which no kind is known: lists as tuples, dicts with a "type" as that one of the `classes`."""
+    if isinstance(value, Mapping):
+        if classes is None or "type" not in value:
+            return {name: loose(one, _joined(field, name), classes) for name, one in value.items()}
+        cls = classes.get(value["type"]) if isinstance(value["type"], str) else None
+        if cls is None:
+            raise malformed(f"a stored {field}".rstrip(), value["type"], f"one of {sorted(classes)}", "update jaxdiff")
+        return dataclass_of(cls, value, field, classes)
+    if isinstance(value, list | tuple):
+        return tuple(loose(one, f"{field}[{i}]", classes) for i, one in enumerate(value))
+    return value
+
+
+def numbers(value: Any, field: str, rank: int) -> np.ndarray:
+    """Finite float64 in nested lists of equal length. Raises Malformed."""
+    level = [value]
+    for _ in range(rank):
+        if not all(isinstance(part, list | tuple) for part in level) or len({len(part) for part in level}) > 1:
+            raise malformed(field, value, f"numbers in {rank} level{'s' * (rank > 1)} of lists of equal length")
+        level = [one for part in level for one in part]
+    for one in level:
+        _float(one, field)
+    return np.asarray(value, np.float64)
+
+
+def _integer(value: Any, field: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= LARGEST:
+        raise malformed(field, value, "an integer of 64 bits")
+    return value
+
+
+def _float(value: Any, field: str, infinite: bool = False) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise malformed(field, value, "a number")
+    if not (abs(value) <= sys.float_info.max or (infinite and abs(value) == math.inf)):
+        raise malformed(field, value, "a finite number")
+    return value
+
+
+def _bool(value: Any, field: str) -> bool:
+    if not isinstance(value, bool):
+        raise malformed(field, value, "true or false")
+    return value
+
+
+def _text(value: Any, field: str) -> str:
+    if not isinstance(value, str) or re.search("[\ud800-\udfff\0]", value):
+        raise malformed(field, value, "text")
+    return value
+
+
+def _path(value: Any, field: str) -> Path:
+    if isinstance(value, Path):
+        return value
+    if not isinstance(value, str) or "\0" in value:
+        raise malformed(field, value, "the name of a file or folder")
+    return Path(value)
+
+
+def _none(value: Any, field: str) -> None:
+    if value is not None:
+        raise malformed(field, value, "null")
+
+
+_PLAIN: dict[Any, Callable[[Any, str], Any]] = {
+    int: _integer,
+    float: _float,
+    bool: _bool,
+    str: _text,
+    Path: _path,
+    type(None): _none,
+}
+
+
+def _joined(field: str, name: Any) -> str:
+    return f"{field}.{name}" if field else str(name)
