@@ -23,9 +23,9 @@ def variables_of(network: Any, channels: int, axes: int) -> Any:
     Raises ValueError for a network that cannot be built.
     """
     spatial = (network.multiple,) * axes
-    shaped = lambda shape, dtype=np.float32: jax.ShapeDtypeStruct(shape, dtype)  # noqa: E731
+    shaped = lambda shape, dtype="float32": jax.ShapeDtypeStruct(shape, np.dtype(dtype))  # noqa: E731
     shapes = expected_shapes(network, 1, spatial)
-    cond = {name: shaped(shape, np.int32 if name == "label" else np.float32) for name, shape in shapes.items()}
+    cond = {name: shaped(shape, "int32" if name == "label" else "float32") for name, shape in shapes.items()}
     key = jax.eval_shape(lambda: jax.random.key(0))
     try:
         return jax.eval_shape(network.init, key, shaped((1, *spatial, channels)), shaped((1,)), cond or None)

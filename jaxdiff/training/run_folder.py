@@ -140,7 +140,9 @@ def _check(stored: Mapping[str, Any]) -> None:
     values = fields(stored, FIELDS, optional=("pairing", "step", "length", "network", "schedule", "sigma_data"))
     info, normaliser = DataInfo.from_json(values["data"]), Normaliser.from_json(values["normaliser"])
     config = stored["config"]
-    agree = [("normaliser", normaliser.channels, "the channels of data", info.channels)]
+    agree: list[tuple[str, Any, str, Any]] = [
+        ("normaliser", normaliser.channels, "the channels of data", info.channels)
+    ]
     if _named(stored.get("pairing")) <= _OURS:
         read_pairing(stored)
     if _named(config) <= _OURS:
