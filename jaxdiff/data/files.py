@@ -1,5 +1,6 @@
 """Image files of any kind that is read here, and the records made of them."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,22 +12,33 @@ from jaxdiff.data.imagefile import ImageFile
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.labels import as_labels
 from jaxdiff.data.patches import Record
-from jaxdiff.data.png import inspect_png, read_png, refuse_palette
+from jaxdiff.data.names import printable
+from jaxdiff.data.png import inspect_png, read_png
+from jaxdiff.data.regular_file import guarded
 from jaxdiff.data.tiff import inspect_tiff, read_tiff
 
 TIFF = (".tif", ".tiff")
 SUFFIXES = (*TIFF, ".png")
+ZARR = (".zarr", ".ome.zarr")
 
 
 def inspect(path: str | Path, axes: str | None = None) -> list[ImageFile]:
     """Every series of an image file, from its header. Raises DataError; UnreadableError for a damaged file."""
     path = Path(path)
-    match path.suffix.lower():
-        case ".tif" | ".tiff":
-            return inspect_tiff(path, axes)
-        case ".png":
-            return inspect_png(path, axes)
-    raise DataError(f"{path}", f"a file ending in {', '.join(SUFFIXES)}", "convert it to OME-TIFF")
+    with guarded(path, "image"):
+        match path.suffix.lower():
+            case ".tif" | ".tiff":
+                return inspect_tiff(path, axes)
+            case ".png":
+                return inspect_png(path, axes)
+    raise refusal(path)
+
+
+def refusal(path: Path) -> DataError:
+    """Why a file or folder of this name is not read."""
+    if path.name.lower().endswith(ZARR):
+        return DataError(f"{path}", "TIFF, OME-TIFF or PNG: OME-Zarr is written here, but not read yet", "convert it to OME-TIFF")
+    return DataError(f"{path}", f"a file ending in {', '.join(SUFFIXES)}", "convert it to OME-TIFF")
 
 
 def read(image: ImageFile, index: int = 0, scratch: Path | None = None) -> np.ndarray:
@@ -34,14 +46,20 @@ def read(image: ImageFile, index: int = 0, scratch: Path | None = None) -> np.nd
 
     scratch: a file that a large TIFF is decoded into (`read_tiff`), and not into memory.
     """
-    array = read_tiff(image, index, scratch) if image.path.suffix.lower() in TIFF else read_png(image)
+    with guarded(image.path, "image"):
+        array = read_tiff(image, index, scratch) if image.path.suffix.lower() in TIFF else read_png(image)
     array.flags.writeable = False  # records are shared between readers
     return array
 
 
 def read_image(path: str | Path, axes: str | None = None) -> tuple[np.ndarray, DataInfo]:
-    """The one image of a file, (*spatial, C), and what is known of it. Raises DataError for a file of several."""
+    """The one image of a file, (*spatial, C), and what is known of it; what is left out of the file is a warning.
+
+    Raises DataError for a file of several.
+    """
     series = inspect(path, axes)
+    for note in dict.fromkeys(note for one in series for note in one.notes):
+        warnings.warn(f"{printable(str(path))}: {note}", stacklevel=2)
     if len(series) != 1 or series[0].layout.number != 1:
         number = sum(s.layout.number for s in series)
         raise DataError(f"{path} with {number} images", "one image", "give its folder to a Folder, or split the file")
@@ -108,14 +126,22 @@ class Files:
 
 def check_image(image: ImageFile) -> None:
     """Raises DataError for pixels that are no intensities: booleans, or numbers of a palette."""
-    if image.path.suffix.lower() == ".png":
-        refuse_palette(image.path)
+    if image.palette:
+        raise DataError(f"{image.path} with a palette", "grey levels or RGB", "save it as a grey or an RGB image")
     if image.dtype == "bool":
         raise DataError(f"{image.path} with pixels of type bool", "integers or floats", "give intensities, not a mask")
 
 
 def check_one_label(mask: ImageFile, what: str) -> None:
-    """Raises DataError for a mask of colours or several channels: a colour may be a class, an object, or a drawing."""
+    """Raises DataError for a mask of colours or several channels (a colour may be a class, an object, or a drawing), and for
+    one of numbers where white is zero: its labels, or its light, may be meant.
+    """
+    if mask.inverted and mask.dtype != "bool":
+        raise DataError(
+            f"{what} {mask.path} where white is zero (photometric interpretation 0)".lstrip(),
+            "labels, 0 the background",
+            "save it with black as zero",
+        )
     channels = mask.layout.image_shape[-1]
     if channels == 1:
         return

@@ -8,7 +8,7 @@ from jaxdiff.data.errors import DataError
 from jaxdiff.data.files import Entry, check_image, info_of
 from jaxdiff.data.imagefile import ImageFile
 from jaxdiff.data.info import DataInfo
-from jaxdiff.data.tiff import MICROMETRES
+from jaxdiff.data.units import MICROMETRES
 
 
 def check_input(given: ImageFile, image: ImageFile) -> tuple[int, ...]:

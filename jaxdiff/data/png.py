@@ -1,60 +1,138 @@
-"""PNG in: grey, grey with alpha, RGB and RGBA of 8 or 16 bits; palettes as numbers."""
+"""PNG in: grey, grey with alpha, RGB and RGBA of 8 or 16 bits; palettes as numbers.
 
+Chunks are walked here: each is whole and has its checksum, the end is there, and the pixels promised are what the
+compressed bytes can hold. A decoder sees the header, the palette and the pixels, and none of the other chunks.
+"""
+
+import io
+import os
+import struct
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import imagecodecs
 import numpy as np
 from PIL import Image
 
 from jaxdiff.data.axes import layout
-from jaxdiff.data.errors import DataError, UnreadableError
+from jaxdiff.data.errors import UnreadableError
 from jaxdiff.data.imagefile import ImageFile
+from jaxdiff.data.regular_file import guarded, open_regular
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type; 3 is a palette
+_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+_DEFLATE = 1032  # bytes that one byte can become
+_PILLOW = 2**26  # pixels from which Pillow warns and refuses
+
+
+class _Header(NamedTuple):
+    width: int
+    height: int
+    depth: int
+    colour: int
+    notes: tuple[str, ...]
 
 
 def inspect_png(path: Path, axes: str | None = None) -> list[ImageFile]:
-    """The one image of a PNG file, from its header. PNG has no pixel size that microscopes fill in: it is unknown.
+    """The one image of a PNG file, from its chunks. PNG has no pixel size that microscopes fill in: it is unknown.
 
-    Raises UnreadableError for a file that is not a PNG, DataError for axes other than those of a picture.
+    Raises UnreadableError for a file that is not a whole PNG, DataError for axes other than those of a picture.
     """
-    width, height, depth, colour = _header(path)
-    shape, found = ((height, width), "YX") if _SAMPLES[colour] == 1 else ((height, width, _SAMPLES[colour]), "YXS")
-    dtype = "uint16" if depth == 16 else "bool" if depth == 1 and colour == 0 else "uint8"
-    return [ImageFile(path, 0, layout(str(path), found, shape, axes), dtype)]
+    with open_regular(path) as file, guarded(path, "PNG"):
+        head = _header(path, file)
+    samples = _SAMPLES[head.colour]
+    shape, letters = ((head.height, head.width), "YX") if samples == 1 else ((head.height, head.width, samples), "YXS")
+    dtype = "uint16" if head.depth == 16 else "bool" if head.depth == 1 and head.colour == 0 else "uint8"
+    place = layout(str(path), letters, shape, axes)
+    return [ImageFile(path, 0, place, dtype, notes=head.notes, palette=head.colour == 3)]
 
 
 def read_png(image: ImageFile) -> np.ndarray:
     """The pixels (Y, X, C); those of a palette image are its indices. Raises UnreadableError for a damaged file."""
-    _, _, depth, colour = _header(image.path)
-    try:
-        if depth == 16 and colour != 0:  # Pillow would halve the depth of colour images
-            array = imagecodecs.png_decode(image.path.read_bytes())
+    path = image.path
+    with open_regular(path) as file, guarded(path, "PNG"):
+        head = _header(path, file)
+        data = _decodable(path, file)
+        if (head.depth == 16 and head.colour != 0) or (head.width * head.height > _PILLOW and head.depth >= 8):
+            array = imagecodecs.png_decode(data)  # Pillow would halve the depth of colour images
         else:
-            with Image.open(image.path) as file:
-                array = np.asarray(file)
-    except Exception as error:  # damaged files raise OSError, SyntaxError, zlib's and libpng's own classes
-        raise _unreadable(image.path, f"{type(error).__name__}: {error}") from error
+            with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
+                array = np.asarray(picture)
+        if head.colour == 0 and head.depth in (2, 4):
+            array = array // (255 // (2**head.depth - 1))  # the file's own numbers, as of a TIFF
     return image.layout.images(array.astype(image.dtype))[0]
 
 
-def refuse_palette(path: Path) -> None:
-    """Raises DataError where pixels are numbers of colours: good for a mask, not for an image."""
-    if _header(path)[3] == 3:
-        raise DataError(f"{path} with a palette", "grey levels or RGB", "save it as a grey or an RGB image")
+def _header(path: Path, file: BinaryIO) -> _Header:
+    """What the chunks say, from their heads."""
+    stored, kinds, head = 0, [], b""
+    for kind, length, start in _chunks(path, file):
+        kinds.append(kind)
+        if kind == b"IHDR":
+            file.seek(start)
+            head = file.read(13)
+        stored += length if kind == b"IDAT" else 0
+    after = os.fstat(file.fileno()).st_size - file.tell()
+    width, height, depth, colour, method, filtering, interlaced = struct.unpack(">IIBBBBB", head)
+    if not width or not height or depth not in _DEPTHS.get(colour, ()) or method or filtering or interlaced > 1:
+        raise _unreadable(path, f"a header of {width} x {height} pixels, {depth} bits, colour type {colour}")
+    rows = height * (1 + (width * _SAMPLES[colour] * depth + 7) // 8)
+    if rows > _DEFLATE * stored:
+        raise _unreadable(path, f"{rows} bytes of pixels are promised, {stored} compressed ones are there")
+    notes = []
+    if b"fcTL" in kinds:
+        notes.append(f"an animation: {max(0, kinds.count(b'fcTL') - 1)} more pictures are left out")
+    if b"tRNS" in kinds:
+        notes.append("transparency is left out")
+    if after:
+        notes.append("bytes after the end of the picture are left out")
+    return _Header(width, height, depth, colour, tuple(notes))
 
 
-def _header(path: Path) -> tuple[int, int, int, int]:
-    """Width, height, bit depth and colour type."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(33)
-    except OSError as error:
-        raise _unreadable(path, str(error)) from error
-    if len(head) < 33 or head[:8] != _SIGNATURE or head[12:16] != b"IHDR" or head[25] not in _SAMPLES:
+def _decodable(path: Path, file: BinaryIO) -> bytes:
+    """The chunks that pixels are made of. Raises UnreadableError where the checksum of any chunk does not fit."""
+    parts = [_SIGNATURE]
+    for kind, length, start in _chunks(path, file):
+        file.seek(start - 4)
+        body, checksum = file.read(length + 4), file.read(4)
+        if len(checksum) < 4 or zlib.crc32(body) != int.from_bytes(checksum, "big"):
+            raise _unreadable(path, f"the checksum of its {kind.decode('latin-1')} chunk does not fit")
+        if kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND"):
+            parts += [struct.pack(">I", length), body, checksum]
+    return b"".join(parts)
+
+
+def _chunks(path: Path, file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, length and start of each chunk up to the end, where the file then stands.
+
+    Raises UnreadableError where one reaches beyond the file, and where header, pixels or end are not in their places.
+    """
+    size = os.fstat(file.fileno()).st_size
+    file.seek(0)
+    if file.read(8) != _SIGNATURE:
         raise _unreadable(path, "no PNG header")
-    return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big"), head[24], head[25]
+    at, before, pixels = 8, b"", False
+    while before != b"IEND":
+        file.seek(at)
+        head = file.read(8)
+        if len(head) < 8:
+            raise _unreadable(path, "its end is missing")
+        length, kind = struct.unpack(">I4s", head)
+        if at + 12 + length > size:
+            raise _unreadable(path, "its end is missing")
+        if not kind.isalpha() or (kind == b"IHDR") != (at == 8) or (kind == b"IHDR" and length != 13):
+            raise _unreadable(path, "its chunks are damaged")
+        if kind == b"IDAT" and pixels and before != b"IDAT":
+            raise _unreadable(path, "its pixels are in pieces")
+        pixels |= kind == b"IDAT"
+        yield kind, length, at + 8
+        at, before = at + 12 + length, kind
+    if not pixels:
+        raise _unreadable(path, "it holds no pixels")
+    file.seek(at)
 
 
 def _unreadable(path: Path, reason: str) -> UnreadableError:

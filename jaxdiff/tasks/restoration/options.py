@@ -10,7 +10,7 @@ import numpy as np
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.files import read_image
 from jaxdiff.data.info import DataInfo
-from jaxdiff.data.tiff import MICROMETRES
+from jaxdiff.data.units import MICROMETRES
 from jaxdiff.model import Model
 from jaxdiff.physics.camera import Camera
 from jaxdiff.physics.operators import Convolution

@@ -1,0 +1,116 @@
+"""The pixels of one image of a TIFF, plane by plane."""
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import tifffile
+
+from jaxdiff.data.axes import SEPARATE, Layout
+from jaxdiff.data.errors import UnreadableError
+
+LARGE = 2**28
+"""Bytes of a decoded image from which it is decoded into a file, where one is given."""
+
+
+@dataclass(frozen=True)
+class Planes:
+    """Where the planes of a series are, and how their numbers become light."""
+
+    dtype: str
+    of_page: int
+    """Numbers of one plane."""
+    offsets: np.ndarray | None
+    """Of the pages of the planes, slowest axis first."""
+    start: int | None
+    """Of planes that follow each other without compression."""
+    number: int
+    """Of tifffile's series, where neither is known."""
+    byteorder: str
+    highest: int | None
+    """Light is this minus the numbers, where white is zero."""
+
+
+def planes_of(
+    file: tifffile.TiffFile, handle: BinaryIO, place: Layout, planes: Planes, index: int, scratch: Path | None
+) -> np.ndarray:
+    """Image `index`, (*spatial, C), decoded into memory, or where it is large into the file `scratch`.
+
+    Raises UnreadableError for one that is larger than the machine's memory, without a `scratch`.
+    """
+    whole = planes.offsets is None and planes.start is None
+    numbers, one = _own(place, planes.of_page, index) if not whole else (None, place)
+    if numbers is None:  # the image is not made of whole planes
+        one, numbers = place, None if whole else np.arange(math.prod(place.shape) // planes.of_page)
+    dtype, size = np.dtype(planes.dtype), math.prod(one.shape)
+    large = scratch is not None and size * dtype.itemsize >= LARGE
+    if not large and size * dtype.itemsize > _memory():
+        raise UnreadableError(
+            f"an image of {size * dtype.itemsize / 1e9:.0f} GB in {handle.name}",
+            f"one that fits into {_memory() / 1e9:.0f} GB of memory",
+            "jaxdiff prepare --tile cuts it into tiles",
+        )
+    array = _empty(size, dtype, scratch if large else None)
+    if numbers is None:
+        file.series[planes.number].asarray(out=array.reshape(file.series[planes.number].shape))
+    else:
+        _decode(file, handle, planes, numbers, array.reshape(len(numbers), -1))
+    if planes.highest is not None:
+        np.logical_not(array, out=array) if dtype.kind == "b" else np.subtract(planes.highest, array, out=array)
+    return one.images(array, copy=not large)[index if one is place else 0]
+
+
+def _own(place: Layout, of_page: int, index: int) -> tuple[np.ndarray | None, Layout]:
+    """The numbers of the planes of one image, and its layout; None where one plane holds parts of several images."""
+    shape, axes = place.shape, place.axes
+    lead = next((i for i in range(len(shape) + 1) if math.prod(shape[i:]) == of_page), None)
+    if lead is None or any(a in SEPARATE and n > 1 for a, n in zip(axes[lead:], shape[lead:])):
+        return None, place
+    order = [i for i in range(lead) if axes[i] in SEPARATE] + [i for i in range(lead) if axes[i] not in SEPARATE]
+    numbers = np.arange(math.prod(shape[:lead])).reshape(shape[:lead]).transpose(order).reshape(place.number, -1)[index]
+    own = [i for i in range(len(axes)) if axes[i] not in SEPARATE]
+    return numbers, Layout("".join(axes[i] for i in own), tuple(shape[i] for i in own))
+
+
+def _decode(file: tifffile.TiffFile, handle: BinaryIO, planes: Planes, numbers: np.ndarray, out: np.ndarray) -> None:
+    """Planes one after the other into `out`, (planes, numbers of a plane)."""
+    if planes.start is not None:
+        stored = np.dtype(planes.dtype).newbyteorder(planes.byteorder)  # pyright: ignore[reportArgumentType]
+        length = planes.of_page * stored.itemsize
+        for number, plane in zip(numbers.tolist(), out):
+            handle.seek(planes.start + number * length)
+            plane[:] = np.frombuffer(handle.read(length), stored)
+        return
+    assert planes.offsets is not None
+    key = page_at(file, int(planes.offsets[0]))
+    for number, plane in zip(numbers.tolist(), out):
+        offset = int(planes.offsets[number])
+        page = key if offset == key.offset else tifffile.TiffFrame(file, 1, offset=offset, keyframe=key)
+        page.asarray(out=plane.reshape(key.shape))
+
+
+def page_at(file: tifffile.TiffFile, offset: int) -> Any:
+    """The page whose tags are at an offset."""
+    if offset == file.pages.first.offset:
+        return file.pages.first
+    file.filehandle.seek(offset)
+    return tifffile.TiffPage(file, 1)
+
+
+def _empty(size: int, dtype: np.dtype, scratch: Path | None) -> np.ndarray:
+    if scratch is None:
+        return np.empty(size, dtype)
+    scratch.parent.mkdir(parents=True, exist_ok=True)
+    scratch.unlink(missing_ok=True)
+    return np.memmap(scratch, dtype, "w+", shape=(size,))
+
+
+def _memory() -> float:
+    """Bytes of the machine's memory."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return math.inf

@@ -1,0 +1,161 @@
+"""Where the series of a TIFF that is no OME-TIFF are: ImageJ, tifffile's own, slides, and pages without metadata.
+
+tifffile knows these formats. What it finds is held against the pages that are there, and smaller copies are left out.
+"""
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from jaxdiff.data.errors import DataError
+from jaxdiff.data.tiff_pages import Page, Pages, damaged
+from jaxdiff.data.units import one_unit
+
+_SECONDARY = ("thumbnail", "label", "macro", "overview", "map")
+_DECODED_BY_TIFFFILE = ("lsm", "ndpi", "eer", "philips", "mdgel", "qpi", "bif", "scanimage")
+"""Kinds whose pages tifffile corrects after it has read their tags."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One series: its axes, and where its planes are."""
+
+    axes: str
+    shape: tuple[int, ...]
+    page: Page
+    """The first, which says what the pixels are."""
+    dtype: str
+    of_page: int
+    """Numbers of one page."""
+    offsets: np.ndarray | None = None
+    """Of the pages of its planes, slowest axis first; None where they are not pages."""
+    start: int | None = None
+    """Of uncompressed pixels in one piece."""
+    number: int = 0
+    """Of tifffile's series, for what neither of these describes."""
+    channel_names: tuple[str, ...] = ()
+    pixel_size: dict[str, float] = field(default_factory=dict)
+    unit: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def stacks(file: tifffile.TiffFile, pages: Pages) -> tuple[list[Stack], list[str]]:
+    """The series of a file, and what was left out. Raises UnreadableError for planes promised and not there."""
+    _refuse_absent(file, pages)
+    found, secondary, by_offset = [], 0, pages.by_offset
+    copies = 0
+    size, unit, notes = _imagej_size(file) if file.imagej_metadata else ({}, None, [])
+    for number, series in enumerate(file.series):
+        copies += len(series.levels) - 1
+        stack = _stack(pages, series, number, by_offset)
+        if stack is None or series.name.strip().lower() in _SECONDARY:
+            secondary += 1
+        else:
+            found.append(stack)
+    if not found:
+        raise DataError(
+            f"{pages.path}, which holds reduced copies or masks of another image alone", "an image", "give the image itself"
+        )
+    if found and (size or notes):
+        found[0] = replace(found[0], pixel_size=size, unit=unit, notes=tuple(notes))
+    of_generic = sum(page.reduced for page in pages.chain) + len(pages.below) if not copies else 0
+    left = max(copies + secondary, of_generic)
+    return found, [f"{left} smaller copies, labels or thumbnails are left out"] if left else []
+
+
+def _stack(pages: Pages, series: Any, number: int, by_offset: dict[int, Page]) -> Stack | None:
+    """Where a series is; None for one of reduced copies."""
+    axes, shape = series.axes, tuple(series.shape)
+    key = by_offset.get(series.keyframe.offset)
+    if key is None:
+        raise damaged(pages.path, "its pages are not where they were")
+    dtype = "None" if series.dtype is None else series.dtype.name
+    of_page = math.prod(series.keyframe.shape)
+    about = {"page": key, "dtype": dtype, "of_page": of_page}
+    if not of_page:
+        raise damaged(pages.path, f"an image of shape {shape}")
+    if series.kind in _DECODED_BY_TIFFFILE or series.transform is not None:
+        if series.kind != "scanimage" and len(series.pages) * of_page < math.prod(shape):
+            raise absent(pages, math.prod(shape) // of_page, len(series.pages))
+        return None if key.reduced else Stack(axes, shape, **about, number=number)
+    planes = math.prod(shape) // of_page
+    own = [page for page in series._pages if page is not None]
+    if len(own) == 1 and planes > 1:
+        start = series.dataoffset
+        if start is None:
+            raise absent(pages, planes, 1)
+        room = pages.room(start) // (of_page * series.dtype.itemsize)
+        if room < planes:
+            raise absent(pages, planes, room)
+        return None if key.reduced else Stack(axes, shape, **about, start=start)
+    offsets = [page.offset for page in own]
+    if len(offsets) != planes:
+        raise absent(pages, planes, len(offsets))
+    lead = len(shape) - len(series.keyframe.shape)
+    kept = [i for i, o in enumerate(offsets) if not by_offset[o].reduced and o not in pages.below]
+    if len(kept) < len(offsets):  # tifffile stacks pages of one size, whatever they are
+        if not kept or series.kind not in ("generic", "uniform"):
+            return None
+        offsets = [offsets[i] for i in kept]
+        axes, shape = (axes[lead:], shape[lead:]) if len(kept) == 1 else (axes, (len(kept), *shape[lead:]))
+    if len({by_offset[offset].kind for offset in offsets}) > 1:
+        raise damaged(pages.path, "the pages of one stack are of several kinds")
+    return Stack(axes, shape, **(about | {"page": by_offset[offsets[0]]}), offsets=np.array(offsets, np.int64))
+
+
+def absent(pages: Pages, promised: int, there: int) -> Exception:
+    """The error for a recording that ended early."""
+    return damaged(
+        pages.path, f"its metadata promise {promised} planes, the file holds {there}: an aborted recording?"
+    )
+
+
+def _refuse_absent(file: tifffile.TiffFile, pages: Pages) -> None:
+    """Raises UnreadableError where ImageJ's, tifffile's or Micro-Manager's metadata promise more planes than are there."""
+    here = sum(not page.reduced for page in pages.chain)
+    key = pages.chain[0]
+    imagej = file.imagej_metadata
+    if imagej:
+        sizes = [_count(imagej.get(name, 1)) for name in ("frames", "slices", "channels")]
+        promised = math.prod(sizes)
+        if key.samples == sizes[2] > 1:  # colours that Bio-Formats counts as channels
+            promised //= sizes[2]
+        promised = max(promised, 1 if promised == 1 else 0, _count(imagej.get("images", 1)))
+        of_page = key.bytes
+        room = pages.room(int(key.starts[0])) // of_page if len(key.starts) and of_page and key.tag(259, 1) == 1 else 1
+        if promised > max(here, room):
+            raise absent(pages, promised, max(here, room))
+        if len(pages.chain) > 1 and promised < here and sum(size > 1 for size in sizes):
+            raise DataError(
+                f"{pages.path}, whose metadata name {promised} planes of {here} pages", "metadata for each page", "save it anew"
+            )
+    if 51123 in pages.private:
+        summary = (file.micromanager_metadata or {}).get("Summary", {})
+        promised = math.prod(_count(summary.get(name, 1)) for name in ("Channels", "Slices", "Frames"))
+        if promised > here:
+            raise absent(pages, promised, here)
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and value > 0 else 1
+
+
+def _imagej_size(file: tifffile.TiffFile) -> tuple[dict[str, float], str | None, list[str]]:
+    """Pixel size from ImageJ's metadata: y and z have units of their own where these differ from that of x."""
+    metadata = file.imagej_metadata or {}
+    units = {axis: str(metadata.get(name, metadata.get("unit", ""))) for axis, name in (("X", "unit"), ("Y", "yunit"), ("Z", "zunit"))}
+    sizes, tags = {}, file.pages.first.tags
+    for axis in "XY":
+        tag = tags.get(f"{axis}Resolution")
+        if tag is not None and len(tag.value) == 2 and tag.value[0] > 0:
+            sizes[axis] = (repr(tag.value[1] / tag.value[0]), units[axis])
+    if "spacing" in metadata:
+        spacing = metadata["spacing"]
+        sizes["Z"] = (repr(abs(spacing)) if isinstance(spacing, int | float) else str(spacing), units["Z"])
+    if not units["X"]:
+        return {}, None, []
+    return one_unit(sizes)
+
