@@ -159,7 +159,7 @@ class Folder:
         ignored = ", ".join(f"{n} {suffix}" for suffix, n in sorted(listing.ignored.items()))
         shift = None if input_info is None else pair_shift(source).note
         notes = (f"files of other kinds, not read: {ignored}",) if ignored else ()
-        notes += () if shift is None else (shift,)
+        notes += listing.notes + (() if shift is None else (shift,))
         return finish(
             train, validation, self.normalise, normaliser, listing.skipped + skipped, notes, input_info, self.camera
         )

@@ -1,11 +1,13 @@
 """The one exception of the data floor."""
 
+from jaxdiff.data.names import printable
+
 
 class DataError(ValueError):
     """Input data that cannot be used as asked; its text says what was got, what was expected and how to fix it."""
 
     def __init__(self, got: str, expected: str, fix: str):
-        super().__init__(f"got {got}; expected {expected}; to fix: {fix}")
+        super().__init__(printable(f"got {got}; expected {expected}; to fix: {fix}"))
 
 
 class UnreadableError(DataError):

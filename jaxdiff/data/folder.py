@@ -8,16 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from jaxdiff.data.errors import DataError, UnreadableError
-from jaxdiff.data.files import SUFFIXES, Entry, Files, check_image, check_mask, info_of, inspect
+from jaxdiff.data.files import SUFFIXES, ZARR, Entry, Files, check_image, check_mask, info_of, inspect, refusal
 from jaxdiff.data.imagefile import ImageFile
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.inputs import check_input, common_factor, input_info
+from jaxdiff.data.names import is_hidden, key, printable
 
 
 @dataclass(frozen=True)
 class Listing:
     """What was found: the readable images as a source, why files were left out, and files of other kinds by suffix.
 
+    `notes` say what of the files is left out or cannot be used, each once with the number of files.
     `input_info` is what the inputs are, None without any; one of their pixels covers `factor` pixels of the image
     along each spatial axis.
     """
@@ -27,6 +29,7 @@ class Listing:
     ignored: Counter[str] = field(default_factory=Counter)
     input_info: DataInfo | None = None
     factor: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def list_folder(
@@ -61,7 +64,7 @@ def list_folder(
     if inputs is not None and Path(inputs).resolve() == root.resolve():
         raise DataError(f"{root} as images and as inputs", "two folders", "name the folder of the inputs")
     found, ignored = find_images(root, classes)
-    labels_of = sorted({file.parent.name for file in found}) if classes else []
+    labels_of = sorted({key(file.parent.name) for file in found}) if classes else []
     mask_of = _pair(found, Path(masks), classes, "mask") if masks is not None else {}
     input_of = _pair(found, Path(inputs), classes, "input") if inputs is not None else {}
     entries: list[Entry] = []
@@ -77,10 +80,11 @@ def list_folder(
                 raise
             skipped.append(str(error))
             continue
-        label = labels_of.index(file.parent.name) if classes else None
+        label = labels_of.index(key(file.parent.name)) if classes else None
         new = _entries(root, file, images, mask_images, input_images, label)
         factors += [check_input(entry.input, entry.image) for entry in new if entry.input is not None]
         entries += new
+    notes = _notes([image for entry in entries for image in (entry.image, entry.mask, entry.input) if image is not None])
     if not entries:
         raise DataError(f"{root} with no readable image ({len(skipped)} damaged)", "at least one", "copy it again")
 
@@ -96,29 +100,34 @@ def list_folder(
     info = info_of(images[0]).replace(class_names=tuple(labels_of), synthetic=synthetic)
     info = _stated(info, pixel_size, channel_names)
     if not given:
-        return Listing(Files(entries, info), tuple(skipped), ignored)
+        return Listing(Files(entries, info), tuple(skipped), ignored, notes=notes)
     factor = common_factor(entries, factors)
     of_inputs = input_info(entries, info, factor, stated=pixel_size is not None)
-    return Listing(Files(entries, info), tuple(skipped), ignored, of_inputs, factor)
+    return Listing(Files(entries, info), tuple(skipped), ignored, of_inputs, factor, notes)
 
 
 def find_images(root: Path, classes: bool = False) -> tuple[list[Path], Counter[str]]:
     """Image files of a folder (or `root` itself, a file), sorted, and the count of other files by suffix.
 
-    classes: those of its sub-folders instead. Raises DataError for a folder that is missing or without images.
+    classes: those of its sub-folders instead. Files and folders that are hidden (`jaxdiff.data.names`) are none. What has
+    the name of an image and is no file (a link to nothing, a folder, a pipe) is among the images, for its reader to refuse.
+    Raises DataError for a folder that is missing or without images, and for one that is an OME-Zarr.
     """
+    if root.name.lower().endswith(ZARR):
+        raise refusal(root)
     try:
-        if root.is_file():
+        if not root.is_dir() and (root.is_symlink() or root.exists()):
             return [root], Counter()
         if not root.is_dir():
             raise DataError(f"{root}, which does not exist", "a folder of images", "correct the path")
-        below = sorted(p for p in root.iterdir() if p.is_dir())
-        files = [p for folder in (below if classes else [root]) for p in sorted(folder.iterdir()) if p.is_file()]
+        below = sorted(p for p in root.iterdir() if p.is_dir() and not is_hidden(p))
+        paths = [p for folder in (below if classes else [root]) for p in sorted(folder.iterdir()) if not is_hidden(p)]
+        named = [p.suffix.lower() in (*SUFFIXES, *ZARR) for p in paths]
+        others = [p for p, as_image in zip(paths, named) if not as_image and p.is_file()]
     except OSError as error:
         raise DataError(f"{root}, which cannot be listed ({error})", "a readable folder", "check its rights") from error
-    files = [p for p in files if not p.name.startswith(".")]
-    images = [p for p in files if p.suffix.lower() in SUFFIXES]
-    ignored = Counter(p.suffix.lower() or p.name for p in files if p.suffix.lower() not in SUFFIXES)
+    images = [p for p, as_image in zip(paths, named) if as_image]
+    ignored = Counter(printable(p.suffix.lower() or p.name) for p in others)
     if not images:
         kinds = ", ".join(f"{n} {suffix}" for suffix, n in ignored.most_common(3)) or "nothing"
         within = bool(below) and not classes
@@ -131,8 +140,8 @@ def find_images(root: Path, classes: bool = False) -> tuple[list[Path], Counter[
 
 
 def stem(file: Path) -> str:
-    """The name of an image without .tif, .ome.tif or .png."""
-    return file.stem[:-4] if file.stem.lower().endswith(".ome") else file.stem
+    """The name of an image without .tif, .ome.tif or .png, in letters that any text may hold."""
+    return printable(file.stem[:-4] if file.stem.lower().endswith(".ome") else file.stem)
 
 
 def _pair(images: list[Path], others: Path, classes: bool, kind: str) -> dict[Path, Path]:
@@ -141,22 +150,22 @@ def _pair(images: list[Path], others: Path, classes: bool, kind: str) -> dict[Pa
     def keyed(files: list[Path]) -> dict[tuple[str, str], Path]:
         result: dict[tuple[str, str], Path] = {}
         for file in files:
-            key = (file.parent.name if classes else "", stem(file))
-            if key in result:
-                raise DataError(f"{result[key]} and {file}", f"one file of a name beside {kind}s", "rename one")
-            result[key] = file
+            name = (key(file.parent.name) if classes else "", key(stem(file)))
+            if name in result:
+                raise DataError(f"{result[name]} and {file}", f"one file of a name beside {kind}s", "rename one")
+            result[name] = file
         return result
 
     of_image, of_other = keyed(images), keyed(find_images(others, classes)[0])
     for have, lack, what, other in ((of_image, of_other, "image", kind), (of_other, of_image, kind, "image")):
-        alone = [str(file) for key, file in have.items() if key not in lack]
+        alone = [str(file) for name, file in have.items() if name not in lack]
         if alone:
             raise DataError(
                 f"{len(alone)} {what}s without {other}: {', '.join(alone[:3])}{', …' if len(alone) > 3 else ''}",
                 f"a {other} of the same name for every {what}",
                 f"add the {other}s, or move these {what}s elsewhere",
             )
-    return {file: of_other[key] for key, file in of_image.items()}
+    return {file: of_other[name] for name, file in of_image.items()}
 
 
 def _mask_axes(axes: str | None) -> str | None:
@@ -178,7 +187,7 @@ def _entries(
             raise DataError(
                 f"{len(others)} series in the {kind} of {file}", f"{len(images)} as in the image", "add or remove"
             )
-    name = file.name if root.is_file() else str(file.relative_to(root))
+    name = printable(file.name if root.is_file() else str(file.relative_to(root)))
     entries = []
     for image, mask, given in zip(images, masks, inputs):
         check_image(image)
@@ -189,6 +198,18 @@ def _entries(
             part = f" [series {image.series}, image {index}]" if several else ""
             entries.append(Entry(name + part, name, image, index, mask, label, given))
     return entries
+
+
+def _notes(images: list[ImageFile]) -> tuple[str, ...]:
+    """What the files' readers say, each sentence once."""
+    files: dict[str, dict[Path, None]] = {}
+    for image in images:
+        for note in image.notes:
+            files.setdefault(note, {})[image.path] = None
+    return tuple(
+        f"{printable(next(iter(paths)).name)}{f' and {len(paths) - 1} more files' if len(paths) > 1 else ''}: {note}"
+        for note, paths in files.items()
+    )
 
 
 def _describe(image: ImageFile) -> str:

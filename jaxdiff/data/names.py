@@ -3,7 +3,7 @@
 import unicodedata
 from pathlib import Path
 
-HIDDEN = (".", "@", "__MACOSX")
+HIDDEN = (".", "@eaDir", "__MACOSX")
 """First letters of what no person put among images: .git, ._a.tif, .ipynb_checkpoints, @eaDir, __MACOSX."""
 
 

@@ -56,7 +56,9 @@ def read_png(image: ImageFile) -> np.ndarray:
     with open_regular(path) as file, guarded(path, "PNG"):
         head = _header(path, file)
         data = _decodable(path, file)
-        if (head.depth == 16 and head.colour != 0) or (head.width * head.height > _PILLOW and head.depth >= 8):
+        if (head.depth == 16 and head.colour != 0) or (
+            head.width * head.height > _PILLOW and head.depth >= 8 and head.colour != 3
+        ):
             array = imagecodecs.png_decode(data)  # Pillow would halve the depth of colour images
         else:
             with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:

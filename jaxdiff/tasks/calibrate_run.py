@@ -9,9 +9,10 @@ import numpy as np
 import tyro
 from tqdm import tqdm
 
-from jaxdiff.data.errors import DataError
+from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.data.files import check_image, info_of, read
 from jaxdiff.data.kind import check_kind
+from jaxdiff.data.names import key
 from jaxdiff.model import Model, load
 from jaxdiff.tasks.class_calibration import NAME, Calibration, fitted
 from jaxdiff.tasks.classifier_options import ClassifierOptions
@@ -54,10 +55,10 @@ def calibrated(options: CalibrateRun) -> Calibration:
     if len(set(numbers)) > 1:
         found = ", ".join(f"{n} of {name}" for name, n in zip(class_names(model), numbers))
         print(f"got {found}: probabilities will be those of classes as frequent as these; to fix: as many of each")
-    how, key, errors = options.settings(), jax.random.key(options.seed), []
+    how, noise, errors = options.settings(), jax.random.key(options.seed), []
     with tqdm(images, unit="image", desc="calibrating", dynamic_ncols=True) as bar:
         for i, image in enumerate(bar):
-            errors.append(classify(jax.random.fold_in(key, i), model, image, **how).error)
+            errors.append(classify(jax.random.fold_in(noise, i), model, image, **how).error)
     about = {"settings": estimate(model, **how).settings, "checkpoint": model.step}
     result = fitted(np.stack(errors), np.array(labels), **about)
     path = result.save(model.run)
@@ -70,21 +71,27 @@ def calibrated(options: CalibrateRun) -> Calibration:
 
 def _images(options: CalibrateRun, model: Model) -> tuple[list[np.ndarray], list[int], list[int]]:
     """All images, their classes, and how many each class has."""
-    images, labels, told = [], [], set()
+    images, labels, told, left = [], [], set(), []
     names = class_names(model)
+    folders = {key(p.name): p for p in options.input.iterdir() if p.is_dir()} if options.input.is_dir() else {}
     for label, name in enumerate(names):
-        folder = options.input / name
-        if not folder.is_dir():
+        folder = folders.get(key(name))
+        if folder is None:
             raise DataError(
                 f"{options.input} without a folder {name}", f"one for each class: {', '.join(names)}", "add its images"
             )
         for item in listed(folder, options.axes)[0]:
-            image = item.found()
+            try:
+                image = item.found()
+                pixels = read(image, item.index)
+            except UnreadableError as error:
+                left.append(f"left out: {error}")
+                continue
             check_image(image)
-            told |= set(check_kind(info_of(image), model.info, str(item.file)))
-            images.append(read(image, item.index))
+            told |= {*image.notes, *check_kind(info_of(image), model.info, str(item.file))}
+            images.append(pixels)
             labels.append(label)
-    for text in sorted(told):
+    for text in (*left, *sorted(told)):
         print(text)
     return images, labels, np.bincount(labels, minlength=len(names)).tolist()
 

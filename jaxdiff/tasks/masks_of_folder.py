@@ -13,6 +13,7 @@ from jaxdiff.data.info import DataInfo
 from jaxdiff.data.kind import check_kind
 from jaxdiff.data.labels import as_labels
 from jaxdiff.data.mask_report import facts, suspicions
+from jaxdiff.data.names import key
 from jaxdiff.tasks.over_folder import Item, listed
 
 
@@ -50,8 +51,8 @@ class MasksOfFolder:
     def __post_init__(self):
         of_masks = None if self.axes is None else "".join(a for a in self.axes.upper() if a not in "CS")
         self.items = _named(listed(self.masks, of_masks)[0])[: self.num]
-        self.starts = {} if self.start is None else {i.name: i for i in _named(listed(self.start, self.axes)[0])}
-        alone = [item.name for item in self.items if item.name not in self.starts]
+        self.starts = {} if self.start is None else {key(i.name): i for i in _named(listed(self.start, self.axes)[0])}
+        alone = [item.name for item in self.items if key(item.name) not in self.starts]
         if self.start is not None and alone:
             raise DataError(
                 f"{len(alone)} masks without a start image in {self.start}: {', '.join(alone[:3])}",
@@ -68,7 +69,7 @@ class MasksOfFolder:
         for item in self.items:
             try:
                 mask = self._mask(item)
-                start = self._start(self.starts[item.name], mask.shape) if self.starts else None
+                start = self._start(self.starts[key(item.name)], mask.shape) if self.starts else None
             except (DataError, OSError) as error:
                 self.failed[item.name] = str(error)
                 continue
@@ -85,6 +86,7 @@ class MasksOfFolder:
         plain = {"channel_names": ("0",), "colour": False, "dtype": "float32"}
         of_file = info_of(image)
         check_one_label(image, "")
+        self._tell([f"{item.file.name}: {note}" for note in image.notes])
         self._tell(check_kind(of_file.replace(**plain), self.info.replace(**plain), str(item.file)))
         mask = as_labels(read(image, item.index)[..., 0], str(item.file))
         for kind, text in suspicions([facts(mask, item.file.name)]).items():
@@ -96,6 +98,7 @@ class MasksOfFolder:
     def _start(self, item: Item, size: tuple[int, ...]) -> np.ndarray:
         image = item.found()
         check_image(image)
+        self._tell([f"{item.file.name}: {note}" for note in image.notes])
         self._tell(check_kind(info_of(image), self.info, str(item.file)))
         pixels = read(image, item.index)
         if pixels.shape[:-1] != size:
@@ -111,7 +114,7 @@ class MasksOfFolder:
 def _named(items: list[Item]) -> list[Item]:
     first: dict[str, Item] = {}
     for item in items:
-        other = first.setdefault(item.name.lower(), item)  # some disks know no capitals
+        other = first.setdefault(key(item.name).lower(), item)  # some disks know no capitals
         if other is not item:
             raise DataError(f"{other.file.name} and {item.file.name}", "files of different names", "rename one of them")
     return items

@@ -23,6 +23,7 @@ from jaxdiff.data.folder import find_images, stem
 from jaxdiff.data.imagefile import ImageFile
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.kind import check_kind
+from jaxdiff.data.names import key, printable
 from jaxdiff.tasks.results_folder import ResultsFolder
 from jaxdiff.training.plain import to_plain
 
@@ -132,7 +133,7 @@ def _check_names(items: list[Item], folder: ResultsFolder) -> None:
     first: dict[str, Item] = {}
     for item in items:
         for path in {*folder.results(item.name), folder.record(item.name)}:
-            other = first.setdefault(str(path).lower(), item)  # some disks know no capitals
+            other = first.setdefault(key(str(path)).lower(), item)  # some disks know no capitals
             if other is not item:
                 raise DataError(
                     f"{other.file.name} and {item.file.name}, which would both have {path.name} as a result",
@@ -144,7 +145,7 @@ def _check_names(items: list[Item], folder: ResultsFolder) -> None:
 def _made(item: Item, folder: ResultsFolder, work: Work, expected: DataInfo) -> dict[str, Any]:
     """Makes the results of one image and then its record; of one that failed nothing is left, its record not kept."""
     began = time.perf_counter()
-    record: dict[str, Any] = {"name": item.name, "file": item.file.name, "status": "failed", "warnings": []}
+    record: dict[str, Any] = {"name": item.name, "file": printable(item.file.name), "status": "failed", "warnings": []}
     folder.clear(item.name)
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -152,6 +153,7 @@ def _made(item: Item, folder: ResultsFolder, work: Work, expected: DataInfo) -> 
             image = item.found()
             check_image(image)
             info = info_of(image)
+            record["warnings"] += list(image.notes)
             record["warnings"] += check_kind(info, expected, str(item.file))
             numbers = to_plain(dict(work(read(image, item.index), info, item.name)))
         record["warnings"] += dict.fromkeys(str(warning.message) for warning in caught)
