@@ -11,8 +11,8 @@ from jaxdiff.data.errors import DataError
 from jaxdiff.data.imagefile import ImageFile
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.labels import as_labels
-from jaxdiff.data.patches import Record
 from jaxdiff.data.names import printable
+from jaxdiff.data.patches import Record
 from jaxdiff.data.png import inspect_png, read_png
 from jaxdiff.data.regular_file import guarded
 from jaxdiff.data.tiff import inspect_tiff, read_tiff
@@ -37,7 +37,9 @@ def inspect(path: str | Path, axes: str | None = None) -> list[ImageFile]:
 def refusal(path: Path) -> DataError:
     """Why a file or folder of this name is not read."""
     if path.name.lower().endswith(ZARR):
-        return DataError(f"{path}", "TIFF, OME-TIFF or PNG: OME-Zarr is written here, but not read yet", "convert it to OME-TIFF")
+        return DataError(
+            f"{path}", "TIFF, OME-TIFF or PNG: OME-Zarr is written here, but not read yet", "convert it to OME-TIFF"
+        )
     return DataError(f"{path}", f"a file ending in {', '.join(SUFFIXES)}", "convert it to OME-TIFF")
 
 

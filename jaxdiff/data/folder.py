@@ -84,7 +84,9 @@ def list_folder(
         new = _entries(root, file, images, mask_images, input_images, label)
         factors += [check_input(entry.input, entry.image) for entry in new if entry.input is not None]
         entries += new
-    notes = _notes([image for entry in entries for image in (entry.image, entry.mask, entry.input) if image is not None])
+    notes = _notes(
+        [image for entry in entries for image in (entry.image, entry.mask, entry.input) if image is not None]
+    )
     if not entries:
         raise DataError(f"{root} with no readable image ({len(skipped)} damaged)", "at least one", "copy it again")
 

@@ -19,7 +19,16 @@ from jaxdiff.data.units import one_unit
 LARGEST = 2**26
 """Characters of metadata that are parsed: a hundred thousand planes with a time and a place each take half of it."""
 
-_SECONDARY = ("label", "macro", "thumbnail", "overview", "label image", "macro image", "thumbnail image", "overview image")
+_SECONDARY = (
+    "label",
+    "macro",
+    "thumbnail",
+    "overview",
+    "label image",
+    "macro image",
+    "thumbnail image",
+    "overview image",
+)
 
 
 @dataclass(frozen=True)
@@ -97,7 +106,9 @@ def read_ome(path: Path, text: str, number: int, samples: int) -> Ome:
         outside.append(element.get("Name") or "") if image is None else own.append(image)
     if not own:
         raise DataError(
-            f"{path}, whose metadata name planes of other files alone", "its own pixels", "give those files, or save it as one"
+            f"{path}, whose metadata name planes of other files alone",
+            "its own pixels",
+            "give those files, or save it as one",
         )
     notes = [f"{len(outside)} images whose pixels are not in the file are left out"] if outside else []
     unnamed = number - len(np.unique(np.concatenate([image.planes.reshape(-1) for image in own])))
@@ -116,7 +127,9 @@ def _refuse_modulo(path: Path, root: ElementTree.Element) -> None:
         name = _tag(element)
         if name.startswith("ModuloAlong"):
             raise DataError(
-                f"{path} with {element.get('Type', 'another axis')} along {name[-1:]}", "T, P, Z, C, S, Y and X", "save each alone"
+                f"{path} with {element.get('Type', 'another axis')} along {name[-1:]}",
+                "T, P, Z, C, S, Y and X",
+                "save each alone",
             )
 
 
@@ -145,26 +158,41 @@ class _Reader:
         channels = [child for child in self.pixels if _tag(child) == "Channel"]
         of_channel = {self._whole(channel, "SamplesPerPixel", 1) for channel in channels} or {1}
         if len(of_channel) > 1:
-            raise DataError(f"{self.path} with channels of {sorted(of_channel)} samples", "one number", "save them alone")
+            raise DataError(
+                f"{self.path} with channels of {sorted(of_channel)} samples", "one number", "save them alone"
+            )
         samples = of_channel.pop()
         if samples == 1 and sizes["C"] % self.samples == 0:
             samples = self.samples  # colours of a page that the metadata count as channels
         axes = order[:1:-1]
-        promised = prod(sizes[axis] for axis in axes)
         shape = tuple(max(1, sizes[axis] // samples) if axis == "C" else sizes[axis] for axis in axes)
         spread, blocks = self._blocks(axes, shape)
         if not blocks and spread:
             return None
-        planes = self._planes(shape, blocks, promised, spread)
+        planes = self._planes(shape, blocks, spread)
         if planes is None:
             return None
         names = tuple(channel.get("Name") or "" for channel in channels)
-        given = {a: (v, self.pixels.get(f"PhysicalSize{a}Unit") or "µm") for a in "XYZ" if (v := self.pixels.get(f"PhysicalSize{a}")) is not None}
+        given = {
+            a: (v, self.pixels.get(f"PhysicalSize{a}Unit") or "µm")
+            for a in "XYZ"
+            if (v := self.pixels.get(f"PhysicalSize{a}")) is not None
+        }
         size, unit, notes = one_unit(given)
         return OmeImage(
-            self.element.get("Name") or "", axes, shape, sizes["Y"], sizes["X"], self.pixels.get("Type") or self.pixels.get("PixelType") or "",
-            samples, planes, names if all(names) else (), size, unit, tuple(notes),
-        )  # fmt: skip
+            name=self.element.get("Name") or "",
+            axes=axes,
+            shape=shape,
+            rows=sizes["Y"],
+            columns=sizes["X"],
+            dtype=self.pixels.get("Type") or self.pixels.get("PixelType") or "",
+            samples=samples,
+            planes=planes,
+            channel_names=names if all(names) else (),
+            pixel_size=size,
+            unit=unit,
+            notes=tuple(notes),
+        )
 
     def _blocks(self, axes: str, shape: tuple[int, ...]) -> tuple[int, list[tuple[int, int, int]]]:
         """How many TiffData are of other files; and of each of this: first plane, first page, number."""
@@ -177,13 +205,14 @@ class _Reader:
                 continue
             first = [self._whole(data, f"First{axis}", 0) for axis in axes]
             if any(place >= size for place, size in zip(first, shape)):
-                raise damaged(self.path, f"its metadata name plane {dict(zip(axes, first))} of {dict(zip(axes, shape))}")
+                raise damaged(
+                    self.path, f"its metadata name plane {dict(zip(axes, first))} of {dict(zip(axes, shape))}"
+                )
             page = self._whole(data, "IFD", 0)
-            rest = 1 if data.get("IFD") is not None else self.number
+            plane = int(np.ravel_multi_index(first, shape)) if prod(shape) < 2**62 else 0
+            rest = 1 if data.get("IFD") is not None else max(1, min(self.number, prod(shape) - plane))
             number = self._whole(data, "PlaneCount", self._whole(data, "NumPlanes", rest))
-            if "PlaneCount" not in data.keys() and "NumPlanes" not in data.keys() and rest != 1:
-                number = min(number, prod(shape))
-            blocks.append((int(np.ravel_multi_index(first, shape)) if prod(shape) < 2**62 else 0, page, number))
+            blocks.append((plane, page, number))
         if not others and not blocks and self.only and prod(shape) == self.number:
             blocks.append((0, 0, self.number))  # no TiffData at all, and as many pages as planes
         return others, blocks
@@ -197,22 +226,25 @@ class _Reader:
             return text == self.uuid.strip()
         return uuid.get("FileName", "").lower() == self.path.name.lower()
 
-    def _planes(
-        self, shape: tuple[int, ...], blocks: list[tuple[int, int, int]], promised: int, spread: int
-    ) -> np.ndarray | None:
+    def _planes(self, shape: tuple[int, ...], blocks: list[tuple[int, int, int]], spread: int) -> np.ndarray | None:
         total = prod(shape)
         if spread:
-            raise DataError(
-                f"{self.path}: one image spread over several files", "one file an image", "save it as one"
-            )
+            raise DataError(f"{self.path}: one image spread over several files", "one file an image", "save it as one")
         if not blocks:
             if self.only:
-                raise damaged(self.path, f"its metadata name {total} planes and no page of them, the file holds {self.number} pages")
+                raise damaged(
+                    self.path,
+                    f"its metadata name {total} planes and no page of them, the file holds {self.number} pages",
+                )
             return None
         most = max(first + number for first, _, number in blocks)
         if total > self.number or most > total or any(page + number > self.number for _, page, number in blocks):
             wanted = max(total, most)
-            raise damaged(self.path, f"its metadata promise {wanted} planes, the file holds {self.number}: an aborted recording?")
+            raise damaged(
+                self.path, f"its metadata promise {wanted} planes, the file holds {self.number}: an aborted recording?"
+            )
+        if sum(number for _, _, number in blocks) > 2 * total:
+            raise damaged(self.path, "its metadata name planes again and again")
         planes = np.full(total, -1, np.int64)
         for first, page, number in blocks:
             before, now = planes[first : first + number], np.arange(page, page + number)
@@ -221,7 +253,10 @@ class _Reader:
             planes[first : first + number] = now
         missing = int((planes < 0).sum())
         if missing:
-            raise damaged(self.path, f"its metadata promise {total} planes and name the pages of {total - missing}: an aborted recording?")
+            raise damaged(
+                self.path,
+                f"its metadata promise {total} planes and name the pages of {total - missing}: an aborted recording?",
+            )
         return planes.reshape(shape)
 
     def _whole(self, element: ElementTree.Element, name: str, default: int | None = None) -> int:
@@ -236,4 +271,3 @@ class _Reader:
         if value < (0 if default is not None and default == 0 else 1) or value > 2**53:
             raise damaged(self.path, f"{name}={text!r} in its OME-XML")
         return value
-

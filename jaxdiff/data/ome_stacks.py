@@ -14,8 +14,9 @@ _TYPES = {"float": "float32", "double": "float64", "bit": "bool"}
 
 
 def ome_stacks(file: tifffile.TiffFile, pages: Pages) -> tuple[list[Stack], list[str]]:
-    """The images of a file, without labels and overviews of slides, and what was left out; none where its OME-XML is elsewhere.
+    """The images of a file without labels and overviews of slides, and what was left out.
 
+    None where its OME-XML is in another file.
     Raises UnreadableError and DataError as `read_ome` does, and UnreadableError for pages that are not what it says.
     """
     ome = read_ome(pages.path, pages.description, len(pages.chain), pages.chain[0].samples)
@@ -46,7 +47,7 @@ def _stack(file: tifffile.TiffFile, pages: Pages, image: OmeImage) -> Stack:
         raise damaged(pages.path, "the pages of one image are of several kinds")
     page = page_at(file, key.offset)
     sizes = [(a, n) for a, n in zip(image.axes + page.axes, image.shape + page.shape) if n > 1 or a in "YX"]
-    notes, dtype = list(image.notes), "None" if page.dtype is None else page.dtype.name
+    notes, dtype = list(image.notes), "void" if page.dtype is None else page.dtype.name
     if image.dtype and _TYPES.get(image.dtype, image.dtype) != dtype:
         notes.append(f"its metadata say {image.dtype}, its pixels are {dtype}")
     return Stack(

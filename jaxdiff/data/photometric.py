@@ -10,9 +10,16 @@ from jaxdiff.data.tiff_pages import COMPRESSION, PHOTOMETRIC, Page
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _MASK, _YCBCR = 0, 1, 2, 3, 4, 6
 _OTHERS = {
-    5: "CMYK or other inks", 8: "CIE L*a*b*", 9: "ICC L*a*b*", 10: "ITU L*a*b*", 32803: "a colour filter array (raw camera)",
-    32844: "log luminance", 32845: "log luminance", 34892: "linear raw camera values", 51177: "depth", 52527: "a photometric mask",
-}  # fmt: skip
+    5: "CMYK or other inks",
+    8: "CIE L*a*b*",
+    9: "ICC L*a*b*",
+    10: "ITU L*a*b*",
+    32803: "a colour filter array (raw camera)",
+    32844: "log luminance",
+    32845: "log luminance",
+    34892: "linear raw camera values",
+    51177: "depth",
+}
 _FAX = (2, 3, 4)
 _AS_RGB = (6, 7, 34892, 33007)
 """JPEG, whose decoder turns YCbCr into RGB."""
@@ -40,12 +47,17 @@ def meaning(where: str | Path, page: Page, dtype: np.dtype, colours: np.ndarray 
     """
     if len(page.bits) > 1 or len(page.format) > 1:
         raise DataError(
-            f"{where} with samples of {page.bits} bits and formats {page.format}", "samples of one kind", "save it as 16-bit RGB"
+            f"{where} with samples of {page.bits} bits and formats {page.format}",
+            "samples of one kind",
+            "save it as 16-bit RGB",
         )
     if dtype.kind == "c":
-        raise DataError(f"{where} with complex pixels", "integers or floats", "save the magnitude, and the phase beside it")
+        raise DataError(
+            f"{where} with complex pixels", "integers or floats", "save the magnitude, and the phase beside it"
+        )
     if dtype.kind not in "uifb":
-        raise DataError(f"{where} with pixels of type {dtype}", "integers or floats", "convert the file")
+        kind = f"{max(page.bits)} bits of format {max(page.format)}" if dtype.kind == "V" else f"type {dtype}"
+        raise DataError(f"{where} with pixels of {kind}", "integers or floats", "convert the file")
     compression, said = page.tag(COMPRESSION, 1), page.tags.get(PHOTOMETRIC)
     interpretation = said
     if said is None:
@@ -71,7 +83,9 @@ def meaning(where: str | Path, page: Page, dtype: np.dtype, colours: np.ndarray 
 
 def _refused(where: str | Path, name: str, code: int | None = _YCBCR) -> DataError:
     return DataError(
-        f"{where} whose pixels are {name} (photometric interpretation {code})", "grey levels or RGB", "save it as grey or RGB"
+        f"{where} whose pixels are {name} (photometric interpretation {code})",
+        "grey levels or RGB",
+        "save it as grey or RGB",
     )
 
 
@@ -80,10 +94,14 @@ def _inverted(where: str | Path, page: Page, dtype: np.dtype) -> Meaning:
         return Meaning(highest=1, channels=page.samples > 1)
     if dtype.kind != "u":
         raise DataError(
-            f"{where} of {dtype} pixels where white is zero", "an end of the scale to invert them", "save it with black as zero"
+            f"{where} of {dtype} pixels where white is zero",
+            "an end of the scale to invert them",
+            "save it with black as zero",
         )
     return Meaning(
-        (1 << page.bits[0]) - 1, channels=page.samples > 1, notes=("white is zero in the file: its grey levels were inverted",)
+        (1 << page.bits[0]) - 1,
+        channels=page.samples > 1,
+        notes=("white is zero in the file: its grey levels were inverted",),
     )
 
 

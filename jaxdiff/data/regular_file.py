@@ -25,7 +25,9 @@ def open_regular(path: Path) -> BinaryIO:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
             raise _unreadable(path, _KINDS.get(stat.S_IFMT(mode), "no file"), "a file")
-        return open(os.fspath(path), "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
+        return open(
+            os.fspath(path), "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+        )
     except OSError as error:
         if path.is_symlink() and error.errno == errno.ENOENT:
             raise _unreadable(path, f"a link to {os.readlink(path)}, which does not exist", "a file") from error
@@ -48,7 +50,9 @@ def guarded(path: Path, kind: str) -> Iterator[None]:
         reason = str(error) or "no more is said"
         if isinstance(error, MemoryError):
             reason = f"there is not the memory for it; {reason}"
-        raise _unreadable(path, f"which cannot be read ({type(error).__name__}: {reason})", f"a whole {kind} file") from error
+        raise _unreadable(
+            path, f"which cannot be read ({type(error).__name__}: {reason})", f"a whole {kind} file"
+        ) from error
 
 
 def _unreadable(path: Path, what: str, expected: str) -> UnreadableError:

@@ -1,7 +1,7 @@
 """TIFF, ImageJ TIFF and OME-TIFF in.
 
-A file is walked first (`tiff_pages`), so that its bytes bound what it promises. OME-XML is read here (`ome_stacks`), so that no
-other file is opened; tifffile finds the stacks of other formats (`tiff_stacks`) and decodes pixels (`tiff_planes`).
+A file is walked first (`tiff_pages`), so that its bytes bound what it promises. OME-XML is read here (`ome_stacks`), so
+that no other file is opened; tifffile finds the stacks of other formats (`tiff_stacks`), and decodes pixels (`tiff_planes`).
 """
 
 import logging
@@ -27,6 +27,8 @@ from jaxdiff.data.tiff_stacks import Stack, stacks
 from jaxdiff.data.tifffile_log import heard
 
 SYNTHETIC = "jaxdiff:synthetic"  # the name of the OME annotation that marks generated images
+LARGE = 2**28
+"""Bytes of a decoded image from which it is decoded into a file, where one is given."""
 
 
 def inspect_tiff(path: Path, axes: str | None = None) -> list[ImageFile]:
@@ -53,7 +55,7 @@ def read_tiff(image: ImageFile, index: int, scratch: Path | None = None) -> np.n
     scratch: a file into which a large series is decoded, strip by strip; the array is then a view of it.
     """
     with _opened(image.path) as (handle, _), _decoder(handle) as file:
-        return planes_of(file, handle, image.layout, image.pixels, index, scratch)
+        return planes_of(file, handle, image.layout, image.pixels, index, scratch, LARGE)
 
 
 @contextmanager
@@ -93,7 +95,9 @@ def _stacks(file: tifffile.TiffFile, pages: Pages, axes: str | None) -> tuple[li
     if found:
         return found, notes
     if axes is None:
-        raise DataError(f"{pages.path}: {notes[0]}", "metadata of its own", "name its axes with axes=..., or save it anew")
+        raise DataError(
+            f"{pages.path}: {notes[0]}", "metadata of its own", "name its axes with axes=..., or save it anew"
+        )
     found, more = stacks(file, pages)
     return found, notes + more
 
@@ -122,5 +126,7 @@ def _image(
         tuple(dict.fromkeys((*notes, *stack.notes, *means.notes))),
         palette=means.palette,
         inverted=means.highest is not None,
-        pixels=Planes(stack.dtype, stack.of_page, stack.offsets, stack.start, stack.number, pages.byteorder, means.highest),
+        pixels=Planes(
+            stack.dtype, stack.of_page, stack.offsets, stack.start, stack.number, pages.byteorder, means.highest
+        ),
     )

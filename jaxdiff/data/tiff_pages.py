@@ -247,7 +247,11 @@ class _Walk:
     def _raw(self, tag: tuple[int, int, bytes]) -> bytes:
         kind, number, value = tag
         length = _SIZES.get(kind, 0) * number
-        return value[:length] if length <= self.inline else self._bytes(struct.unpack(self.order + self.offset, value)[0], length)
+        return (
+            value[:length]
+            if length <= self.inline
+            else self._bytes(struct.unpack(self.order + self.offset, value)[0], length)
+        )
 
     def _text(self, code: int) -> str:
         data = self._raw(self.first[code]).rstrip(b"\0") if code in self.first else b""
@@ -287,10 +291,11 @@ class _Walk:
         if compression == 1 and max(page.bits) % 8:
             most *= 8  # packed bits
         if pixels > most + (0 if compression == 1 else _SLACK):
-            raise damaged(self.path, f"{pixels} bytes of pixels are promised, {stored} are there (compression {compression})")
+            raise damaged(
+                self.path, f"{pixels} bytes of pixels are promised, {stored} are there (compression {compression})"
+            )
 
 
 def _same(values: tuple[int, ...]) -> tuple[int, ...]:
     """One value where all are the same."""
     return values[:1] if len(set(values)) == 1 else values
-

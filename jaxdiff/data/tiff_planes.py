@@ -12,9 +12,6 @@ import tifffile
 from jaxdiff.data.axes import SEPARATE, Layout
 from jaxdiff.data.errors import UnreadableError
 
-LARGE = 2**28
-"""Bytes of a decoded image from which it is decoded into a file, where one is given."""
-
 
 @dataclass(frozen=True)
 class Planes:
@@ -35,9 +32,15 @@ class Planes:
 
 
 def planes_of(
-    file: tifffile.TiffFile, handle: BinaryIO, place: Layout, planes: Planes, index: int, scratch: Path | None
+    file: tifffile.TiffFile,
+    handle: BinaryIO,
+    place: Layout,
+    planes: Planes,
+    index: int,
+    scratch: Path | None,
+    large: int,
 ) -> np.ndarray:
-    """Image `index`, (*spatial, C), decoded into memory, or where it is large into the file `scratch`.
+    """Image `index`, (*spatial, C), decoded into memory, or from `large` bytes on into the file `scratch`.
 
     Raises UnreadableError for one that is larger than the machine's memory, without a `scratch`.
     """
@@ -46,21 +49,21 @@ def planes_of(
     if numbers is None:  # the image is not made of whole planes
         one, numbers = place, None if whole else np.arange(math.prod(place.shape) // planes.of_page)
     dtype, size = np.dtype(planes.dtype), math.prod(one.shape)
-    large = scratch is not None and size * dtype.itemsize >= LARGE
-    if not large and size * dtype.itemsize > _memory():
+    aside = scratch is not None and size * dtype.itemsize >= large
+    if not aside and size * dtype.itemsize > _memory():
         raise UnreadableError(
             f"an image of {size * dtype.itemsize / 1e9:.0f} GB in {handle.name}",
             f"one that fits into {_memory() / 1e9:.0f} GB of memory",
             "jaxdiff prepare --tile cuts it into tiles",
         )
-    array = _empty(size, dtype, scratch if large else None)
+    array = _empty(size, dtype, scratch if aside else None)
     if numbers is None:
         file.series[planes.number].asarray(out=array.reshape(file.series[planes.number].shape))
     else:
         _decode(file, handle, planes, numbers, array.reshape(len(numbers), -1))
     if planes.highest is not None:
         np.logical_not(array, out=array) if dtype.kind == "b" else np.subtract(planes.highest, array, out=array)
-    return one.images(array, copy=not large)[index if one is place else 0]
+    return one.images(array, copy=not aside)[index if one is place else 0]
 
 
 def _own(place: Layout, of_page: int, index: int) -> tuple[np.ndarray | None, Layout]:

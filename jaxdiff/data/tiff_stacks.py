@@ -57,7 +57,9 @@ def stacks(file: tifffile.TiffFile, pages: Pages) -> tuple[list[Stack], list[str
             found.append(stack)
     if not found:
         raise DataError(
-            f"{pages.path}, which holds reduced copies or masks of another image alone", "an image", "give the image itself"
+            f"{pages.path}, which holds reduced copies or masks of another image alone",
+            "an image",
+            "give the image itself",
         )
     if found and (size or notes):
         found[0] = replace(found[0], pixel_size=size, unit=unit, notes=tuple(notes))
@@ -72,25 +74,25 @@ def _stack(pages: Pages, series: Any, number: int, by_offset: dict[int, Page]) -
     key = by_offset.get(series.keyframe.offset)
     if key is None:
         raise damaged(pages.path, "its pages are not where they were")
-    dtype = "None" if series.dtype is None else series.dtype.name
+    dtype = "void" if series.dtype is None else series.dtype.name  # numbers of a size that numpy has not
     of_page = math.prod(series.keyframe.shape)
-    about = {"page": key, "dtype": dtype, "of_page": of_page}
+    stack = Stack(axes, shape, key, dtype, of_page, number=number)
     if not of_page:
         raise damaged(pages.path, f"an image of shape {shape}")
     if series.kind in _DECODED_BY_TIFFFILE or series.transform is not None:
-        if series.kind != "scanimage" and len(series.pages) * of_page < math.prod(shape):
-            raise absent(pages, math.prod(shape) // of_page, len(series.pages))
-        return None if key.reduced else Stack(axes, shape, **about, number=number)
+        if len(series._pages) * of_page < math.prod(shape):
+            raise absent(pages, math.prod(shape) // of_page, len(series._pages))
+        return None if key.reduced else stack
     planes = math.prod(shape) // of_page
     own = [page for page in series._pages if page is not None]
     if len(own) == 1 and planes > 1:
         start = series.dataoffset
         if start is None:
             raise absent(pages, planes, 1)
-        room = pages.room(start) // (of_page * series.dtype.itemsize)
+        room = pages.room(start) // max(1, of_page * np.dtype(dtype).itemsize)
         if room < planes:
             raise absent(pages, planes, room)
-        return None if key.reduced else Stack(axes, shape, **about, start=start)
+        return None if key.reduced else replace(stack, start=start)
     offsets = [page.offset for page in own]
     if len(offsets) != planes:
         raise absent(pages, planes, len(offsets))
@@ -103,14 +105,12 @@ def _stack(pages: Pages, series: Any, number: int, by_offset: dict[int, Page]) -
         axes, shape = (axes[lead:], shape[lead:]) if len(kept) == 1 else (axes, (len(kept), *shape[lead:]))
     if len({by_offset[offset].kind for offset in offsets}) > 1:
         raise damaged(pages.path, "the pages of one stack are of several kinds")
-    return Stack(axes, shape, **(about | {"page": by_offset[offsets[0]]}), offsets=np.array(offsets, np.int64))
+    return replace(stack, axes=axes, shape=shape, page=by_offset[offsets[0]], offsets=np.array(offsets, np.int64))
 
 
 def absent(pages: Pages, promised: int, there: int) -> Exception:
     """The error for a recording that ended early."""
-    return damaged(
-        pages.path, f"its metadata promise {promised} planes, the file holds {there}: an aborted recording?"
-    )
+    return damaged(pages.path, f"its metadata promise {promised} planes, the file holds {there}: an aborted recording?")
 
 
 def _refuse_absent(file: tifffile.TiffFile, pages: Pages) -> None:
@@ -130,7 +130,9 @@ def _refuse_absent(file: tifffile.TiffFile, pages: Pages) -> None:
             raise absent(pages, promised, max(here, room))
         if len(pages.chain) > 1 and promised < here and sum(size > 1 for size in sizes):
             raise DataError(
-                f"{pages.path}, whose metadata name {promised} planes of {here} pages", "metadata for each page", "save it anew"
+                f"{pages.path}, whose metadata name {promised} planes of {here} pages",
+                "metadata for each page",
+                "save it anew",
             )
     if 51123 in pages.private:
         summary = (file.micromanager_metadata or {}).get("Summary", {})
@@ -146,7 +148,10 @@ def _count(value: Any) -> int:
 def _imagej_size(file: tifffile.TiffFile) -> tuple[dict[str, float], str | None, list[str]]:
     """Pixel size from ImageJ's metadata: y and z have units of their own where these differ from that of x."""
     metadata = file.imagej_metadata or {}
-    units = {axis: str(metadata.get(name, metadata.get("unit", ""))) for axis, name in (("X", "unit"), ("Y", "yunit"), ("Z", "zunit"))}
+    units = {
+        axis: str(metadata.get(name, metadata.get("unit", "")))
+        for axis, name in (("X", "unit"), ("Y", "yunit"), ("Z", "zunit"))
+    }
     sizes, tags = {}, file.pages.first.tags
     for axis in "XY":
         tag = tags.get(f"{axis}Resolution")
@@ -158,4 +163,3 @@ def _imagej_size(file: tifffile.TiffFile) -> tuple[dict[str, float], str | None,
     if not units["X"]:
         return {}, None, []
     return one_unit(sizes)
-

@@ -57,7 +57,11 @@ def one_unit(sizes: Mapping[str, tuple[str, str]]) -> tuple[dict[str, float], st
         except ValueError:
             size = math.nan
         if not 0 < size < math.inf:
-            notes.append(f"pixel size {axis} {text!r} {unit}, which is no positive number, is taken as unknown".replace("  ", " "))
+            notes.append(
+                f"pixel size {axis} {text!r} {unit}, which is no positive number, is taken as unknown".replace(
+                    "  ", " "
+                )
+            )
         elif unit in _LENGTHS and math.isfinite(size * _LENGTHS[unit]) and size * _LENGTHS[unit] > 0:
             known[axis] = size, unit
         elif unit not in NO_LENGTH:
