@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "jaxdiff"
 
 FLOORS = [
-    {"durable", "schema"},
+    {"durable", "lock", "schema"},
     {"process"},
     {"predictions", "denoiser", "analytic"},
     {"nn"},

@@ -13,6 +13,7 @@ from typing import Any
 
 from jaxdiff.bulk.shards import Record
 from jaxdiff.durable import create_json, read_json, write_json
+from jaxdiff.lock import NAME as LOCK
 from jaxdiff.schema import fields, malformed, within
 from jaxdiff.training.plain import flat
 
@@ -28,7 +29,7 @@ KINDS = {
 }
 OPTIONAL = ("calls_per_image", "complete", "info", "asked_batch")
 REQUEST = {"num": int, "shard": int}
-OURS = (".lock", f".{NAME}.")
+OURS = (LOCK, ".lock", f".{NAME}.")
 """Beginnings of what may be in a folder of which the manifest is not written yet."""
 
 

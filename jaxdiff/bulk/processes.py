@@ -16,11 +16,6 @@ import jax
 
 from jaxdiff.bulk import manifest
 
-try:
-    import fcntl
-except ImportError:
-    fcntl = None
-
 PATIENCE = 1800.0
 """Seconds that a process waits for the manifest: process 0 compiles and measures before it writes it."""
 
@@ -57,26 +52,6 @@ def joined(
         yield jax.process_index(), jax.process_count()
     finally:
         jax.distributed.shutdown()
-
-
-@contextlib.contextmanager
-def only_run(out: Path, wait: bool = False) -> Iterator[None]:
-    """Held by process 0 of a run, and by any that completes the folder; the system frees it when a process dies.
-
-    Raises ValueError where another run has it, unless `wait`.
-    """
-    with (out / ".lock").open("w") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError as error:
-                raise ValueError(
-                    f"got {out}, which another run is writing to; expected to be the only one; to fix: wait for it, stop "
-                    "it, or choose another --out"
-                ) from error
-            except OSError:  # a file system without locks
-                pass
-        yield
 
 
 def wait_for_manifest(out: Path) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """`bulk(job)`: any number of images into shards, continued after any interruption, by any number of processes."""
 
-import contextlib
 import shutil
 import sys
 
@@ -10,11 +9,11 @@ from tqdm import tqdm
 from jaxdiff.bulk import manifest
 from jaxdiff.bulk.job import Job
 from jaxdiff.bulk.plan import Build, plan_of
-from jaxdiff.bulk.processes import only_run
 from jaxdiff.bulk.program import Program
 from jaxdiff.bulk.session import ASIDE, Session, Stopped
 from jaxdiff.bulk.shards import records
 from jaxdiff.bulk.stores import store_of
+from jaxdiff.lock import NAME, only_writer
 from jaxdiff.training.interrupt import Interrupt
 
 
@@ -23,15 +22,12 @@ def bulk(job: Job, build: Build | None = None) -> int:
 
     build: compiles the sampler of a micro-batch; default `program_of`. A test may bring its own.
 
-    Raises ValueError for a folder that is not this job's and for a run without finite images, DiskFull where space ran
-    out, SystemExit(128 + signal) on SIGTERM and Ctrl-C. In each case all finished shards are kept, and the same job
-    continues.
+    Raises ValueError for a folder that is not this job's or that another run (or another process of this number) writes to,
+    and for a run without finite images, DiskFull where space ran out, SystemExit(128 + signal) on SIGTERM and Ctrl-C. In each
+    case all finished shards are kept, and the same job continues.
     """
-    manifest.read(job.out)  # refuses a folder in use before anything is written
-    job.out.mkdir(parents=True, exist_ok=True)
     build = build or (lambda batch: program_of(job, batch))
-    alone = only_run(job.out) if job.process == 0 else contextlib.nullcontext()
-    with alone:
+    with only_writer(job.out, f"{NAME}.{job.process}" if job.process else NAME):
         plan = plan_of(job, build, _say)
         session = Session(job, plan, store_of(job, plan.shard), build, _say)
         with Interrupt() as interrupt:
@@ -45,7 +41,7 @@ def bulk(job: Job, build: Build | None = None) -> int:
             return _end(session)
     if not _all_there(session):
         return _end(session)
-    with only_run(job.out, wait=True):  # process 0 may be at it
+    with only_writer(job.out, wait=True):  # process 0 may be at it
         return _end(session)
 
 

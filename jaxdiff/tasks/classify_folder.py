@@ -2,11 +2,11 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from jaxdiff.data.objects import write_csv
-from jaxdiff.durable import read_json
 from jaxdiff.model import Model
 from jaxdiff.tasks.class_calibration import NAME, load_calibration
 from jaxdiff.tasks.classifier_options import ClassifierOptions
@@ -62,9 +62,10 @@ def main(args: list[str], prog: str = "sample.py classify") -> int:
         }
 
     also = {"calibration": None if calibration is None else asdict(calibration)}
-    status = task_over_folder(options, model, ("_classes.csv",), work, expected=model.info, also=also)
-    print(summarised(options.out))
-    return status
+    complete = lambda records: print(summarised(options.out, records))  # noqa: E731
+    return task_over_folder(
+        options, model, ("_classes.csv",), work, expected=model.info, also=also, complete=complete
+    )
 
 
 def class_names(model: Model) -> list[str]:
@@ -72,9 +73,9 @@ def class_names(model: Model) -> list[str]:
     return list(model.info.class_names) or [str(label) for label in range(model.network.num_classes)]
 
 
-def summarised(out: Path) -> Path:
-    """Writes OUT/classes.csv, one row for each image that was classified, from OUT/summary.json; the path."""
-    done = [record for record in read_json(out / "summary.json")["files"] if record["status"] == "done"]
+def summarised(out: Path, records: list[dict[str, Any]]) -> Path:
+    """Writes OUT/classes.csv, one row for each image that was classified; the path."""
+    done = [record for record in records if record["status"] == "done"]
     rows = [{"image": record["name"], "file": record["file"], **record["numbers"]} for record in done]
     names = ("image", "file", "class", "name", "probability", "score", "draws")
     path = out / "classes.csv"

@@ -84,11 +84,12 @@ def task_over_folder(
     *,
     expected: DataInfo | None = None,
     also: Mapping[str, Any] | None = None,
+    complete: Callable[[list[dict[str, Any]]], None] = lambda records: None,
 ) -> int:
     """`work` for every image of `options.input`, see `over_folder`; the exit status.
 
     expected: what the images are; default the model's image condition. also: what the results depend on beside the
-    options, plain values.
+    options, plain values. complete: see `over_folder`.
     """
     describe = {**asdict(options), "run": str(model.run), "checkpoint": model.step, **(also or {})}
     for name in ("resume", "out", "input"):  # inputs are known by their checksums, wherever they lie
@@ -108,6 +109,7 @@ def task_over_folder(
         expected=model.inputs.info if expected is None else expected,
         axes=options.axes,
         describe=describe,
+        complete=complete,
     )
 
 

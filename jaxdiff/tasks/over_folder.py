@@ -24,6 +24,8 @@ from jaxdiff.data.imagefile import ImageFile
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.kind import check_kind
 from jaxdiff.data.names import key, printable
+from jaxdiff.lock import only_writer
+from jaxdiff.tasks.as_read import AsRead, Stamp, stamp
 from jaxdiff.tasks.results_folder import ResultsFolder
 from jaxdiff.training.plain import to_plain
 
@@ -43,6 +45,8 @@ class Item:
     image: ImageFile | None = None
     index: int = 0
     problem: Exception | None = None
+    stamp: Stamp = ()
+    """Of the file when it was looked at."""
 
     def found(self) -> ImageFile:
         """The image. Raises what is wrong with the file where there is none."""
@@ -61,20 +65,39 @@ def over_folder(
     expected: DataInfo,
     axes: str | None = None,
     describe: Mapping[str, Any],
+    complete: Callable[[list[dict[str, Any]]], None] = lambda records: None,
 ) -> int:
     """Calls `work` for every image of a folder (or one file); returns the exit status: 0, or 1 if any image failed.
 
     suffixes: of the files that `work` writes for each image. expected: what the model's inputs are (see
         `jaxdiff.data.kind.check_kind`). axes: letters for files whose metadata do not say. describe: the options that the
-        results depend on, plain values.
+        results depend on, plain values. complete: called with the records of all images, in their order, in the end.
     resume: go on in `out`. An image is made again unless its record, all its results and the same input file are there.
 
     Images are named after their files; those of a file of several (T, P, series) NAME_0000, NAME_0001, …. What goes wrong
     with one image is said, and the rest is done; then the summary says what failed and why. Warnings are said once and
     kept in the summary.
     Raises DataError before any work where there are no images, results of two would have one name, `out` is not empty
-    without `resume`, or was begun with other options; OSError where the disk is full.
+    without `resume`, or was begun with other options; LockedError where another process writes to it; OSError where it
+    cannot be written to or the disk is full; KeyboardInterrupt, which says how far it came.
     """
+    with only_writer(out):
+        records, status = _over(inputs, out, work, suffixes, resume, expected, axes, describe)
+        complete(records)
+    return status
+
+
+def _over(
+    inputs: Path,
+    out: Path,
+    work: Work,
+    suffixes: Sequence[str],
+    resume: bool,
+    expected: DataInfo,
+    axes: str | None,
+    describe: Mapping[str, Any],
+) -> tuple[list[dict[str, Any]], int]:
+    """The records of all images, and the exit status."""
     items, ignored = listed(Path(inputs), axes)
     folder = ResultsFolder(Path(out), tuple(suffixes), to_plain(describe))
     _check_names(items, folder)
@@ -92,7 +115,12 @@ def over_folder(
                 records.append(before[item.name])
                 continue
             bar.set_description(item.name, refresh=False)
-            records.append(_made(item, folder, work, expected))
+            try:
+                records.append(_made(item, folder, work, expected, axes))
+            except KeyboardInterrupt as stop:
+                done = sum(record["status"] == "done" for record in records)
+                stop.args = (f"{done} of {len(items)} images are done in {out}; --resume goes on",)
+                raise
             for text in (*records[-1]["warnings"], records[-1].get("reason")):
                 if text and text not in said:
                     tqdm.write(f"{item.name}: {text}", file=sys.stderr)
@@ -106,7 +134,7 @@ def over_folder(
     print(f"{totals['done']} of {len(records)} images done{earlier}, in {out} ({seconds:.1f} s); {folder.summary}")
     for record in failed:
         print(f"failed: {record['name']}: {record['reason']}")
-    return 1 if failed else 0
+    return records, 1 if failed else 0
 
 
 def listed(inputs: Path, axes: str | None = None) -> tuple[list[Item], Counter[str]]:
@@ -117,15 +145,22 @@ def listed(inputs: Path, axes: str | None = None) -> tuple[list[Item], Counter[s
     files, ignored = find_images(inputs)
     items: list[Item] = []
     for file in files:
-        try:
-            images = [(image, index) for image in inspect(file, axes) for index in range(image.layout.number)]
-        except (DataError, OSError) as error:
-            items.append(Item(stem(file), file, problem=error))
-            continue
-        several = len(images) > 1
-        for number, (image, index) in enumerate(images):
-            items.append(Item(f"{stem(file)}_{number:04}" if several else stem(file), file, image, index))
+        items += items_of(file, axes)
     return items, ignored
+
+
+def items_of(file: Path, axes: str | None = None) -> list[Item]:
+    """The images of one file, or its problem."""
+    try:
+        at = stamp(file)
+        images = [(image, index) for image in inspect(file, axes) for index in range(image.layout.number)]
+    except (DataError, OSError) as error:
+        return [Item(stem(file), file, problem=error)]
+    several = len(images) > 1
+    return [
+        Item(f"{stem(file)}_{number:04}" if several else stem(file), file, image, index, stamp=at)
+        for number, (image, index) in enumerate(images)
+    ]
 
 
 def _check_names(items: list[Item], folder: ResultsFolder) -> None:
@@ -142,7 +177,7 @@ def _check_names(items: list[Item], folder: ResultsFolder) -> None:
                 )
 
 
-def _made(item: Item, folder: ResultsFolder, work: Work, expected: DataInfo) -> dict[str, Any]:
+def _made(item: Item, folder: ResultsFolder, work: Work, expected: DataInfo, axes: str | None) -> dict[str, Any]:
     """Makes the results of one image and then its record; of one that failed nothing is left, its record not kept."""
     began = time.perf_counter()
     record: dict[str, Any] = {"name": item.name, "file": printable(item.file.name), "status": "failed", "warnings": []}
@@ -150,19 +185,22 @@ def _made(item: Item, folder: ResultsFolder, work: Work, expected: DataInfo) -> 
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
-            image = item.found()
+            source = AsRead(item.file)
+            image = _now(item, source, axes).found()
             check_image(image)
             info = info_of(image)
             record["warnings"] += list(image.notes)
             record["warnings"] += check_kind(info, expected, str(item.file))
-            numbers = to_plain(dict(work(read(image, item.index), info, item.name)))
+            pixels = read(image, item.index)
+            source.check()
+            numbers = to_plain(dict(work(pixels, info, item.name)))
         record["warnings"] += dict.fromkeys(str(warning.message) for warning in caught)
         # A number that is none, as of an empty image, is text: JSON has none of those.
         record["numbers"] = {
             k: str(v) if isinstance(v, float) and not math.isfinite(v) else v for k, v in numbers.items()
         }
         record |= {"status": "done", "seconds": round(time.perf_counter() - began, 3)}
-        return folder.finish(item.name, item.file, record)
+        return folder.finish(item.name, source, record)
     except Exception as error:
         folder.clear(item.name)
         if is_full(error):
@@ -172,3 +210,16 @@ def _made(item: Item, folder: ResultsFolder, work: Work, expected: DataInfo) -> 
         text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         record |= {"status": "failed", "reason": text, "seconds": round(time.perf_counter() - began, 3)}
         return record
+    except BaseException:  # told to stop
+        folder.clear(item.name)
+        raise
+
+
+def _now(item: Item, source: AsRead, axes: str | None) -> Item:
+    """The image as its file says now, where that changed since the folder was listed."""
+    if source.stamp == item.stamp or not item.stamp:
+        return item
+    for other in items_of(item.file, axes):
+        if other.name == item.name:
+            return other
+    raise DataError(f"{item.file}, which changed: {item.name} is no longer in it", "the same images", "--resume")

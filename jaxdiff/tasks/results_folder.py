@@ -1,19 +1,25 @@
 """A folder of results that a killed run leaves in order, and that the same call goes on with.
 
 OUT/NAME.SUFFIX          results of an image, made by a task
-OUT/records/NAME.json    written last: an image without it is made again
+OUT/records/NAME.json    written last, with the checksum of the input and the sizes of the results: an image without it, or
+                         with one that does not hold, is made again
 OUT/summary.json         the options, from the start on; at the end what became of every image
+
+Whoever writes there holds its lock (`jaxdiff.lock.only_writer`).
 """
 
-import functools
 import importlib.metadata
+import json
 import shutil
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jaxdiff.data.errors import DataError
-from jaxdiff.durable import read_json, sha256, write_json
+from jaxdiff.durable import read_json, write_json
+from jaxdiff.lock import is_lock
+from jaxdiff.tasks.as_read import AsRead
 from jaxdiff.training.plain import flat
 
 FORMAT = 1
@@ -48,6 +54,11 @@ class ResultsFolder:
         stored = read_json(self.summary)
         if not isinstance(stored, dict) or stored.get("format") != FORMAT:
             raise DataError(f"{self.summary} of another format", f"format {FORMAT}", "use its version of jaxdiff")
+        if not isinstance(stored.get("options"), dict):
+            raise DataError(f"{self.summary} without options", "those that it was begun with", "another --out")
+        records = self.out / "records"
+        if records.exists() and not records.is_dir():
+            raise DataError(f"{records}, which is no folder", "a folder of records", "remove it")
         check_options(self.out, stored["options"], self.options)
 
     def summarise(self, **values: Any) -> None:
@@ -56,27 +67,41 @@ class ResultsFolder:
         write_json(self.summary, {"format": FORMAT, "jaxdiff": version, "options": self.options, **values})
 
     def finished(self, name: str, source: Path) -> dict[str, Any] | None:
-        """The record of an image, if its results are all there and were made from this very file."""
-        if not self.record(name).is_file() or not all(path.exists() for path in self.results(name)):
+        """The record of an image, if it is as it was written, the results are all there in their sizes, and the input is
+        the same."""
+        try:
+            record = read_json(self.record(name))
+            whole = isinstance(record, dict) and record.get("crc32") == _seal(record)
+            same = whole and record["results"] == self._sizes(name) and record["sha256"] == AsRead(source).sha256
+            return record if same else None
+        except (OSError, ValueError, RecursionError):  # missing, no JSON, a folder in its place
             return None
-        record = read_json(self.record(name))
-        return record if record["sha256"] == _digest(source) else None
 
     def clear(self, name: str) -> None:
         """Removes what an earlier try has left of an image, its record first."""
-        self.record(name).unlink(missing_ok=True)
+        _remove(self.record(name))
         for path in self.results(name):
             for old in (path, *self.out.glob(f".{_literal(path.name)}.*.partial")):
-                shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
+                _remove(old)
 
-    def finish(self, name: str, source: Path, record: dict[str, Any]) -> dict[str, Any]:
-        """Writes the record of an image, and returns it as written. Raises RuntimeError where a result is missing."""
-        missing = [path.name for path in self.results(name) if not path.exists()]
-        if missing:
+    def finish(self, name: str, source: AsRead, record: dict[str, Any]) -> dict[str, Any]:
+        """Writes the record of an image that was made of `source`, and returns it as written.
+
+        Raises RuntimeError where a result is missing or empty.
+        """
+        if missing := [path.name for path in self.results(name) if not path.exists()]:
             raise RuntimeError(f"{', '.join(missing)} was not written")
-        record = {**record, "sha256": _digest(source)}
+        sizes = self._sizes(name)
+        if empty := [suffix for suffix, size in sizes.items() if size == 0]:
+            raise RuntimeError(f"{', '.join(name + suffix for suffix in empty)} was written without a byte")
+        record = {**record, "sha256": source.sha256, "results": sizes}
+        record["crc32"] = _seal(record)
         write_json(self.record(name), record)
         return record
+
+    def _sizes(self, name: str) -> dict[str, int]:
+        """Bytes of each of an image's results, by suffix; those of a folder's files and its number of files, added up."""
+        return {suffix: _size(path) for suffix, path in zip(self.suffixes, self.results(name))}
 
     def results(self, name: str) -> list[Path]:
         """The files of an image's results."""
@@ -92,7 +117,7 @@ def begun(out: Path, record: Path, resume: bool) -> bool:
 
     Raises DataError for a folder that is not empty without `resume`, and with it for one without a record.
     """
-    if not (out.exists() and (not out.is_dir() or any(not p.name.endswith(".partial") for p in out.iterdir()))):
+    if not (out.exists() and (not out.is_dir() or not all(map(_passing, out.iterdir())))):
         return False
     if not resume:
         fix = "another --out" + (", or --resume to go on" if record.is_file() else "")
@@ -113,15 +138,29 @@ def check_options(out: Path, before: Any, now: Any) -> None:
         )
 
 
-def _digest(path: Path) -> str:
-    """Checksum of an input, computed once for the images of one file."""
-    status = path.stat()
-    return _digest_of(path, status.st_size, status.st_mtime_ns)
+def _passing(path: Path) -> bool:
+    """Whether something in a folder makes it no full one: the lock, and what killed processes leave."""
+    return path.name.endswith(".partial") or is_lock(path)
 
 
-@functools.lru_cache(maxsize=1)
-def _digest_of(path: Path, size: int, changed: int) -> str:
-    return sha256(path)
+def _seal(record: dict[str, Any]) -> int:
+    """Checksum of a record's values."""
+    values = {name: value for name, value in record.items() if name != "crc32"}
+    return zlib.crc32(json.dumps(values, sort_keys=True).encode())
+
+
+def _size(path: Path) -> int:
+    if not path.is_dir():
+        return path.stat().st_size
+    files = [file for file in path.rglob("*") if file.is_file()]
+    return len(files) + sum(file.stat().st_size for file in files)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _literal(name: str) -> str:

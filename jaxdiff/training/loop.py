@@ -14,6 +14,7 @@ from jaxdiff.data.config import open_data
 from jaxdiff.data.loader import Loader
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.durable import write_json
+from jaxdiff.lock import is_lock, only_writer
 from jaxdiff.training import hosts
 from jaxdiff.training.batch import to_batch
 from jaxdiff.training.cadence import Budget, Clock, Due
@@ -31,7 +32,7 @@ from jaxdiff.training.power_ema import PowerEMA
 from jaxdiff.training.prefetch import Prefetch
 from jaxdiff.training.progress import Progress
 from jaxdiff.training.restore import CheckpointError, steps
-from jaxdiff.training.run_folder import check_same, claim, describe, read_pairing, read_run
+from jaxdiff.training.run_folder import check_same, describe, read_pairing, read_run
 from jaxdiff.training.sharding import on_one_device
 from jaxdiff.training.snapshots import forget_after, write_snapshot
 from jaxdiff.training.state import TrainState
@@ -70,11 +71,14 @@ class _Run:
 
     def __init__(self, config: TrainConfig, stack: contextlib.ExitStack):
         self.config, self.folder, self.stack = config, config.folder, stack
+        if hosts.leader():
+            stack.enter_context(only_writer(self.folder))
+        hosts.wait("the run folder is locked")
         stored = read_run(self.folder) if (self.folder / "run.json").exists() else None
         hosts.wait("all have looked at the run folder")
         if stored:
             check_same(config, stored, self.folder)
-        elif self.folder.exists() and any(self.folder.iterdir()):
+        elif self.folder.exists() and not all(map(is_lock, self.folder.iterdir())):
             raise ValueError(
                 f"got the folder {self.folder}, which is not empty and holds no run.json; expected a run folder or "
                 "none; to fix: choose another --name or --out"
@@ -130,8 +134,6 @@ class _Run:
         if not stored and hosts.leader():
             self.folder.mkdir(parents=True, exist_ok=True)
             write_json(self.folder / "run.json", describe(config, self.data.info, self.normaliser, self.data.pairing))
-        if hosts.leader():
-            stack.enter_context(claim(self.folder))
         hosts.wait("the run folder is there")
         self.checkpoints = stack.enter_context(Checkpoints(self.folder / "checkpoints", config.keep, config.keep_every))
         restored = self.checkpoints.restore(like)

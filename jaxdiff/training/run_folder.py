@@ -4,7 +4,7 @@ import importlib.metadata
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
@@ -14,30 +14,7 @@ from jaxdiff.schema import fields, malformed, shown, within
 from jaxdiff.training.config import CLASSES, MAY_CHANGE, PAIRS, TrainConfig
 from jaxdiff.training.plain import fields_of, flat, from_plain, to_plain
 
-try:
-    import fcntl
-except ImportError:
-    fcntl = None
-
 FORMAT = 1
-
-
-def claim(folder: Path) -> BinaryIO:
-    """Locks run.json for this process and returns the open file; raises ValueError where another process trains there.
-
-    The system frees the lock of a process that dies, so nothing is left behind. Without `fcntl` (Windows) there is none.
-    """
-    file = (folder / "run.json").open("rb")
-    if fcntl is not None:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.close()
-            raise ValueError(
-                f"got {folder}, in which another process is training; expected to be the only one; to fix: wait for it, "
-                "stop it, or choose another --name"
-            ) from error
-    return file
 
 
 def describe(config: TrainConfig, info: Any, normaliser: Any, pairing: Pairing | None = None) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from jaxdiff.data.files import read_image
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.objects import write_csv
 from jaxdiff.data.write import write_image
+from jaxdiff.lock import NAME
 from jaxdiff.tasks.over_folder import over_folder
 
 MODEL = DataInfo("YXC", ("DAPI",), pixel_size={"Y": 0.5, "X": 0.5}, unit="µm", dtype="uint16")
@@ -247,7 +248,8 @@ def test_a_killed_run_is_gone_on_with(inputs, tmp_path):
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert listing(out) == [".b.ome.tif.1.partial", "a.csv", "a.ome.tif", "b.csv", "records/a.json", "summary.json"]
+    left = [".b.ome.tif.1.partial", NAME, "a.csv", "a.ome.tif", "b.csv", "records/a.json", "summary.json"]
+    assert listing(out) == left
     assert not summary(out)["complete"]
     with pytest.raises(
         DataError, match=r"not empty; expected a new or empty folder; to fix: another --out, or --resume"

@@ -14,6 +14,7 @@ import pytest
 from jaxdiff.data import files
 from jaxdiff.data.config import Folder
 from jaxdiff.data.errors import DataError, UnreadableError
+from jaxdiff.lock import only_writer
 from jaxdiff.nn.unet import UNet
 from jaxdiff.training import loop
 from jaxdiff.training.cadence import Every
@@ -23,7 +24,7 @@ from jaxdiff.training.npz import read_npz
 from jaxdiff.training.optimizer import AdamW
 from jaxdiff.training.power_ema import PowerEMA
 from jaxdiff.training.restore import CheckpointError, read, restore_params, steps
-from jaxdiff.training.run_folder import claim, read_run
+from jaxdiff.training.run_folder import read_run
 from jaxdiff.training.snapshots import snapshots
 from jaxdiff.training.state import TrainState
 from jaxdiff.training.step import Step
@@ -287,7 +288,7 @@ def test_a_run_that_lost_all_its_checkpoints_to_damage_is_not_started_afresh(con
 def test_two_processes_do_not_train_one_run(config):
     pytest.importorskip("fcntl")
     folder = train(config(steps=2))
-    with claim(folder), pytest.raises(ValueError, match="another process is training"):
+    with only_writer(folder), pytest.raises(ValueError, match="another process is writing"):
         train(config(steps=4))
     train(config(steps=4))
 

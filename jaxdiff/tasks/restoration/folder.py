@@ -12,6 +12,7 @@ from jaxdiff.data.info import DataInfo
 from jaxdiff.model import Model
 from jaxdiff.physics.operators import LinearOperator
 from jaxdiff.sampling.program import WINDOW
+from jaxdiff.tasks.as_read import read_once
 from jaxdiff.tasks.estimate import info_over, suffixes, write_estimate
 from jaxdiff.tasks.folder_options import task_over_folder
 from jaxdiff.tasks.restoration.options import RestoreOptions
@@ -77,7 +78,9 @@ def restore_folder(
         }
 
     expected = info_over(model.info, tuple(1 / f for f in factor))
-    return task_over_folder(options, model, suffixes(options), work, expected=expected)
+    files = {name: getattr(options, name, None) for name in ("psf", "missing")}
+    also = {f"{name}_sha256": read_once(path)[1] for name, path in files.items() if path is not None}
+    return task_over_folder(options, model, suffixes(options), work, expected=expected, also=also)
 
 
 def product(outer: LinearOperator, inner: LinearOperator | None) -> LinearOperator:

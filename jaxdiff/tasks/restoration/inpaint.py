@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxdiff.data.errors import DataError
-from jaxdiff.data.files import read_image
+from jaxdiff.tasks.as_read import read_once
 from jaxdiff.tasks.folder_options import parsed
 from jaxdiff.tasks.restoration.folder import restore_folder
 from jaxdiff.tasks.restoration.options import PsfOptions
@@ -23,7 +23,7 @@ class Inpaint(PsfOptions):
 def main(args: list[str], prog: str = "sample.py inpaint") -> int:
     """The command: options from `args`; exit status."""
     options: Inpaint = parsed(Inpaint, args, prog)
-    missing = None if options.missing is None else read_image(options.missing)[0] != 0
+    missing = None if options.missing is None else read_once(options.missing)[0] != 0
 
     def problem(image, info):
         if missing is not None and missing.shape[:-1] != image.shape[:-1]:

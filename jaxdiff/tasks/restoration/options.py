@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.data.errors import DataError
-from jaxdiff.data.files import read_image
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.units import MICROMETRES
 from jaxdiff.model import Model
 from jaxdiff.physics.camera import Camera
 from jaxdiff.physics.operators import Convolution
 from jaxdiff.physics.psf import Optics, confocal_psf, gaussian_psf, measured_psf, widefield_psf
+from jaxdiff.tasks.as_read import read_once
 from jaxdiff.tasks.conditional import Remat
 from jaxdiff.tasks.estimate import EstimateOptions
 from jaxdiff.tasks.restoration.restore import default_order
@@ -141,8 +141,7 @@ class PsfOptions(RestoreOptions):
         """
         scale = (1,) * len(size) if scale is None else scale
         if self.psf is not None:
-            image, _ = read_image(self.psf)
-            psf = measured_psf(image[..., 0])
+            psf = measured_psf(read_once(self.psf)[0][..., 0])
         elif self.psf_sigma is not None:
             sigma = self.psf_sigma * len(size) if len(self.psf_sigma) == 1 else self.psf_sigma
             psf = gaussian_psf(sigma)

@@ -1,0 +1,58 @@
+"""An input as it was read: its checksum is taken before, and afterwards the file must still be the same one."""
+
+import functools
+import time
+from pathlib import Path
+
+import numpy as np
+
+from jaxdiff.data.errors import DataError
+from jaxdiff.data.files import read_image
+from jaxdiff.durable import sha256
+
+RECENT = 2_000_000_000
+"""Nanoseconds after a change in which another one may leave the same time: some file systems count in twos of seconds."""
+
+Stamp = tuple[int, ...]
+
+
+def stamp(path: Path) -> Stamp:
+    """What the system says of the state of a file; another one after every change, but within `RECENT` of the last."""
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+class AsRead:
+    """The state of a file before it is read; `check` after reading tells whether the checksum is that of what was read."""
+
+    def __init__(self, path: Path):
+        """Raises OSError where it cannot be read."""
+        self.path, self.stamp = path, stamp(path)
+        self._sure = time.time_ns() - max(self.stamp[-2:]) > RECENT
+        self.sha256 = _digest(path, self.stamp) if self._sure else sha256(path)
+
+    def check(self) -> None:
+        """Raises DataError where the file is no longer what it was."""
+        try:
+            same = stamp(self.path) == self.stamp and (self._sure or sha256(self.path) == self.sha256)
+        except OSError:
+            same = False
+        if not same:
+            raise DataError(
+                f"{self.path}, which changed while it was read", "a file at rest", "wait until it is whole, then --resume"
+            )
+
+
+@functools.lru_cache(maxsize=4)
+def read_once(path: Path) -> tuple[np.ndarray, str]:
+    """Pixels (*spatial, C) and checksum of an image file that all results of a folder depend on."""
+    source = AsRead(path)
+    pixels, _ = read_image(path)
+    source.check()
+    return pixels, source.sha256
+
+
+@functools.lru_cache(maxsize=1)
+def _digest(path: Path, at: Stamp) -> str:
+    """Computed once for the images of one file."""
+    return sha256(path)
