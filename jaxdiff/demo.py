@@ -13,6 +13,7 @@ from jaxdiff.data.overlay import overlay
 from jaxdiff.data.pairs import Denoising
 from jaxdiff.data.picture import sheet
 from jaxdiff.data.write import write_image
+from jaxdiff.lock import numbered
 from jaxdiff.model import load
 from jaxdiff.shipped import FOLDER, shipped
 from jaxdiff.tasks.denoise import denoise
@@ -29,10 +30,7 @@ def demo(args: list[str], prog: str = "jaxdiff demo") -> int:
         raise ValueError(
             f"got options {' '.join(args)} for {prog}; expected none; to fix: sample.py TASK takes options"
         )
-    number = 1
-    while (out := Path("samples") / f"demo_{number}").exists():
-        number += 1
-    began = time.perf_counter()
+    out, began = numbered(Path("samples") / "demo"), time.perf_counter()
     labelled_set(GenerateLabelled(out=out / "generated", num=64))
     image, info = read_image(EXAMPLE)
 

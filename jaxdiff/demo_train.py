@@ -6,6 +6,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from jaxdiff.config import override
 from jaxdiff.data.config import Synthetic
+from jaxdiff.lock import numbered
 from jaxdiff.nn import UNet
 from jaxdiff.training.cadence import Every
 from jaxdiff.training.config import TrainConfig
@@ -31,10 +32,8 @@ def demo_train(args: list[str], prog: str = "jaxdiff demo-train") -> int:
     from jaxdiff.training.loop import train
 
     run = override(config, args, prog)
-    number = 1
-    while (out := Path("samples") / f"{run.name}_{number}").exists():
-        number += 1
     folder = train(run)
+    out = numbered(Path("samples") / run.name)
     status = generate(Generate(run=folder, num=64, out=out))
     picture = _beside(folder / "samples" / "real.png", out / "sheet.png", out / "demo.png")
     print(f"Look at {picture}: synthetic microscope images it learned from, and 64 new ones.")

@@ -42,8 +42,8 @@ def only_writer(path: str | Path, name: str = NAME, *, wait: bool = False) -> It
     one has ended, instead of refusing.
 
     A folder that was made for the lock and is still empty in the end is removed. The lock belongs to the folder, whatever
-    path leads there, and keeps out other threads, too. Where the file system has no locks a warning says so, and there is none;
-    nor is there on Windows.
+    path leads there, and keeps out other threads, too. Where the file system has no locks a warning says so, and there is
+    none; nor is there on Windows.
     Raises LockedError, which says who writes there, and OSError where nothing can be written.
     """
     folder = Path(path)
@@ -72,6 +72,18 @@ def only_writer_of(path: str | Path) -> Iterator[None]:
     path = Path(path)
     with only_writer(path.parent, f".{path.name}.lock"):
         yield
+
+
+def numbered(path: Path) -> Path:
+    """A new empty folder PATH_1, PATH_2, …: the first that no other process has."""
+    number = 1
+    while True:
+        folder = path.with_name(f"{path.name}_{number}")
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            number += 1
 
 
 def is_lock(path: Path) -> bool:

@@ -218,3 +218,14 @@ def test_folders_with_a_lock_alone_are_empty():
     assert lock.is_lock(Path("x") / NAME)
     assert lock.is_lock(Path(f"{NAME}.3"))
     assert not lock.is_lock(Path("x.lock"))
+
+
+def test_numbered_folders_are_each_process_own(tmp_path):
+    code = f"""{LOADED}
+from pathlib import Path
+for _ in range(10):
+    print(lock.numbered(Path(sys.argv[1]) / "demo").name)
+"""
+    with child(code, tmp_path / "samples") as one, child(code, tmp_path / "samples") as other:
+        names = [process.communicate(timeout=30)[0].split() for process in (one, other)]
+    assert sorted(names[0] + names[1]) == sorted(f"demo_{i}" for i in range(1, 21))

@@ -16,6 +16,7 @@ from scipy import ndimage
 
 from jaxdiff.data.download import fetch
 from jaxdiff.data.errors import DataError
+from jaxdiff.lock import only_writer
 
 URL = "https://data.broadinstitute.org/bbbc/BBBC039/"
 WELL = r"_([A-P][0-9]{2})_"
@@ -31,15 +32,19 @@ def download(
 ) -> Path:
     """Download the collection to folder/{images,masks}, masks as label TIFFs of the images' names; returns `folder`.
 
-    Parts that are there are not made again. The Broad publishes no checksums: those of the first download are kept
-    beside the archives (`jaxdiff.data.download.fetch`) unless given. Raises DataError for transfers that fail,
-    damaged archives, and images and masks that do not match.
+    Parts that are there are not made again; a second process waits for the first. The Broad publishes no checksums: those of
+    the first download are kept beside the archives (`jaxdiff.data.download.fetch`) unless given. Raises DataError for
+    transfers that fail, damaged archives, and images and masks that do not match.
     """
-    folder = Path(folder)
-    for part, sha256 in (("images", images_sha256), ("masks", masks_sha256)):
-        if not (folder / part).exists():
-            archive = fetch(f"{url.rstrip('/')}/{part}.zip", folder / "archives" / f"{part}.zip", sha256, tries, wait)
-            _unpack(archive, folder / part)
+    folder, parts = Path(folder), {"images": images_sha256, "masks": masks_sha256}
+    if all((folder / part).exists() for part in parts):  # which may lie where nobody writes
+        return folder
+    with only_writer(folder, wait=True):
+        for part, sha256 in parts.items():
+            if not (folder / part).exists():
+                address = f"{url.rstrip('/')}/{part}.zip"
+                archive = fetch(address, folder / "archives" / f"{part}.zip", sha256, tries, wait)
+                _unpack(archive, folder / part)
     return folder
 
 

@@ -29,6 +29,7 @@ from jaxdiff.data.tfds_build import VERSION, FileFormat, RecordsBuilder
 from jaxdiff.data.tfds_source import TfdsSource
 from jaxdiff.data.tiles import number, tiles
 from jaxdiff.durable import crc32, write_json
+from jaxdiff.lock import only_writer_of
 
 REPORT = "report.json"
 SHOWN = 20  # blank tiles that the report names
@@ -61,19 +62,19 @@ def prepare(
 
     The folder appears whole or not at all: records are written aside, read back and compared, and get an index (training
     then starts without reading them) and report.json: what was read and left out, and grey levels by channel. Raises
-    DataError for bad input and for a data set that is there already; UnreadableError for a damaged file unless
+    DataError for bad input and for a data set that is there already, LockedError for one that another process is preparing;
+    UnreadableError for a damaged file unless
     `skip_unreadable`.
     """
     if not re.fullmatch(r"[\w-]+", name):
         raise DataError(f"name {name!r}", "a folder's name", "letters, digits, - and _")
     target = Path(data_dir) / name / VERSION
-    if target.exists():
-        raise DataError(f"{target}, which exists", "a new data set", "remove it or choose another name")
+    _check_new(target)
     listing = list_folder(path, masks, axes, classes, skip_unreadable, pixel_size, channel_names, inputs, input_axes)
     info = listing.source.info
     if tile is not None and (len(tile) != len(info.spatial) or min(tile) < 1):
         raise DataError(f"tile {tuple(tile)}", f"pixels along {' '.join(info.spatial)}", "one size for each axis")
-    with _aside(Path(data_dir), name) as aside:
+    with _aside(target, name) as aside:
         work = _Preparation(listing, aside, tile, allow_blank, skip_unreadable)
         builder = RecordsBuilder(work.records, info, name, aside, file_format, masks is not None, listing.input_info)
         with _silent():
@@ -189,34 +190,27 @@ def _checksum(record: Record) -> int:
 
 
 @contextlib.contextmanager
-def _aside(data_dir: Path, name: str) -> Iterator[Path]:
-    """A folder of this process beside the data set, which goes away again, with those that killed processes left."""
+def _aside(target: Path, name: str) -> Iterator[Path]:
+    """A folder beside the data set `name` for its only writer, which goes away again, with those that killed ones left."""
+    data_dir = target.parents[1]
     data_dir.mkdir(parents=True, exist_ok=True)
-    prefix = f".{name}.preparing-"
-    for left in data_dir.glob(f"{prefix}*"):
-        if not _alive(left.name.removeprefix(prefix)):
+    with only_writer_of(data_dir / name):
+        _check_new(target)  # another process may have made it since
+        prefix = f".{name}.preparing-"
+        for left in data_dir.glob(f"{prefix}*"):
             warnings.warn(f"removing {left}, which an interrupted preparation left", stacklevel=4)
             shutil.rmtree(left)
-    aside = data_dir / f"{prefix}{os.getpid()}"
-    aside.mkdir()
-    try:
-        yield aside
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        aside = data_dir / f"{prefix}{os.getpid()}"
+        aside.mkdir()
+        try:
+            yield aside
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
 
 
-def _alive(pid: str) -> bool:
-    if os.name != "posix":  # there `kill` kills, whatever the signal
-        return True
-    if not pid.isdecimal() or int(pid) == os.getpid():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _check_new(target: Path) -> None:
+    if target.exists():
+        raise DataError(f"{target}, which exists", "a new data set", "remove it or choose another name")
 
 
 @contextlib.contextmanager

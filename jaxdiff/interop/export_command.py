@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from jaxdiff.interop.export import PLATFORMS, export_sampler
+from jaxdiff.lock import only_writer_of
 from jaxdiff.model import load
 from jaxdiff.tasks.solver_names import solver_named
 
@@ -47,8 +48,18 @@ def export(options: Export) -> Path:
     Raises FileNotFoundError where there is no run, ValueError for options that do not fit it, before anything is written.
     """
     out = options.out or Path(f"{options.run.resolve().name}.zip")
+    with only_writer_of(out):
+        meta = _exported(options, out)
+    print(
+        f"{out}: {out.stat().st_size / 1e6:.1f} MB, images of {' x '.join(map(str, meta['images']['shape']))} with "
+        f"{meta['calls']} calls each, for {', '.join(meta['platforms'])}; its README.md shows how to call it without jaxdiff"
+    )
+    return out
+
+
+def _exported(options: Export, out: Path) -> dict[str, Any]:
     solver = solver_named(options.solver, run=options.run, order=options.order, eta=options.eta)
-    meta = export_sampler(
+    return export_sampler(
         load(options.run, options.checkpoint),
         out,
         calls=options.steps,
@@ -57,11 +68,6 @@ def export(options: Export) -> Path:
         units=options.units,
         platforms=options.platforms,
     )
-    print(
-        f"{out}: {out.stat().st_size / 1e6:.1f} MB, images of {' x '.join(map(str, meta['images']['shape']))} with "
-        f"{meta['calls']} calls each, for {', '.join(meta['platforms'])}; its README.md shows how to call it without jaxdiff"
-    )
-    return out
 
 
 def main(args: list[str], prog: str = "jaxdiff export") -> int:

@@ -39,7 +39,9 @@ class AsRead:
             same = False
         if not same:
             raise DataError(
-                f"{self.path}, which changed while it was read", "a file at rest", "wait until it is whole, then --resume"
+                f"{self.path}, which changed while it was read",
+                "a file at rest",
+                "wait until it is whole, then --resume",
             )
 
 

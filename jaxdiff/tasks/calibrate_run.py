@@ -13,6 +13,7 @@ from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.data.files import check_image, info_of, read
 from jaxdiff.data.kind import check_kind
 from jaxdiff.data.names import key
+from jaxdiff.lock import only_writer_of
 from jaxdiff.model import Model, load
 from jaxdiff.tasks.class_calibration import NAME, Calibration, fitted
 from jaxdiff.tasks.classifier_options import ClassifierOptions
@@ -43,8 +44,15 @@ def calibrated(options: CalibrateRun) -> Calibration:
     """Fits the calibration and saves it in the run.
 
     Raises DataError, before any long work, where there is one already, a class has no folder or no images, or a file cannot
-    be used.
+    be used; LockedError where another process calibrates it.
     """
+    if not (options.run / "run.json").is_file():
+        load(options.run)  # says what there is instead, and makes no folder
+    with only_writer_of(options.run / NAME):
+        return _calibrated(options)
+
+
+def _calibrated(options: CalibrateRun) -> Calibration:
     model = load(options.run, options.checkpoint)
     check_classes(model)
     assert model.run is not None

@@ -63,9 +63,7 @@ def main(args: list[str], prog: str = "sample.py classify") -> int:
 
     also = {"calibration": None if calibration is None else asdict(calibration)}
     complete = lambda records: print(summarised(options.out, records))  # noqa: E731
-    return task_over_folder(
-        options, model, ("_classes.csv",), work, expected=model.info, also=also, complete=complete
-    )
+    return task_over_folder(options, model, ("_classes.csv",), work, expected=model.info, also=also, complete=complete)
 
 
 def class_names(model: Model) -> list[str]:

@@ -1,7 +1,6 @@
 """New images from a run, in the data's own units: some as OME-TIFFs, with a sheet and a record, many by a bulk run."""
 
 import importlib.metadata
-import json
 import math
 import shlex
 import time
@@ -18,7 +17,9 @@ from jaxdiff.bulk import Job, bulk, manifest
 from jaxdiff.bulk.processes import joined
 from jaxdiff.data.picture import sheet
 from jaxdiff.data.write import write_image
+from jaxdiff.durable import write_json
 from jaxdiff.guidance import Guidance
+from jaxdiff.lock import only_writer
 from jaxdiff.model import Model, load
 from jaxdiff.solvers import Tuned
 from jaxdiff.tasks.solver_names import solver_named
@@ -106,7 +107,9 @@ def generate(options: Generate, runs: Path = Path("runs"), command: str = "the s
             f"more than {MOST_FILES} images: one sharded Zarr array instead of as many files (--format tiff|array_record)"
         )
     if chosen == "tiff":
-        return _files(options, model, solver, cond)
+        with only_writer(options.out):
+            manifest.read(options.out)  # another process may have been there since
+            return _files(options, model, solver, cond)
     job = Job(
         model=model,
         num=options.num,
@@ -131,10 +134,7 @@ def generate(options: Generate, runs: Path = Path("runs"), command: str = "the s
 
 def _files(options: Generate, model: Model, solver: Any, cond: dict[str, Any] | None) -> int:
     """One OME-TIFF an image, and generate.json."""
-    out = Path(options.out)
-    out.mkdir(parents=True, exist_ok=True)
-
-    devices = jax.devices()
+    out, devices = Path(options.out), jax.devices()
     mesh = jax.make_mesh((len(devices),), ("image",)) if len(devices) > 1 else None
     batch, grid = options.batch or min(BATCH, math.ceil(options.num / len(devices))), model.grid(options.steps, solver)
     key, size = jax.random.key(options.seed), batch * len(devices)
@@ -182,7 +182,7 @@ def _files(options: Generate, model: Model, solver: Any, cond: dict[str, Any] | 
         "seconds": round(seconds, 3),
         "devices": [device.device_kind for device in devices],
     }
-    (out / "generate.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+    write_json(out / "generate.json", record)
     print(
         f"{options.num - len(failed)} images of {' x '.join(map(str, model.shape))} in {out} "
         f"({record['calls_per_image']} calls each, {seconds:.1f} s); look at {out / 'sheet.png'}"

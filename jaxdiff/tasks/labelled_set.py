@@ -27,7 +27,8 @@ from jaxdiff.data.pairs import Joint
 from jaxdiff.data.phenotypes import PHENOTYPES
 from jaxdiff.data.picture import sheet
 from jaxdiff.data.synthetic import Microscope
-from jaxdiff.data.write import write_image
+from jaxdiff.data.write import as_dtype, write_image
+from jaxdiff.lock import only_writer
 from jaxdiff.model import Model, load
 from jaxdiff.shipped import shipped
 from jaxdiff.tasks.generate_labelled import generate_labelled
@@ -87,8 +88,14 @@ class GenerateLabelled:
 def labelled_set(options: GenerateLabelled) -> int:
     """Makes the set, or what is missing of it; returns the exit status: 0, or 1 if a mask or start image could not be used.
 
-    Raises ValueError before anything is written, and where masks are others than those that a set was begun with.
+    Raises ValueError before anything is written, also where another process writes to the folder, and where masks are others
+    than those that a set was begun with.
     """
+    with only_writer(options.out):
+        return _labelled_set(options)
+
+
+def _labelled_set(options: GenerateLabelled) -> int:
     model = load(shipped("generate-labelled") if options.run is None else options.run, options.checkpoint)
     progress = SetProgress.of(options.out, options.resume, _about(options, model))
     out = options.out
@@ -106,15 +113,17 @@ def labelled_set(options: GenerateLabelled) -> int:
     total = len(files) if files is not None else options.num or TOGETHER
     rows: dict[str, list[Any]] = {"name": [], "label": [], "class": []}
     shown: list[tuple[np.ndarray, np.ndarray]] = []
-    said: set[str] = set()
+    said = set(progress.warnings)
     with tqdm(total=total, unit="image", desc="generating", dynamic_ncols=True) as bar, _caught() as caught:
         for group in groups:
             number, count = len(group.names), len(rows["name"])
             labels = np.full(number, -1 if options.label is None or not classes else options.label)
             if classes and options.label is None:
                 labels = (count + np.arange(number)) % classes
-            if progress.has(count, group.masks, group.start):
-                pairs = _read(out, group.names) if count < TOGETHER else []
+            files_of = [path for name in group.names for path in _paths(out, name)]
+            if progress.has(group.names, files_of, group.masks, group.start):
+                size = model.shape[:-1] if group.masks is None else group.masks.shape[1:]
+                pairs = _read(out, group.names) if _shows(shown, size) else []
             else:
                 made = generate_labelled(
                     jax.random.fold_in(jax.random.key(options.seed), count),
@@ -128,10 +137,15 @@ def labelled_set(options: GenerateLabelled) -> int:
                     start=group.start,
                     start_lam=options.start_lam,
                 )
-                pairs = list(zip(made.images, made.masks))
+                # As they will be read from the files: a set that is gone on with has the same pictures.
+                pairs = [
+                    (as_dtype(image, info.dtype)[0].astype(np.float32), mask)
+                    for image, mask in zip(made.images, made.masks)
+                ]
                 progress.store()  # nothing was written before: from now on a cut run leaves a set to go on with
-                saturated = sum(_write(out, name, *pair, info) for name, pair in zip(group.names, pairs))
-                progress.add(number, saturated)
+                written = zip(group.names, made.images, made.masks)
+                saturated = sum(_write(out, name, image, mask, info) for name, image, mask in written)
+                progress.add(group.names, files_of, saturated, [str(one.message) for one in caught])
             for text in (*(files.told if files is not None else ()), *(str(one.message) for one in caught)):
                 if text not in said:
                     tqdm.write(text, file=sys.stderr)
@@ -140,7 +154,7 @@ def labelled_set(options: GenerateLabelled) -> int:
                 for column, value in zip(rows.values(), (name, label, _class(info, label))):
                     column.append(value)
             for image, mask in pairs:
-                if len(shown) < TOGETHER and (not shown or shown[0][0].shape == image.shape):
+                if _shows(shown, mask.shape):
                     # On the normaliser's scale dim and bright nuclei are seen alike.
                     shown.append((image if joint else model.normaliser.forward(image), mask))
             bar.update(number)
@@ -148,7 +162,8 @@ def labelled_set(options: GenerateLabelled) -> int:
     if shown:
         _picture(shown, out)
     failed = {} if files is None else files.failed
-    progress.end(failed=failed, warnings=sorted(said))
+    progress.warnings = sorted(said)
+    progress.end(failed=failed)
     print(f"{len(rows['name'])} images with masks in {out} ({progress.seconds:.1f} s)")
     if shown:
         print(f"look at {out / 'sheet.png'} and {out / 'masks.png'}")
@@ -163,6 +178,11 @@ def _about(options: GenerateLabelled, model: Model) -> dict[str, Any]:
     """What the set depends on, plain values."""
     values = to_plain(asdict(options))
     return {"options": {k: v for k, v in values.items() if k not in ("out", "resume")}, "checkpoint": model.step}
+
+
+def _shows(shown: list[tuple[np.ndarray, np.ndarray]], size: tuple[int, ...]) -> bool:
+    """Whether an image of this size has a place on the sheet."""
+    return len(shown) < TOGETHER and (not shown or shown[0][1].shape == tuple(size))
 
 
 def _paths(out: Path, name: str) -> tuple[Path, Path, Path]:

@@ -69,12 +69,14 @@ class ResultsFolder:
     def finished(self, name: str, source: Path) -> dict[str, Any] | None:
         """The record of an image, if it is as it was written, the results are all there in their sizes, and the input is
         the same."""
+        if not self.record(name).is_file():
+            return None
         try:
             record = read_json(self.record(name))
             whole = isinstance(record, dict) and record.get("crc32") == _seal(record)
             same = whole and record["results"] == self._sizes(name) and record["sha256"] == AsRead(source).sha256
             return record if same else None
-        except (OSError, ValueError, RecursionError):  # missing, no JSON, a folder in its place
+        except (OSError, ValueError, RecursionError):  # no JSON, a result or the input that is missing
             return None
 
     def clear(self, name: str) -> None:

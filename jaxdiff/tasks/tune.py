@@ -11,6 +11,7 @@ import tyro
 from tqdm import tqdm
 
 from jaxdiff import tuning
+from jaxdiff.lock import only_writer
 from jaxdiff.model import load
 from jaxdiff.process import grids
 from jaxdiff.tuning import stored
@@ -54,8 +55,16 @@ class Tune:
 def tune(options: Tune) -> dict[int, list[tuning.Score]]:
     """Tunes, scores beside the other solvers and saves; returns the scores by calls.
 
-    Raises FileNotFoundError where there is no run, ValueError for options that contradict it or each other.
+    Raises FileNotFoundError where there is no run, ValueError for options that contradict it or each other, and where another
+    process is tuning it. (Training may go on meanwhile: a sampler is for the checkpoint that it names.)
     """
+    if not (options.run / "run.json").is_file():
+        load(options.run)  # says what there is instead, and makes no folder
+    with only_writer(stored.path_of(options.run, 0).parent):
+        return _tune(options)
+
+
+def _tune(options: Tune) -> dict[int, list[tuning.Score]]:
     model = load(options.run, options.checkpoint)
     wanted = [n for n in dict.fromkeys(options.nfe) if options.again or not stored.path_of(options.run, n).exists()]
     for n in sorted(set(options.nfe) - set(wanted)):

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxdiff.durable import write_json
+from jaxdiff.lock import is_lock, only_writer
 from jaxdiff.training.leaves import named
 from jaxdiff.training.npz import nested, read_npz, write_npz
 from jaxdiff.training.run_folder import read_run
@@ -19,10 +20,15 @@ def pack(
 
     step, length: of the average, as for `jd.load`.
 
-    Raises ValueError where `out` is not empty or a parameter is beyond the range of `dtype`.
+    Raises ValueError where `out` is not empty, another process writes to it, or a parameter is beyond the range of `dtype`.
     """
     out = Path(out)
-    if out.exists() and any(out.iterdir()):
+    with only_writer(out):
+        return _packed(run, out, step, dtype, length)
+
+
+def _packed(run: str | Path, out: Path, step: int | None, dtype: str, length: float | None) -> Path:
+    if not all(map(is_lock, out.iterdir())):
         raise ValueError(f"got {out}, which is not empty; expected a new folder; to fix: another --out")
     found, variables = average(run, step, length=length)
     stored: dict[str, Any] = {**read_run(run), "step": found} | ({} if length is None else {"length": length})

@@ -103,7 +103,7 @@ def test_a_finished_run_does_nothing_again(model, undisturbed, capsys):
         raise AssertionError("compiled")
 
     out = undisturbed("zarr")
-    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") }
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     assert bulk(small_job(model, out, verify=True), build) == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert "27 images" in capsys.readouterr().out

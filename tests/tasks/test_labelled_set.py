@@ -17,6 +17,7 @@ from jaxdiff.data.labels import write_labels
 from jaxdiff.data.pairs import Joint, LabelledGeneration, signed_distance
 from jaxdiff.data.synthetic import Field, Microscope
 from jaxdiff.data.write import write_image
+from jaxdiff.lock import only_writer
 from jaxdiff.tasks import labelled_set
 
 WINDOW = (12, 12)
@@ -251,6 +252,55 @@ def test_a_set_that_was_cut_short_is_gone_on_with(desk, monkeypatch, capsys, wri
     write_labels("masks/a 1.ome.tif", disc(*WINDOW, at=(3, 3)), IMAGE)
     assert command("--out", "cut", "--masks", "masks", "--resume") == 2
     assert "other masks or start images" in capsys.readouterr().err
+
+
+def test_pictures_of_a_set_that_is_gone_on_with_are_those_of_an_undisturbed_one(desk, monkeypatch):
+    """Also where an image of the sheet comes late, behind others of another size."""
+    monkeypatch.setattr(labelled_set, "TOGETHER", 2)
+    write_labels("masks/A.ome.tif", two(17, 20), IMAGE)
+    assert command("--out", "out", "--masks", "masks") == 0
+    before = everything(desk / "out")
+    with Image.open(desk / "out" / "sheet.png") as picture:
+        assert picture.width > 2 * 20
+    for name in ("sheet.png", "masks.png", "labels.csv"):
+        (desk / "out" / name).unlink()
+    assert command("--out", "out", "--masks", "masks", "--resume") == 0
+    assert everything(desk / "out") == before
+
+
+@pytest.mark.parametrize("broken", ["images/b.v2.ome.tif", "masks/a 1.ome.tif", "objects/c.csv"])
+def test_files_of_a_set_that_are_gone_or_of_another_size_are_made_again(desk, broken):
+    assert command("--out", "out", "--masks", "masks") == 0
+    before, told = everything(desk / "out"), json.loads((desk / "out" / "generate.json").read_text())
+    for damage in (lambda path: path.write_bytes(b""), lambda path: path.unlink()):
+        damage(desk / "out" / broken)
+        assert command("--out", "out", "--masks", "masks", "--resume") == 0
+        assert everything(desk / "out") == before
+    again = json.loads((desk / "out" / "generate.json").read_text())
+    for values in (told, again):
+        del values["seconds"], values["groups"]  # TIFF files have a date, whose length in bytes may differ
+    assert again == told
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"groups": 3}', '{"groups": [{"names": ["a"]}], "seconds": 1, "warnings": []}']
+)
+def test_a_damaged_record_of_a_set_is_said(desk, capsys, text):
+    assert command("--out", "out", "--masks", "masks") == 0
+    (desk / "out" / "generate.json").write_text(text)
+    assert command("--out", "out", "--masks", "masks", "--resume") == 2
+    said = capsys.readouterr().err
+    assert "generate.json" in said
+    assert "to fix: " in said
+    assert "Traceback" not in said
+
+
+def test_another_process_on_the_same_set_is_refused(desk, capsys):
+    with only_writer("out"):
+        assert command("--out", "out", "--masks", "masks") == 2
+        assert command("--out", "out", "--masks", "masks", "--resume") == 2
+    assert capsys.readouterr().err.count("another process is writing") == 2
+    assert not (desk / "out").exists()
 
 
 def test_models_that_cannot(desk, monkeypatch, capsys):

@@ -1,5 +1,6 @@
 """The loop over a folder: every image its results, faults one by one, and a killed run that is gone on with."""
 
+import hashlib
 import json
 import os
 import signal
@@ -18,7 +19,9 @@ from jaxdiff.data.files import read_image
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.objects import write_csv
 from jaxdiff.data.write import write_image
-from jaxdiff.lock import NAME
+from jaxdiff.lock import NAME, LockedError
+from jaxdiff.tasks import as_read
+from jaxdiff.tasks.as_read import AsRead
 from jaxdiff.tasks.over_folder import over_folder
 
 MODEL = DataInfo("YXC", ("DAPI",), pixel_size={"Y": 0.5, "X": 0.5}, unit="µm", dtype="uint16")
@@ -318,3 +321,184 @@ def test_refused_before_any_work(inputs, tmp_path):
     (out / "summary.json").write_text('{"format": 99}')
     with pytest.raises(DataError, match="another format"):
         run(inputs, out, resume=True)
+
+
+def test_another_process_on_the_same_folder_is_refused_whether_it_goes_on_or_not(inputs, tmp_path):
+    out = tmp_path / "out"
+    (tmp_path / "link").symlink_to(out)
+    done = []
+
+    class Work(Invert):
+        def __call__(self, image, info, name):
+            for path, resume in ((out, False), (out, True), (tmp_path / "link", True)):
+                with pytest.raises(LockedError, match="another process is writing"):
+                    run(inputs, path, resume=resume)
+            done.append(name)
+            return super().__call__(image, info, name)
+
+    assert run(inputs, out, Work(out)) == 0
+    assert done == ["a", "b", "c"]
+    assert not (out / NAME).exists()
+
+
+def test_a_record_is_of_the_input_as_it_was_read(inputs, tmp_path):
+    """The file becomes another one while its results are made, and while those of the image before it are."""
+    out, before = tmp_path / "out", (inputs / "a.ome.tif").read_bytes()
+    later = np.full((5, 7), 9, np.uint16)
+
+    class Work(Invert):
+        def __call__(self, image, info, name):
+            if name == "a":
+                for other in "ab":
+                    tiff(inputs / f"{other}.ome.tif", later)
+            return super().__call__(image, info, name)
+
+    assert run(inputs, out, Work(out)) == 0
+    records = {r["name"]: r for r in summary(out)["files"]}
+    assert records["a"]["sha256"] == hashlib.sha256(before).hexdigest()
+    assert records["b"]["sha256"] == hashlib.sha256((inputs / "b.ome.tif").read_bytes()).hexdigest()
+    assert read_image(out / "a.ome.tif")[0].shape == (9, 12, 1)
+    np.testing.assert_array_equal(read_image(out / "b.ome.tif")[0], 4095 - later[..., None])
+    again = Invert(out)
+    assert run(inputs, out, again, resume=True) == 0
+    assert again.seen == ["a"]
+    assert read_image(out / "a.ome.tif")[0].shape == (5, 7, 1)
+
+
+def test_a_file_that_changes_while_it_is_read_has_no_results(inputs, tmp_path, monkeypatch):
+    from jaxdiff.tasks import over_folder as module
+
+    read, out = module.read, tmp_path / "out"
+
+    def slowly(image, *args):
+        pixels = read(image, *args)
+        if image.path.name.startswith("b"):
+            tiff(image.path, np.ones((9, 12), np.uint16))
+        if image.path.name.startswith("c"):
+            image.path.unlink()
+        return pixels
+
+    monkeypatch.setattr(module, "read", slowly)
+    assert run(inputs, out) == 1
+    reasons = {r["name"]: r.get("reason", "") for r in summary(out)["files"]}
+    assert "b.ome.tif, which changed while it was read" in reasons["b"]
+    assert "c.ome.tif, which changed while it was read" in reasons["c"]
+    monkeypatch.setattr(module, "read", read)
+    again = Invert(out)
+    assert run(inputs, out, again, resume=True) == 0
+    assert again.seen == ["b"]
+
+
+def test_a_file_that_lost_an_image_meanwhile(inputs, tmp_path):
+    movie = np.ones((3, 9, 12), np.uint16)
+    tiff(inputs / "d.tif", movie, "TYX")
+
+    class Work(Invert):
+        def __call__(self, image, info, name):
+            if name == "d_0001":
+                tiff(inputs / "d.tif", movie[:2], "TYX")
+            return super().__call__(image, info, name)
+
+    assert run(inputs, tmp_path / "out", Work(tmp_path / "out")) == 1
+    assert "d_0002 is no longer in it" in summary(tmp_path / "out")["files"][-1]["reason"]
+
+
+def test_a_change_within_the_grain_of_the_clock_is_noticed(tmp_path, monkeypatch):
+    """Two states of a file with the same size and times: what was just written is held to its bytes."""
+    path = tmp_path / "a"
+    path.write_bytes(b"one")
+    source = AsRead(path)
+    path.write_bytes(b"two")
+    monkeypatch.setattr(as_read, "stamp", lambda _: source.stamp)
+    with pytest.raises(DataError, match="changed while it was read"):
+        source.check()
+    path.write_bytes(b"one")
+    source.check()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"{"),
+        lambda path: path.write_bytes(b"\xff\xfe"),
+        lambda path: path.write_bytes(b"null"),
+        lambda path: path.write_bytes(b"[" * 100_000),
+        lambda path: path.write_bytes(b'{"sha256": 3}'),
+        lambda path: path.write_text(path.read_text().replace('"done"', '"failed"')),
+        lambda path: path.write_text(path.read_text().replace('"mean"', '"mode"')),
+        lambda path: (path.unlink(), (path / "below").mkdir(parents=True)),
+        lambda path: (path.unlink(), os.mkfifo(path)) if hasattr(os, "mkfifo") else path.unlink(),
+        lambda path: (path.parents[1] / "b.csv").write_bytes(b""),
+        lambda path: (path.parents[1] / "b.ome.tif").open("ab").write(b"\0"),
+        lambda path: ((path.parents[1] / "b.csv").unlink(), (path.parents[1] / "b.csv").mkdir()),
+    ],
+)
+def test_a_damaged_record_or_result_costs_one_image(inputs, tmp_path, damage):
+    out = tmp_path / "out"
+    run(inputs, out)
+    whole = {name: (out / name).read_bytes() for name in listing(out) if name.endswith(".csv")}
+    damage(out / "records" / "b.json")
+    again = Invert(out)
+    assert run(inputs, out, again, resume=True) == 0
+    assert again.seen == ["b"]
+    assert {name: (out / name).read_bytes() for name in whole} == whole
+    assert summary(out)["before"] == 2
+    nothing = Invert(out)
+    assert run(inputs, out, nothing, resume=True) == 0
+    assert nothing.seen == []
+
+
+def test_a_result_without_a_byte_is_none(inputs, tmp_path):
+    class Work(Invert):
+        def __call__(self, image, info, name):
+            numbers = super().__call__(image, info, name)
+            (self.out / f"{name}.csv").write_bytes(b"")
+            return numbers
+
+    assert run(inputs, tmp_path / "out", Work(tmp_path / "out")) == 1
+    assert summary(tmp_path / "out")["files"][0]["reason"] == "RuntimeError: a.csv was written without a byte"
+
+
+def test_a_folder_as_result_is_held_to_its_files(inputs, tmp_path):
+    out = tmp_path / "out"
+
+    def work(image, info, name):
+        done.append(name)
+        (out / f"{name}.zarr" / "0").mkdir(parents=True)
+        (out / f"{name}.zarr" / "0" / "chunk").write_bytes(b"1234")
+        (out / f"{name}.zarr" / "about").write_bytes(b"{}")
+        return {}
+
+    done = []
+    run(inputs, out, work, suffixes=(".zarr",))
+    (out / "b.zarr" / "0" / "chunk").write_bytes(b"12")
+    (out / "c.zarr" / "about").unlink()
+    done.clear()
+    assert run(inputs, out, work, suffixes=(".zarr",), resume=True) == 0
+    assert done == ["b", "c"]
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"\xff", b"[]", b'{"format": 1}', b'{"format": 1, "options": [2]}'])
+def test_a_damaged_summary_is_said(inputs, tmp_path, text):
+    out = tmp_path / "out"
+    run(inputs, out)
+    (out / "summary.json").write_bytes(text)
+    with pytest.raises(ValueError, match=r"got .*summary.json.*; expected .*; to fix: "):
+        run(inputs, out, resume=True)
+    assert (out / "summary.json").read_bytes() == text
+
+
+def test_an_interrupt_says_how_far_it_came_and_leaves_no_half_results(inputs, tmp_path):
+    out = tmp_path / "out"
+
+    class Work(Invert):
+        def __call__(self, image, info, name):
+            if name == "b":
+                write_csv(out / "b.csv", {})
+                raise KeyboardInterrupt
+            return super().__call__(image, info, name)
+
+    with pytest.raises(KeyboardInterrupt, match=r"1 of 3 images are done in .*out; --resume goes on"):
+        run(inputs, out, Work(out))
+    assert listing(out) == ["a.csv", "a.ome.tif", "records/a.json", "summary.json"]
