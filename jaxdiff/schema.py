@@ -198,6 +198,12 @@ def typed(kind: Any, value: Any, field: str = "", classes: Mapping[str, type] | 
         return {
             typed(str, name, field): typed(inner[1], one, _joined(field, name), classes) for name, one in value.items()
         }
+    if kind is Any and classes is None:
+        return value
+    if kind in (list, dict):
+        if not isinstance(value, kind):
+            raise malformed(field, value, f"a {kind.__name__}")
+        return value
     if kind in _PLAIN:
         return _PLAIN[kind](value, field)
     if dataclasses.is_dataclass(kind):

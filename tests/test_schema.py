@@ -32,7 +32,8 @@ from jaxdiff.schema import DEPTH, INFINITE, Malformed, dataclass_of, fields, par
         (Literal["a", "b"] | None, "b", "b"),
         (Mapping[str, float | None], {"Y": None, "X": 1.0}, {"Y": None, "X": 1.0}),
         (Annotated[float, INFINITE], math.inf, math.inf),
-        (Any, [1, {"a": [2]}], (1, {"a": (2,)})),
+        (Any, [1, {"a": [2]}], [1, {"a": [2]}]),
+        (list, [1], [1]),
     ],
 )
 def test_what_fits_is_read(kind, good, read):
@@ -57,6 +58,8 @@ def test_what_fits_is_read(kind, good, read):
         *((Float[np.ndarray, " T"], bad) for bad in (1.0, [[1.0]], ["a"], [math.nan], [True])),
         *((Float[np.ndarray, "T C"], bad) for bad in ([1.0], [[1.0], [1.0, 2.0]])),
         (Annotated[float, INFINITE], math.nan),
+        (list, {}),
+        (dict, []),
     ],
 )
 def test_what_does_not_fit_is_refused_by_its_field(kind, bad):

@@ -6,14 +6,18 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.read_only_builder import ReadOnlyBuilder
 
-from jaxdiff.data.errors import DataError
+from jaxdiff.data.errors import DataError, UnreadableError
+from jaxdiff.data.index import NAME as INDEX
 from jaxdiff.data.index import Index
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.labels import as_labels
 from jaxdiff.data.patches import Record
 from jaxdiff.data.source import Shared
 from jaxdiff.data.tfds_build import INPUTS, METADATA
+from jaxdiff.data.tfds_description import check_description
+from jaxdiff.schema import within
 
 _PREPARE = 'prepare it once with the "tf" extra: tfds build NAME --file_format=array_record --data_dir=DIR'
 
@@ -39,21 +43,26 @@ class TfdsSource:
     ):
         self.name, self.keys = name, {"image": image, "label": label, "mask": mask}
         folder = self._folder = prepared_folder(name, Path(data_dir))
-        builder: Any = tfds.builder_from_directory(str(folder))
+        check_description(folder)
+        builder = _builder(folder)
         try:
-            self._places = _places(builder, split)
+            self._places = _places(builder, split, folder)
         except NotImplementedError as error:  # TFDS's word for tfrecord files
             raise DataError(
                 f"{folder} in another file format ({error})", "array_record or parquet", _PREPARE
             ) from error
+        except DataError:
+            raise
         except ValueError as error:
             splits = ", ".join(builder.info.splits)
             raise DataError(f"split {split!r} of {folder}", f"one of {splits} or a part of it", str(error)) from error
         self.index = Index.read(folder)  # of sets that `prepare` made
-        stored = (builder.info.metadata or {}).get(INPUTS)
-        self.input_info = None if stored is None else DataInfo.from_json(stored)
-        self._lock = Shared()  # the files' reader is not ours: one thread at a time
+        _check_index(self.index, builder, folder)
+        with within(folder / "metadata.json"):
+            stored = (builder.info.metadata or {}).get(INPUTS)
+            self.input_info = None if stored is None else DataInfo.from_json(stored)
         self.info = _info(builder.info, image, label, folder)
+        self._lock = Shared()  # the files' reader is not ours: one thread at a time
 
     def __len__(self) -> int:
         return len(self._places)
@@ -66,8 +75,21 @@ class TfdsSource:
 
     def __getitem__(self, index: int) -> Record:
         data, place = self._places[index]
-        with self._lock:
-            example: dict[str, Any] = data[place]
+        try:
+            with self._lock:
+                example: dict[str, Any] = data[place]
+            return self._record(example, index)
+        except DataError:
+            raise
+        except Exception as error:  # whatever a broken file makes its reader raise
+            raise UnreadableError(
+                f"record {place} of {self._folder}, which cannot be read ({one_line(error)})",
+                "records as they were prepared",
+                "prepare the data set again",
+            ) from error
+
+    def _record(self, example: dict[str, Any], index: int) -> Record:
+        """A record in our names. Raises DataError for values that are not what the set's description says."""
         name = _text(example.get("name", f"{self.name} {index}"))
         record: Record = {
             "image": np.asarray(example[self.keys["image"]]),
@@ -78,6 +100,7 @@ class TfdsSource:
             record["input"] = np.asarray(example["input"])
         if self.keys["label"] in example:
             record["label"] = int(example[self.keys["label"]])
+        self._check(record)
         if self.keys["mask"] in example:
             mask = np.asarray(example[self.keys["mask"]])
             if mask.ndim == len(self.info.axes) and mask.shape[-1] != 1:
@@ -88,16 +111,72 @@ class TfdsSource:
                 )
             mask = mask[..., 0] if mask.ndim == len(self.info.axes) else mask
             record["mask"] = as_labels(mask, f"the mask of {name}")
+        if "mask" in record and record["mask"].shape != record["image"].shape[:-1]:
+            raise DataError(
+                f"a mask {list(record['mask'].shape)}",
+                f"{list(record['image'].shape[:-1])}, as the image",
+                "prepare it again",
+            )
         return record
 
+    def _check(self, record: Record) -> None:
+        for kind, info in (("image", self.info), ("input", self.input_info)):
+            if info is None:
+                continue
+            array = record[kind]
+            if array.ndim != len(info.axes) or array.shape[-1] != info.channels or array.dtype != info.dtype:
+                raise DataError(
+                    f"{kind} {array.dtype}{list(array.shape)}",
+                    f"{info.dtype} with axes {info.axes} and {info.channels} channels",
+                    "prepare the data set again",
+                )
+        names = self.info.class_names
+        if "label" in record and names and not -1 <= record["label"] < len(names):
+            raise DataError(f"label {record['label']}", f"0 to {len(names) - 1}", "prepare the data set again")
 
-def _places(builder: Any, split: str) -> list[tuple[Any, int]]:
+
+def _builder(folder: Path) -> Any:
+    """TFDS's view of a folder whose description was checked."""
+    try:
+        proto = tfds.core.dataset_info.read_proto_from_builder_dir(str(folder))
+        proto.module_name = ""  # of the code that wrote it
+        return ReadOnlyBuilder(builder_dir=str(folder), info_proto=proto)
+    except Exception as error:  # protocol buffers and TFDS have exceptions of their own
+        raise DataError(
+            f"{folder}, whose description TFDS does not read ({one_line(error)})",
+            "a data set as it was prepared",
+            "prepare it again",
+        ) from error
+
+
+def _check_index(index: Index | None, builder: Any, folder: Path) -> None:
+    """Raises DataError where the index is of another number of records than the set."""
+    records = builder.info.splits["train"].num_examples if "train" in builder.info.splits else 0
+    if index is not None and len(index.file_of) != records:
+        raise DataError(
+            f"{folder / INDEX} of {len(index.file_of)} records",
+            f"{records}, as in the set",
+            "prepare the data set again",
+        )
+
+
+def _check_files(builder: Any, split: str, folder: Path) -> None:
+    """Raises DataError for files of a split that are missing, elsewhere, or too small for the records promised."""
+    info = builder.info.splits[split]
+    for path, length in zip(map(Path, info.filepaths), info.shard_lengths):
+        if path.parent != folder or not path.is_file() or path.stat().st_size < length:
+            size = f"{path.stat().st_size} bytes" if path.is_file() else "missing"
+            raise DataError(f"{path}, {size}", f"{length} records in {folder}", "prepare the data set again")
+
+
+def _places(builder: Any, split: str, folder: Path) -> list[tuple[Any, int]]:
     """Whole split and index for each record of a split such as train[:80%].
 
     Parts are counted out here: TFDS 4.9.10 reads the whole split instead where the files are parquet.
     """
     places: list[tuple[Any, int]] = []
     for part in tfds.core.ReadInstruction.from_spec(split).to_absolute(builder.info.splits):
+        _check_files(builder, part.splitname, folder)
         data = builder.as_data_source(part.splitname)
         places += [(data, i) for i in range(len(data))[part.from_ : part.to]]
     return places
@@ -127,7 +206,8 @@ def _info(info: Any, image: str, label: str | None, folder: Path) -> DataInfo:
     names = tuple(classes.names) if isinstance(classes, tfds.features.ClassLabel) else ()
     stored = (info.metadata or {}).get(METADATA)
     if stored is not None:
-        return DataInfo.from_json(stored)
+        with within(folder / "metadata.json"):
+            return DataInfo.from_json(stored)
     feature = features[image]
     if not isinstance(feature, tfds.features.Image):
         raise DataError(f"feature {image!r} of {folder}, {feature}", "an image, whose axes are known", "name another")
@@ -144,6 +224,12 @@ def _info(info: Any, image: str, label: str | None, folder: Path) -> DataInfo:
 
 def _version(folder: Path) -> tuple[int, ...]:
     return tuple(int(n) for n in folder.name.split("."))
+
+
+def one_line(error: BaseException) -> str:
+    """The text of a foreign error, shortened."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else f"{text[:140]} … {text[-40:]}"
 
 
 def _text(value: Any) -> str:

@@ -175,7 +175,7 @@ def test_parameters_that_are_not_finite_are_said(small, tmp_path, bad):
             state.replace(step=np.int32(7), skipped=np.int32(0), skipped_in_row=np.int32(0)), {}, wait=True
         )
     for ema in (True, False):
-        with pytest.raises(ValueError, match="at step 7 with NaN or infinite numbers: .* more leaves"):
+        with pytest.raises(ValueError, match=r"at step 7 with NaN or infinite numbers: .* more leaves"):
             jd.load(run, ema=ema)
 
 
