@@ -163,6 +163,19 @@ def dataclass_of(cls: type, value: Any, field: str = "", classes: Mapping[str, t
         raise _placed(field or cls.__name__, error, FIX) from error
 
 
+def conform(instance: Any) -> None:
+    """Makes text of a dataclass's fields a path and lists tuples, where their annotations ask for these.
+
+    For `__post_init__` of configs that people write by hand: `Folder("images", pixel_size=[0.1, 0.1])`.
+    """
+    for name, kind in _hints(type(instance)).items():
+        value, kinds = getattr(instance, name, None), (kind, *get_args(kind))
+        if isinstance(value, str) and Path in kinds:
+            object.__setattr__(instance, name, Path(value))
+        if isinstance(value, list) and any(get_origin(one) is tuple for one in kinds):
+            object.__setattr__(instance, name, tuple(value))
+
+
 def _hints(cls: type) -> dict[str, Any]:
     try:
         return typing.get_type_hints(cls, include_extras=True)

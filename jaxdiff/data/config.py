@@ -17,6 +17,7 @@ from jaxdiff.data.pairs import Parallel, paired
 from jaxdiff.data.shift import pair_shift
 from jaxdiff.data.source import Binned, Cached, Memory, Source
 from jaxdiff.physics.camera import Camera
+from jaxdiff.schema import conform
 
 GIGABYTE = 2**30
 
@@ -139,6 +140,9 @@ class Folder:
     input_axes: str | None = None
     """Axes of the inputs, where they are not those of `axes`."""
 
+    def __post_init__(self):
+        conform(self)
+
     def open(self, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset:
         listing = list_folder(
             self.path,
@@ -192,6 +196,9 @@ class BBBC039:
     """Leave out damaged files (their number is reported) where otherwise the run refuses to start."""
     cache_gb: float = 2.0
     """Memory for decoded images."""
+
+    def __post_init__(self):
+        conform(self)
 
     def open(self, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset:
         from jaxdiff.data import bbbc039
@@ -256,6 +263,9 @@ class Tfds:
     """Train on images that have one value in all their pixels, too."""
     cache_gb: float = 2.0
     """Memory for decoded images; a data set beyond it is decoded again in every epoch."""
+
+    def __post_init__(self):
+        conform(self)
 
     def open(self, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset:
         train, files, input_info = self._split(self.split, patch)

@@ -1,5 +1,7 @@
 """`jaxdiff prepare FOLDER --out DIR --name NAME`: a folder of images as records that training reads fast."""
 
+import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +71,10 @@ def main(args: Sequence[str], prog: str) -> int:
     )
     print(text(read_json(made / REPORT)))
     print(f"\nmade: {made}; report: {made / REPORT}")
-    print(f'next: data=Tfds("{options.name}", "{options.out}") in a config, then train.py CONFIG --check')
+    name, folder = (json.dumps(str(text), ensure_ascii=False) for text in (options.name, options.out))
+    given = f"--data.name {shlex.quote(options.name)} --data.data-dir {shlex.quote(str(options.out))}"
+    print(f"next: data=Tfds({name}, {folder}) in a config, then train.py CONFIG --check")
+    print(f"or, with a config that has a Tfds: train.py CONFIG {given} --check")
     return 0
 
 

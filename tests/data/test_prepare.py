@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -112,6 +114,36 @@ def test_what_is_left_out_is_said(images, tmp_path, capsys):
     assert (found["images"], found["records"], found["left_out"]["blank"]) == (3, 5, 1)
     assert cli.run(cli.prepare, [*command, "--skip-unreadable"], "jaxdiff prepare") == 2
     assert "which exists" in capsys.readouterr().err
+
+
+CONFIG = """
+from jaxdiff.config import TrainConfig
+from jaxdiff.data.config import Tfds
+
+config = TrainConfig(name="printed", steps=1, patch=(16, 16), out={out!r}, {data})
+"""
+
+
+def test_the_lines_that_are_printed_work_as_they_stand(images, tmp_path, capsys):
+    """As a config, and as options of a config that names another set."""
+    sets = tmp_path / 'a folder\'s "sets"'
+    command = [str(images(num=4)), "--out", str(sets), "--name", "slides"]
+    assert cli.run(cli.prepare, command, "jaxdiff prepare") == 0
+    printed = capsys.readouterr().out
+    as_config, as_options = (
+        re.search(r"next: (data=.*) in a config", printed),
+        re.search(r"train\.py (CONFIG --data.*)", printed),
+    )
+    assert as_config
+    assert as_options
+    config = tmp_path / "config.py"
+    config.write_text(CONFIG.format(out=str(tmp_path), data=as_config[1]))
+    assert cli.run(cli.train, [str(config), "--check"], "train.py") == 0
+    assert "field_03.tif" in capsys.readouterr().out
+    config.write_text(CONFIG.format(out=str(tmp_path), data='data=Tfds("other", "elsewhere")'))
+    options = shlex.split(as_options[1].replace("CONFIG", str(config)))
+    assert cli.run(cli.train, options, "train.py") == 0
+    assert "field_03.tif" in capsys.readouterr().out
 
 
 def test_a_file_whose_pixels_turn_out_damaged_is_left_out_or_ends_it(images, tmp_path):

@@ -1,4 +1,4 @@
-"""A prepared set's descriptions are data: they import no module, open no file elsewhere, and promise no more than is there."""
+"""Descriptions of a prepared set are data: they import nothing, open no file elsewhere, promise no more than is there."""
 
 import contextlib
 import json

@@ -35,6 +35,24 @@ def test_json_round_trip(fields):
     assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"data": Tfds("slides", "prepared")},
+        {"data": Folder("images", masks="masks", inputs="noisy", pixel_size=[0.1, 0.2], channel_names=["a"])},
+        {"data": BBBC039("cells")},
+        {"pairs": Denoising(photons=[1.0, 2.0])},
+        {"pairs": SuperResolution(factor=[2, 2])},
+        {"patch": [8, 8]},
+    ],
+)
+def test_text_and_lists_are_taken_for_paths_and_tuples(fields):
+    """As people write them by hand, and as docs/data.md does."""
+    config = TrainConfig(name="a", steps=1, **fields)
+    assert override(config, []) == config
+    assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == override(config, [])
+
+
 def test_a_table_of_betas_round_trips():
     betas = np.linspace(1e-4, 0.02, 10)
     back = from_plain(json.loads(json.dumps(to_plain(schedules.DiscreteBetas(betas)))), CLASSES)

@@ -10,6 +10,7 @@ from jaxdiff.data.normalise import Map
 from jaxdiff.data.patches import Record
 from jaxdiff.data.source import Source
 from jaxdiff.physics.camera import Camera
+from jaxdiff.schema import conform
 
 SAMPLES = 2**16  # pixels of each image from which the percentiles are estimated
 
@@ -34,6 +35,7 @@ class Denoising:
     task = "denoise"
 
     def __post_init__(self):
+        conform(self)
         if len(self.photons) != 2 or not 0 < self.photons[0] <= self.photons[1]:
             raise DataError(f"photons={self.photons}", "least and most, above 0", "photons=(10, 100)")
 

@@ -12,6 +12,7 @@ from jaxdiff.data.patches import Record
 from jaxdiff.data.source import Source
 from jaxdiff.physics.binning import area_binning
 from jaxdiff.physics.blur import gaussian_blur
+from jaxdiff.schema import conform
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class SuperResolution:
     task = "super-resolve"
 
     def __post_init__(self):
+        conform(self)
         axes = len(self.factor)
         whole = all(f == int(f) and f >= 1 for f in self.factor)
         if axes not in (2, 3) or not whole or max(self.factor) == 1:
