@@ -222,7 +222,7 @@ def typed(kind: Any, value: Any, field: str = "", classes: Mapping[str, type] | 
     if dataclasses.is_dataclass(kind):
         return _instance((kind,), value, field, classes)
     if getattr(kind, "array_type", None) is np.ndarray:
-        return numbers(value, field, len(kind.dims))
+        return numbers(value, field, len(kind.dims))  # pyright: ignore[reportAttributeAccessIssue]
     return loose(value, field, classes)
 
 

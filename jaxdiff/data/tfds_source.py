@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import dataset_info
 from tensorflow_datasets.core.read_only_builder import ReadOnlyBuilder
 
 from jaxdiff.data.errors import DataError, UnreadableError
@@ -138,7 +139,7 @@ class TfdsSource:
 def _builder(folder: Path) -> Any:
     """TFDS's view of a folder whose description was checked."""
     try:
-        proto = tfds.core.dataset_info.read_proto_from_builder_dir(str(folder))
+        proto = dataset_info.read_proto_from_builder_dir(str(folder))
         proto.module_name = ""  # of the code that wrote it
         return ReadOnlyBuilder(builder_dir=str(folder), info_proto=proto)
     except Exception as error:  # protocol buffers and TFDS have exceptions of their own

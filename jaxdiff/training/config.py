@@ -20,7 +20,7 @@ from jaxdiff.process.schedules import (
     SubVP,
     VarianceExploding,
 )
-from jaxdiff.schema import INFINITE, malformed
+from jaxdiff.schema import INFINITE, conform, malformed
 from jaxdiff.training.cadence import Every
 from jaxdiff.training.ema import EMA
 from jaxdiff.training.optimizer import AdamW
@@ -114,6 +114,7 @@ class TrainConfig:
     """Folder that holds the run folders."""
 
     def __post_init__(self):
+        conform(self)
         if not self.name or self.name in (".", "..") or set(self.name) & set('/\\:*?"<>|'):
             raise ValueError(f"got name={self.name!r}; expected a folder name; to fix: letters, digits, - and _")
         if self.steps is None and self.minutes is None:

@@ -8,6 +8,7 @@ import pytest
 
 from jaxdiff.config import load_config, override
 from jaxdiff.data.config import BBBC039, Folder, Synthetic, Tfds
+from jaxdiff.data.pairs import Denoising, SuperResolution
 from jaxdiff.nn.unet import UNet
 from jaxdiff.process import schedules
 from jaxdiff.training.cadence import Budget, Clock, Every
