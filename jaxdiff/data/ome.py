@@ -268,6 +268,6 @@ class _Reader:
             value = int(text or "")
         except ValueError:
             value = -1
-        if value < (0 if default is not None and default == 0 else 1) or value > 2**53:
+        if value < (0 if default is not None and default == 0 else 1) or value > 2**62:
             raise damaged(self.path, f"{name}={text!r} in its OME-XML")
         return value

@@ -78,10 +78,9 @@ class Page:
 
     @property
     def bytes(self) -> int:
-        """Of the pixels when they are decoded, bits rounded up to those of a number (1, 2, 4, 8 … bytes)."""
-        bits = max(self.bits)
-        number = 1 if bits <= 8 else 2 if bits <= 16 else 1 << math.ceil(math.log2(bits / 8))
-        return math.prod(self.size) * self.samples * number
+        """Of the pixels without compression, each row in whole bytes."""
+        planes, rows, columns = self.size
+        return planes * rows * ((columns * self.samples * max(self.bits) + 7) // 8)
 
     @property
     def kind(self) -> tuple:
@@ -288,8 +287,6 @@ class _Walk:
     def _possible(self, pixels: int, stored: int, page: Page) -> None:
         compression = page.tag(COMPRESSION, 1)
         most = _MOST.get(compression, _MOST_OF_OTHERS) * stored
-        if compression == 1 and max(page.bits) % 8:
-            most *= 8  # packed bits
         if pixels > most + (0 if compression == 1 else _SLACK):
             raise damaged(
                 self.path, f"{pixels} bytes of pixels are promised, {stored} are there (compression {compression})"
