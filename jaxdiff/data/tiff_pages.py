@@ -24,6 +24,7 @@ _MOST_OF_OTHERS = 2**14
 """Pixels' bytes for one stored byte. Deflate: 1032; LZW: strings of up to 3838 bytes for 12 bits; others: blank images."""
 _SLACK = 2**26  # a small file may hold a blank image of this size, whatever its compression
 _TAGS = 4096
+_EMPTY = 16  # pages without any tag, as electron microscopes write at the end
 _LSM = 34412
 
 WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER = 256, 257, 258, 259, 262, 266
@@ -154,10 +155,13 @@ class _Walk:
             at = struct.unpack(order + "I", head[4:8])[0]
         else:
             raise damaged(self.path, f"TIFF of version {version}")
-        chain, below = [], {}
+        chain, below, empty = [], {}, 0
         while at:
             page, at = self._page(at)
             chain.append(page)
+            empty += not page.tags
+            if empty > _EMPTY or (page.tags and (WIDTH not in page.tags or not max(page.bits))):
+                raise damaged(self.path, f"a page without an image at {page.offset}")
         if not chain:
             raise damaged(self.path, "it holds no image")
         for page in chain:

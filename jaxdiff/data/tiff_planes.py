@@ -49,7 +49,7 @@ def planes_of(
     if numbers is None:  # the image is not made of whole planes
         one, numbers = place, None if whole else np.arange(math.prod(place.shape) // planes.of_page)
     dtype, size = np.dtype(planes.dtype), math.prod(one.shape)
-    aside = scratch is not None and size * dtype.itemsize >= large
+    aside = scratch is not None and size * dtype.itemsize >= min(large, _memory())
     if not aside and size * dtype.itemsize > _memory():
         raise UnreadableError(
             f"an image of {size * dtype.itemsize / 1e9:.0f} GB in {handle.name}",

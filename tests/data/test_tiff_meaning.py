@@ -55,7 +55,9 @@ def test_white_is_zero_in_12_packed_bits(tmp_path):
 @pytest.mark.parametrize("bits", [1, 2, 4, 10, 12, 14, 24])
 def test_packed_bits(bits, tmp_path):
     values = RNG.integers(0, 2**bits, (8, 16))
-    packed = np.packbits(((values.reshape(-1, 1) >> np.arange(bits - 1, -1, -1)) & 1).astype("u1").reshape(8, -1), axis=1)
+    packed = np.packbits(
+        ((values.reshape(-1, 1) >> np.arange(bits - 1, -1, -1)) & 1).astype("u1").reshape(8, -1), axis=1
+    )
     for order in (1, 2):
         rows = packed if order == 1 else np.packbits(np.unpackbits(packed, axis=1, bitorder="little"), axis=1)
         tifffile.imwrite(tmp_path / "a.tif", rows, metadata=None, byteorder="<", extratags=[(263, 3, 1, order, True)])
@@ -268,7 +270,10 @@ def test_images_have_the_pages_and_the_sizes_that_their_own_elements_name(tmp_pa
     assert [one.pixel_size["X"] for one in (a, b, c)] == [3, 5, 7]
     for one, pages in ((a, [4, 5]), (b, [1]), (c, [3, 0])):
         np.testing.assert_array_equal(read(one)[..., 0], STACK[pages] if len(pages) > 1 else STACK[pages[0]])
-    assert a.notes == ("1 images whose pixels are not in the file are left out", "1 pages that its metadata do not name are left out")
+    assert a.notes == (
+        "1 images whose pixels are not in the file are left out",
+        "1 pages that its metadata do not name are left out",
+    )
 
 
 @pytest.mark.parametrize("order", ["XYZCT", "XYCZT", "XYTCZ", "XYTZC", "XYZTC", "XYCTZ"])
@@ -319,7 +324,13 @@ def test_sizes_promised_and_not_there(axis, number, tmp_path):
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [('SizeX="20"', 'SizeX="40"'), ('SizeY="24"', 'SizeY="12"'), ('SizeX="20"', 'SizeX="a"'), ('DimensionOrder="XYZCT"', ""), ("</OME>", "")],
+    [
+        ('SizeX="20"', 'SizeX="40"'),
+        ('SizeY="24"', 'SizeY="12"'),
+        ('SizeX="20"', 'SizeX="a"'),
+        ('DimensionOrder="XYZCT"', ""),
+        ("</OME>", ""),
+    ],
 )
 def test_metadata_that_the_pages_contradict(old, new, tmp_path):
     document(("a", TWO, tiffdata({"IFD": 0, "PlaneCount": 2})), path=tmp_path / "a.ome.tif")
@@ -332,7 +343,8 @@ def test_metadata_that_the_pages_contradict(old, new, tmp_path):
 
 def test_hidden_axes_are_refused(tmp_path):
     modulo = '<ModuloAlongT Type="lifetime" Start="0" End="5"/>'
-    annotation = f'<StructuredAnnotations><XMLAnnotation ID="A"><Value><Modulo>{modulo}</Modulo></Value></XMLAnnotation></StructuredAnnotations>'
+    annotation = f'<XMLAnnotation ID="A"><Value><Modulo>{modulo}</Modulo></Value></XMLAnnotation>'
+    annotation = f"<StructuredAnnotations>{annotation}</StructuredAnnotations>"
     document(("a", 'SizeZ="1" SizeC="1" SizeT="6"', "<TiffData/>"), path=tmp_path / "a.ome.tif")
     with tifffile.TiffFile(tmp_path / "a.ome.tif") as file:
         text = file.pages[0].description.replace("</OME>", annotation + "</OME>")
@@ -363,7 +375,11 @@ def uuid(name, text="urn:uuid:0", **attributes):
 def test_no_other_file_is_opened(tmp_path, monkeypatch):
     tifffile.imwrite(tmp_path / "other.tif", STACK + 1)
     opened, open_ = [], tifffile.TiffFile
-    monkeypatch.setattr(tifffile, "TiffFile", lambda file, *a, **k: opened.append(str(getattr(file, "name", file))) or open_(file, *a, **k))
+    monkeypatch.setattr(
+        tifffile,
+        "TiffFile",
+        lambda file, *a, **k: opened.append(str(getattr(file, "name", file))) or open_(file, *a, **k),
+    )
     own, elsewhere = tmp_path / "a.ome.tif", tmp_path / "other.tif"
     for name in (elsewhere, "other.tif", "../x/other.tif", "http://localhost:9/other.tif", "missing.tif"):
         document(("a", ONE, uuid(name, IFD=0)), path=own)
@@ -380,7 +396,11 @@ def test_no_other_file_is_opened(tmp_path, monkeypatch):
 
 
 def test_a_file_is_known_by_its_uuid_and_then_by_its_name(tmp_path):
-    document(("a", ONE, uuid("before.ome.tif", "urn:uuid:7", IFD=3)), root='UUID="urn:uuid:7"', path=tmp_path / "renamed.ome.tif")
+    document(
+        ("a", ONE, uuid("before.ome.tif", "urn:uuid:7", IFD=3)),
+        root='UUID="urn:uuid:7"',
+        path=tmp_path / "renamed.ome.tif",
+    )
     np.testing.assert_array_equal(read(inspect(tmp_path / "renamed.ome.tif")[0])[..., 0], STACK[3])
     document(("a", ONE, uuid("B.ome.tif", "urn:uuid:7", IFD=3)), path=tmp_path / "b.ome.tif")
     np.testing.assert_array_equal(read(inspect(tmp_path / "b.ome.tif")[0])[..., 0], STACK[3])
