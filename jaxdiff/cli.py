@@ -1,5 +1,6 @@
 """The command line: `jaxdiff train|sample|demo`; `train.py` and `sample.py` call the same functions."""
 
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -206,6 +207,8 @@ def run(command: Callable[[Sequence[str], str], int], args: Sequence[str], prog:
     JAXDIFF_DEBUG=1 shows the traceback instead.
     """
     use_compilation_cache()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may hold bytes that are no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return command(args, prog)
     except KeyboardInterrupt:

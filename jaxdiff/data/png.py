@@ -25,6 +25,7 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type; 3 is a palette
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _DEFLATE = 1032  # bytes that one byte can become
+_PIECE = 2**20  # bytes that are decompressed at a time to be counted
 _PILLOW = 2**26  # pixels from which Pillow warns and refuses
 
 
@@ -33,6 +34,8 @@ class _Header(NamedTuple):
     height: int
     depth: int
     colour: int
+    rows: int
+    """Bytes of all rows before compression."""
     notes: tuple[str, ...]
 
 
@@ -55,7 +58,7 @@ def read_png(image: ImageFile) -> np.ndarray:
     path = image.path
     with open_regular(path) as file, guarded(path, "PNG"):
         head = _header(path, file)
-        data = _decodable(path, file)
+        data = _decodable(path, file, head.rows)
         if (head.depth == 16 and head.colour != 0) or (
             head.width * head.height > _PILLOW and head.depth >= 8 and head.colour != 3
         ):
@@ -81,7 +84,7 @@ def _header(path: Path, file: BinaryIO) -> _Header:
     width, height, depth, colour, method, filtering, interlaced = struct.unpack(">IIBBBBB", head)
     if not width or not height or depth not in _DEPTHS.get(colour, ()) or method or filtering or interlaced > 1:
         raise _unreadable(path, f"a header of {width} x {height} pixels, {depth} bits, colour type {colour}")
-    rows = height * (1 + (width * _SAMPLES[colour] * depth + 7) // 8)
+    rows = _bytes(width, height, _SAMPLES[colour] * depth, interlaced)
     if rows > _DEFLATE * stored:
         raise _unreadable(path, f"{rows} bytes of pixels are promised, {stored} compressed ones are there")
     notes = []
@@ -91,12 +94,26 @@ def _header(path: Path, file: BinaryIO) -> _Header:
         notes.append("transparency is left out")
     if after:
         notes.append("bytes after the end of the picture are left out")
-    return _Header(width, height, depth, colour, tuple(notes))
+    return _Header(width, height, depth, colour, rows, tuple(notes))
 
 
-def _decodable(path: Path, file: BinaryIO) -> bytes:
-    """The chunks that pixels are made of. Raises UnreadableError where the checksum of any chunk does not fit."""
-    parts = [_SIGNATURE]
+def _bytes(width: int, height: int, bits: int, interlaced: int) -> int:
+    """Bytes of the rows, each with that of its filter; of an interlaced picture those of the seven passes (Adam7)."""
+    passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+    total = 0
+    for x, y, across, down in passes if interlaced else ((0, 0, 1, 1),):
+        columns, rows = -(-(width - x) // across), -(-(height - y) // down)
+        total += rows * (1 + (columns * bits + 7) // 8) if columns > 0 and rows > 0 else 0
+    return total
+
+
+def _decodable(path: Path, file: BinaryIO, rows: int) -> bytes:
+    """The chunks that pixels are made of.
+
+    Raises UnreadableError where the checksum of any chunk or of the pixels does not fit, and where these are not `rows` bytes,
+    which decoders fill up with zeros.
+    """
+    parts, pixels, found = [_SIGNATURE], zlib.decompressobj(), 0
     for kind, length, start in _chunks(path, file):
         file.seek(start - 4)
         body, checksum = file.read(length + 4), file.read(4)
@@ -104,6 +121,14 @@ def _decodable(path: Path, file: BinaryIO) -> bytes:
             raise _unreadable(path, f"the checksum of its {kind.decode('latin-1')} chunk does not fit")
         if kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND"):
             parts += [struct.pack(">I", length), body, checksum]
+        rest = body[4:] if kind == b"IDAT" else b""
+        while rest and not pixels.eof and found <= rows:
+            found += len(pixels.decompress(rest, _PIECE))
+            rest = pixels.unconsumed_tail
+    while not pixels.eof and found <= rows and (more := pixels.decompress(b"", _PIECE)):
+        found += len(more)
+    if found != rows or not pixels.eof:
+        raise _unreadable(path, f"{rows} bytes of pixels are promised, {found} are there")
     return b"".join(parts)
 
 

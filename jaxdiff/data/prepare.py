@@ -94,6 +94,7 @@ class _Preparation:
         self, listing: Listing, aside: Path, tile: Sequence[int] | None, allow_blank: bool, skip_unreadable: bool
     ):
         self.info, self.entries, self.ignored = listing.source.info, listing.source.entries, listing.ignored
+        self.notes = listing.notes
         self.source = Files(self.entries, self.info, scratch=aside / "decoded")
         self.tile, self.allow_blank, self.skip_unreadable = tile, allow_blank, skip_unreadable
         self.unreadable, self.blank, self.started = list(listing.skipped), [], time.monotonic()
@@ -175,6 +176,7 @@ class _Preparation:
                 "blank_first": self.blank[:SHOWN],
                 "files_of_other_kinds": dict(self.ignored),
             },
+            "notes": list(self.notes),
             "channels": self.statistics.result(self.info.channel_names),
             "masks": self.masks.result() if self.masks.masks else None,
             "seconds": round(time.monotonic() - self.started, 1),

@@ -91,6 +91,7 @@ def text(report: dict[str, Any]) -> str:
         *(f"              {reason}" for reason in left["damaged_files"]),
         *(f"              blank: {name}" for name in left["blank_first"]),
         *([f"not images    {others}"] if others else []),
+        *(f"note          {note}" for note in report["notes"]),
         *([] if report.get("masks") is None else of_masks(report["masks"])),
         "",
         f"{'channel':<14}"
