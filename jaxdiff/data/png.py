@@ -110,8 +110,8 @@ def _bytes(width: int, height: int, bits: int, interlaced: int) -> int:
 def _decodable(path: Path, file: BinaryIO, rows: int) -> bytes:
     """The chunks that pixels are made of.
 
-    Raises UnreadableError where the checksum of any chunk or of the pixels does not fit, and where these are not `rows` bytes,
-    which decoders fill up with zeros.
+    Raises UnreadableError where the checksum of any chunk or of the pixels does not fit, and where these are not `rows`
+    bytes: decoders fill them up with zeros.
     """
     parts, pixels, found = [_SIGNATURE], zlib.decompressobj(), 0
     for kind, length, start in _chunks(path, file):
