@@ -16,6 +16,7 @@ from jaxdiff.interop.diffusers_blocks import Attention, Norm, Resnet, timestep_e
 from jaxdiff.nn.attention import Implementation
 from jaxdiff.nn.blocks import nearest
 from jaxdiff.nn.silu import silu
+from jaxdiff.schema import dataclass_of
 
 DOWN_BLOCKS = ("DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D")
 UP_BLOCKS = ("UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D")
@@ -90,7 +91,35 @@ class DiffusersUNet(nn.Module):
             for kind in getattr(self, name):
                 if kind.removeprefix("UNetRes") not in values:
                     raise ValueError(_unsupported(name, kind, values))
+        self._check_sizes()
         super().__post_init__()
+
+    def _check_sizes(self):
+        sizes = {
+            "in_channels": self.in_channels,
+            "out_channels": self.out_channels,
+            "norm_num_groups": self.norm_num_groups,
+        }
+        sizes |= {"layers_per_block": self.layers_per_block, "time_embedding_dim": self.time_embedding_dim}
+        sizes |= {"attention_head_dim": self.attention_head_dim, "attn_norm_num_groups": self.attn_norm_num_groups}
+        sizes |= {"num_class_embeds": self.num_class_embeds, "levels": len(self.block_out_channels)}
+        sizes |= {f"block_out_channels[{i}]": size for i, size in enumerate(self.block_out_channels)}
+        most = {"layers_per_block": 64, "levels": 16}
+        for name, size in sizes.items():
+            if size is not None and not 1 <= size <= most.get(name, 10**6):
+                raise ValueError(
+                    f"got {name}={size} in config.json; expected 1 to {most.get(name, 10**6)}; to fix: fetch it again"
+                )
+        if wrong := [size for size in self.block_out_channels if size % self.norm_num_groups]:
+            raise ValueError(
+                f"got block_out_channels of {wrong[0]} with norm_num_groups={self.norm_num_groups} in config.json; expected "
+                "multiples; to fix: fetch it again"
+            )
+        if self.mid_block_scale_factor == 0 or not 0 <= self.dropout < 1 or not self.norm_eps > 0:
+            raise ValueError(
+                f"got mid_block_scale_factor={self.mid_block_scale_factor}, dropout={self.dropout}, norm_eps={self.norm_eps} "
+                "in config.json; expected the first not 0, 0 to 1, and above 0; to fix: fetch it again"
+            )
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], **fields: Any) -> "DiffusersUNet":
@@ -102,7 +131,8 @@ class DiffusersUNet(nn.Module):
         unknown = sorted(name for name in given if name not in known and given[name] is not None)
         if unknown:
             raise ValueError(_unsupported("fields", ", ".join(unknown), sorted(known)))
-        return cls(**{name: value for name, value in given.items() if name in known} | fields)
+        given = {name: value for name, value in given.items() if name in known and name not in fields}
+        return dataclass_of(cls, {**given, **fields})
 
     @nn.compact
     def __call__(

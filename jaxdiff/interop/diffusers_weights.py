@@ -12,6 +12,7 @@ from flax.traverse_util import unflatten_dict
 from jaxdiff.interop.diffusers_unet import DiffusersUNet
 
 FILE = "diffusion_pytorch_model.safetensors"
+FLOATS = ("float16", "bfloat16", "float32", "float64")
 OLD_NAMES = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out_0": "proj_attn"}
 """What attention's matrices were called in files of before 2023."""
 
@@ -34,21 +35,33 @@ def read_weights(folder: Path) -> dict[str, np.ndarray]:
     except ImportError as error:
         raise ImportError("got no safetensors; to fix: pip install 'jaxdiff[diffusers]'") from error
     try:
-        return load_file(path)
-    except SafetensorError as error:
+        arrays = load_file(path)
+        if other := [name for name, array in arrays.items() if array.dtype.name not in FLOATS]:
+            raise ValueError(f"{other[0]} is of dtype {arrays[other[0]].dtype}")
+        return arrays
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError) as error:
         raise ValueError(f"got an unreadable {path} ({error}); expected safetensors; to fix: fetch it again") from error
 
 
-def params_of(network: DiffusersUNet, weights: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Flax variables from a state dict of diffusers. Raises ValueError for tensors missing, left over or of other shape."""
+def shapes_of(network: DiffusersUNet) -> dict[tuple[str, ...], tuple[int, ...]]:
+    """Names and shapes of the network's variables; nothing is computed. Raises what a network raises that cannot be."""
     size = 2 ** (len(network.block_out_channels) - 1)
-    x, cond = jnp.zeros((1, size, size, network.in_channels)), None
+    x, cond = jax.ShapeDtypeStruct((1, size, size, network.in_channels), jnp.float32), None
     if network.num_class_embeds is not None:
         cond = {"label": jnp.zeros(1, jnp.int32)}
     expected = jax.eval_shape(network.init, jax.random.key(0), x, jnp.zeros(1), cond)
     leaves = jax.tree_util.tree_leaves_with_path(expected)
-    shapes = {tuple(part.key for part in path): leaf.shape for path, leaf in leaves}
+    return {tuple(part.key for part in path): leaf.shape for path, leaf in leaves}
+
+
+def params_of(shapes: Mapping[tuple[str, ...], tuple[int, ...]], weights: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Flax variables of these shapes from a state dict of diffusers.
+
+    Raises ValueError for tensors missing, left over, of other shape, and with numbers that are not finite.
+    """
     given = {name.replace(".", "_"): array for name, array in weights.items()}
+    if len(given) < len(weights):
+        raise ValueError("got weights of one name twice; expected each once; to fix: take another copy of the model")
     found = {path: _find(given, path[1:]) for path in shapes}
     missing = ["_".join(path[1:]) for path, array in found.items() if array is None]
     wrong = [
@@ -62,7 +75,13 @@ def params_of(network: DiffusersUNet, weights: Mapping[str, np.ndarray]) -> dict
                 f"got weights {what} {', '.join(names[:4])}{f' and {len(names) - 4} more' if len(names) > 4 else ''}; "
                 "expected those of the network in config.json; to fix: take both files from the same model"
             )
-    return unflatten_dict({path: jnp.asarray(array, jnp.float32) for path, array in found.items()})
+    arrays = {path: np.asarray(array, np.float32) for path, array in found.items()}
+    if bad := ["_".join(path[1:]) for path, array in arrays.items() if not np.isfinite(array).all()]:
+        raise ValueError(
+            f"got weights with NaN or infinite numbers in {', '.join(bad[:4])}{f' and {len(bad) - 4} more' * (len(bad) > 4)}; "
+            "expected finite ones; to fix: take another copy of the model"
+        )
+    return unflatten_dict({path: jnp.asarray(array) for path, array in arrays.items()})
 
 
 def _find(given: dict[str, np.ndarray], path: tuple[str, ...]) -> np.ndarray | None:
@@ -79,6 +98,6 @@ def _find(given: dict[str, np.ndarray], path: tuple[str, ...]) -> np.ndarray | N
     array = next((given.pop("_".join(name)) for name in names if "_".join(name) in given), None)
     if array is None or leaf != "kernel":
         return array
-    if array.ndim == 4 and owners[-1] == "conv_shortcut":
+    if array.shape[2:] == (1, 1) and owners[-1] == "conv_shortcut":
         array = array[:, :, 0, 0]
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T

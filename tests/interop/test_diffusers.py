@@ -13,7 +13,8 @@ from safetensors.numpy import load_file, save_file
 
 import jaxdiff as jd
 from jaxdiff.interop import DiffusersUNet, load_diffusers
-from jaxdiff.interop.diffusers import TimeLabel, schedule_of
+from jaxdiff.interop.diffusers import TimeLabel
+from jaxdiff.interop.diffusers_scheduler import schedule_of, zero_terminal
 from jaxdiff.interop.diffusers_weights import FILE
 
 TOYS = Path(__file__).parent / "toys"
@@ -139,16 +140,145 @@ def test_cosine_betas_end_at_their_limit():
 
 
 @pytest.mark.parametrize(
+    ("name", "start", "end", "root"),
+    [
+        *(
+            (name, 1e-4, 0.02, False)
+            for name in ("DDPM", "DDIM", "PNDM", "DPMSolverMultistep", "EulerDiscrete", "FlaxDDPM")
+        ),
+        *((name, 0.00085, 0.012, False) for name in ("HeunDiscrete", "KDPM2Discrete", "DPMSolverSDE")),
+        ("LCM", 0.00085, 0.012, True),
+    ],
+)
+def test_what_a_config_leaves_out_is_its_classs_default(name, start, end, root):
+    expected = np.linspace(start**0.5, end**0.5, 1000) ** 2 if root else np.linspace(start, end, 1000)
+    for more in (
+        {},
+        {"clip_sample": True, "thresholding": True, "timestep_spacing": "trailing", "variance_type": "learned"},
+    ):
+        np.testing.assert_allclose(schedule_of({"_class_name": f"{name}Scheduler", **more}).betas, expected, rtol=1e-12)
+    other = schedule_of(
+        {"_class_name": f"{name}Scheduler", "num_train_timesteps": 10, "beta_end": 0.5, "beta_schedule": "linear"}
+    )
+    np.testing.assert_allclose(other.betas, np.linspace(start, 0.5, 10), rtol=1e-12)
+
+
+def test_a_config_without_a_class_that_says_its_betas_is_ddpms():
+    np.testing.assert_allclose(schedule_of({"beta_start": 0.01, "beta_end": 0.02}).betas, np.linspace(0.01, 0.02, 1000))
+
+
+def test_sigmoid_betas():
+    betas = schedule_of(
+        {"beta_schedule": "sigmoid", "num_train_timesteps": 3, "beta_start": 0.1, "beta_end": 0.3}
+    ).betas
+    low = 0.2 / (1 + np.e**6)
+    np.testing.assert_allclose(betas, [0.1 + low, 0.2, 0.3 - low], rtol=1e-12)
+
+
+def test_zero_terminal_betas_keep_the_first_and_end_in_noise():
+    """√ᾱ of the rescaled table is a + b √ᾱ of the old one, 0 at the end and the old one at the start."""
+    betas = np.linspace(0.01, 0.2, 20)
+    new = zero_terminal(betas)
+    old_root, root = (np.sqrt(np.cumprod(1 - one)) for one in (betas, new))
+    assert new[-1] == 1
+    np.testing.assert_allclose(root[[0, -1]], [old_root[0], 0], atol=1e-12)
+    slope = np.diff(root) / np.diff(old_root)
+    np.testing.assert_allclose(slope, slope[0], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
     "config",
     [
-        {"beta_schedule": "sigmoid"},
-        {"_class_name": "EDMEulerScheduler"},
+        {},
+        {"beta_schedule": "laplace"},
+        {"num_train_timesteps": 1000, "shift": 3.0},
+        *(
+            {"_class_name": f"{name}Scheduler"}
+            for name in ("EDMEuler", "FlowMatchEulerDiscrete", "KarrasVe", "ScoreSdeVe", "Odd")
+        ),
+        {"_class_name": "EDMEulerScheduler", "sigma_min": 0.002, "sigma_max": 80.0, "prediction_type": "v_prediction"},
+        {"_class_name": "UniPCMultistepScheduler", "use_flow_sigmas": True},
         {"beta_schedule": "linear", "rescale_betas_zero_snr": True},
     ],
 )
-def test_schedules_that_are_no_finite_betas_are_refused(config):
+def test_schedules_that_are_no_betas_are_refused(config):
     with pytest.raises(ValueError, match=r"got .*; expected .*; to fix: pass schedule="):
         schedule_of(config)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"beta_start": "0.1"}, "beta_start '0.1'; expected a number"),
+        ({"beta_start": -0.1}, "numbers between 0 and 1"),
+        ({"beta_end": float("nan")}, "beta_end nan"),
+        ({"num_train_timesteps": 10**12}, "num_train_timesteps 1000000000000"),
+        ({"num_train_timesteps": True}, "num_train_timesteps True"),
+        ({"num_train_timesteps": 1}, "num_train_timesteps 1"),
+        ({"trained_betas": "0.1"}, "trained_betas '0.1'"),
+        ({"trained_betas": [0.1, "a"]}, "trained_betas 'a'"),
+        ({"trained_betas": [0.1, 2.0]}, "betas"),
+        ({"beta_schedule": ["linear"]}, "beta_schedule"),
+        ({"_class_name": 3}, "_class_name 3"),
+        ({"rescale_betas_zero_snr": "yes"}, "rescale_betas_zero_snr 'yes'"),
+        ([], "expected a dict"),
+    ],
+)
+def test_schedulers_that_cannot_be(copy, config, message):
+    """Named with the file."""
+    path = copy / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps(config if isinstance(config, list) else {"_class_name": "DDPMScheduler", **config}))
+    with pytest.raises(ValueError, match=message) as error:
+        load_diffusers(copy)
+    assert str(path) in str(error.value)
+    assert "; to fix: " in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("in_channels", "3"),
+        ("in_channels", -1),
+        ("out_channels", 10**9),
+        ("block_out_channels", [4, 0]),
+        ("block_out_channels", {"a": 1}),
+        ("block_out_channels", [3, 5]),
+        ("layers_per_block", 10**9),
+        ("layers_per_block", 1.5),
+        ("norm_num_groups", 0),
+        ("norm_num_groups", None),
+        ("norm_eps", "a"),
+        ("attention_head_dim", 0),
+        ("mid_block_scale_factor", 0),
+        ("flip_sin_to_cos", 1),
+        ("dropout", 7),
+        ("down_block_types", "DownBlock2D"),
+        ("sample_size", "8"),
+        ("sample_size", [8]),
+        ("sample_size", -8),
+        ("num_class_embeds", -2),
+        ("_class_name", ["UNet2DModel"]),
+    ],
+)
+def test_configs_that_cannot_be(copy, field, value):
+    path = copy / "unet" / "config.json"
+    edit(path, **{field: value})
+    with pytest.raises(ValueError, match=field) as error:
+        load_diffusers(copy)
+    assert str(path) in str(error.value)
+    assert "; expected " in str(error.value)
+    assert "; to fix: " in str(error.value)
+
+
+def test_weights_that_are_not_finite_or_no_floats_are_said(copy):
+    weights = copy / "unet" / FILE
+    arrays = load_file(weights)
+    save_file({**arrays, "conv_in.bias": np.full(4, np.nan, np.float32)}, weights)
+    with pytest.raises(ValueError, match="NaN or infinite numbers in conv_in_bias"):
+        load_diffusers(copy)
+    save_file({**arrays, "conv_in.bias": np.zeros(4, np.int32)}, weights)
+    with pytest.raises(ValueError, match="conv_in.bias is of dtype int32"):
+        load_diffusers(copy)
 
 
 @pytest.mark.parametrize(
