@@ -81,7 +81,7 @@ def load_diffusers(
             predicts = predicts or prediction_of(scheduler)
     with within(model / FILE, "fetch it again"):
         params = params_of(expected, read_weights(model))
-    shape = (*size, network.in_channels) if size else None
+    shape = (size[0], size[1], network.in_channels) if size else None
     return Pretrained(bind(network, params, predicts, time=TimeLabel(schedule)), schedule, shape)
 
 

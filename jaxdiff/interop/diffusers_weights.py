@@ -78,8 +78,8 @@ def params_of(shapes: Mapping[tuple[str, ...], tuple[int, ...]], weights: Mappin
     arrays = {path: np.asarray(array, np.float32) for path, array in found.items()}
     if bad := ["_".join(path[1:]) for path, array in arrays.items() if not np.isfinite(array).all()]:
         raise ValueError(
-            f"got weights with NaN or infinite numbers in {', '.join(bad[:4])}{f' and {len(bad) - 4} more' * (len(bad) > 4)}; "
-            "expected finite ones; to fix: take another copy of the model"
+            f"got weights with NaN or infinite numbers in {', '.join(bad[:4])}{f' and {len(bad) - 4} more' * (len(bad) > 4)}"
+            "; expected finite ones; to fix: take another copy of the model"
         )
     return unflatten_dict({path: jnp.asarray(array) for path, array in arrays.items()})
 

@@ -1,12 +1,13 @@
 """Named arrays in one zip file: names, shapes and sizes are looked at before memory is taken, and nothing is executed."""
 
+import contextlib
 import io
 import math
 import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,24 +33,46 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray], dtype: str, *, compr
     write_bytes(path, data.getvalue(), path.with_name(f".{path.name}.partial"))
 
 
-def read_npz(path: Path, *only: str, shapes: Mapping[str, Sequence[int]] | None = None) -> dict[str, np.ndarray]:
+def read_npz(
+    path: Path, *only: str, shapes: Mapping[str, Sequence[int]] | None = None, beside: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
     """The arrays, or `only` some, read-only; every one with the checksum that it was written with.
 
-    shapes: those that the arrays must have, all of them and no others; compared before any is read.
+    shapes: those that the arrays must have, all of them and no others; compared before any is read. beside: names of parts
+    that are no arrays.
 
     Raises ValueError, naming the file and the array, where it is damaged, no such file, or has other arrays.
     """
+    with _opened(path) as file:
+        members = _members(file, beside)
+        if missing := [name for name in only if name not in members]:
+            raise ValueError(f"it has no array {missing[0]}")
+        headers = {name: _header(file, members[name]) for name in only or members}
+        if shapes is not None:
+            _check_shapes(headers, shapes)
+        return {name: _array(file, members[name], *header) for name, header in headers.items()}
+
+
+def read_part(path: Path, name: str, limit: int) -> bytes:
+    """A part of the zip that is no array, of at most `limit` bytes. Raises ValueError, naming file and part."""
+    with _opened(path) as file:
+        if name not in file.namelist():
+            raise ValueError(f"it has no {name}")
+        info = file.getinfo(name)
+        _check_member(info)
+        if info.file_size > limit:
+            raise ValueError(f"{name} of {info.file_size} bytes, more than {limit}")
+        return file.read(info)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """The zip; whatever is raised for a broken one as one ValueError."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise ValueError("it is no file")
         with zipfile.ZipFile(path) as file:
-            members = _members(file)
-            if missing := [name for name in only if name not in members]:
-                raise ValueError(f"it has no array {missing[0]}")
-            headers = {name: _header(file, members[name]) for name in only or members}
-            if shapes is not None:
-                _check_shapes(headers, shapes)
-            return {name: _array(file, members[name], *header) for name, header in headers.items()}
+            yield file
     except FileNotFoundError:
         raise
     except (
@@ -61,19 +84,27 @@ def read_npz(path: Path, *only: str, shapes: Mapping[str, Sequence[int]] | None 
         ) from error
 
 
-def _members(file: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """The arrays by name; all are stored or deflated, and no larger than their bytes can be."""
-    members = {}
+def _members(file: zipfile.ZipFile, beside: Sequence[str]) -> dict[str, zipfile.ZipInfo]:
+    """The arrays by name."""
+    members, other = {}, []
     for info in file.infolist():
         name = info.filename.removesuffix(".npy")
-        if name in members or name == info.filename or info.flag_bits & 1:
-            raise ValueError(f"{info.filename} is twice there, encrypted or no .npy")
-        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ValueError(f"{info.filename} is packed by another method than deflate")
-        if info.file_size > DEFLATE * (info.compress_size + 16):
-            raise ValueError(f"{info.filename} of {info.compress_size} bytes promises {info.file_size}")
-        members[name] = info
+        if name in members or info.filename in other or (name == info.filename and name not in beside):
+            raise ValueError(f"{info.filename} is twice there, or no .npy")
+        _check_member(info)
+        if info.filename in beside:
+            other.append(info.filename)
+        else:
+            members[name] = info
     return members
+
+
+def _check_member(info: zipfile.ZipInfo) -> None:
+    """Raises ValueError unless a part is stored or deflated, and no larger than its bytes can be."""
+    if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{info.filename} is encrypted, or packed by another method than deflate")
+    if info.file_size > DEFLATE * (info.compress_size + 16):
+        raise ValueError(f"{info.filename} of {info.compress_size} bytes promises {info.file_size}")
 
 
 def _header(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[tuple[int, ...], bool, np.dtype, int]:

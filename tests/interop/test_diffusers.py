@@ -277,7 +277,7 @@ def test_weights_that_are_not_finite_or_no_floats_are_said(copy):
     with pytest.raises(ValueError, match="NaN or infinite numbers in conv_in_bias"):
         load_diffusers(copy)
     save_file({**arrays, "conv_in.bias": np.zeros(4, np.int32)}, weights)
-    with pytest.raises(ValueError, match="conv_in.bias is of dtype int32"):
+    with pytest.raises(ValueError, match=r"conv_in\.bias is of dtype int32"):
         load_diffusers(copy)
 
 

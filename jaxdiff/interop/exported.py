@@ -1,0 +1,108 @@
+"""An exported sampler back from its file, looked at before anything of it runs.
+
+The program in the file is run by XLA, which cannot open files or start processes; what could leave it are calls into the
+process that loads it ("custom calls"), and of these it may have only what `jax.export` itself puts there.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax import export as jax_export
+
+from jaxdiff.data.info import DataInfo
+from jaxdiff.interop.export import FORMAT, PLATFORMS
+from jaxdiff.schema import fields, malformed, parsed, within
+from jaxdiff.training.npz import read_npz, read_part
+
+PROGRAM, META, README = "sampler.stablehlo", "meta.json", "README.md"
+LIMIT = 2**30
+"""Bytes of the program, unpacked."""
+CALLS = frozenset({"shape_assertion", "cu_threefry2x32_ffi", "hip_threefry2x32_ffi"})
+"""Custom calls that a sampler may have: JAX's check of the number of images, and its random numbers."""
+KINDS = {
+    "format": int,
+    "platforms": list[str],
+    "arguments": dict[str, Any],
+    "calls": int,
+    "grid": tuple[float, ...],
+    "parameters": int,
+    "images": dict[str, Any],
+}
+FIX = "export the run again"
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """`sampler(seed, index[, cond])`: images (b, *spatial, channels), float32; see the README in the file."""
+
+    program: Any
+    weights: Mapping[str, jax.Array]
+    meta: dict[str, Any]
+    """What its meta.json says."""
+    info: DataInfo
+    """Of the images."""
+
+    def __call__(self, seed: int, index: Any, cond: Mapping[str, Any] | None = None) -> jax.Array:
+        given = (np.uint32(seed), np.asarray(index, np.int32)) + (() if cond is None else (dict(cond),))
+        return self.program(self.weights, *given)
+
+
+def load_sampler(path: str | Path) -> Sampler:
+    """The sampler in a file that `export_sampler` wrote, its weights on the default device.
+
+    Checksums, names, shapes and sizes are compared before weights are read. Raises FileNotFoundError where there is no file,
+    ValueError, naming the part, for one that is damaged, of another format, whose program and weights do not belong
+    together, whose weights are not finite, or whose program calls out of XLA.
+    """
+    path = Path(path)
+    with within(path, FIX):
+        meta = fields(parsed(read_part(path, META, 2**24)), KINDS, META)
+        if meta["format"] != FORMAT:
+            raise malformed(f"{META}: format", meta["format"], f"format {FORMAT}", "use the jaxdiff that wrote it")
+        if not set(meta["platforms"]) <= {*PLATFORMS, "rocm"}:
+            raise malformed(f"{META}: platforms", meta["platforms"], f"some of {', '.join(PLATFORMS)}")
+        info = DataInfo.from_json({name: value for name, value in meta["images"].items() if name != "shape"})
+        program = _program(read_part(path, PROGRAM, LIMIT))
+        shapes = _weights(program, meta)
+        arrays = read_npz(
+            path, shapes={name: shape for name, (shape, _) in shapes.items()}, beside=(README, META, PROGRAM)
+        )
+        for name, array in arrays.items():
+            if array.dtype != shapes[name][1]:
+                raise malformed(name, array.dtype.name, f"{shapes[name][1].name}, as the program has it")
+            if not np.isfinite(array).all():
+                raise malformed(name, "NaN or infinite numbers", "finite weights")
+    return Sampler(jax.jit(program.call), jax.device_put(arrays), dict(meta), info)
+
+
+def _program(data: bytes) -> jax_export.Exported:
+    try:
+        program = jax_export.deserialize(bytearray(data))
+        text = program.mlir_module()
+    except Exception as error:  # flatbuffers and MLIR have no errors of their own for bytes that are no program
+        raise malformed(PROGRAM, " ".join(str(error).split())[:100], "a program of jax.export") from error
+    calls = set(re.findall(r'custom_call @"?([\w.$-]+)', text)) | set(re.findall(r'call_target_name = "([^"]*)"', text))
+    if foreign := sorted(calls - CALLS):
+        raise malformed(f"{PROGRAM}: custom calls", foreign, "a program that stays inside XLA", "do not run this file")
+    return program
+
+
+def _weights(program: jax_export.Exported, meta: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """Shape and dtype of each weight that the program takes. Raises ValueError where meta.json says other things."""
+    arguments, _ = jax.tree.unflatten(program.in_tree, program.in_avals)
+    weights = {name: (tuple(aval.shape), np.dtype(aval.dtype)) for name, aval in arguments[0].items()}
+    total = sum(int(np.prod(shape, dtype=object)) for shape, _ in weights.values())
+    made = list(program.out_avals[0].shape[1:])
+    for name, here, there in (
+        ("parameters", meta["parameters"], total),
+        ("images.shape", meta["images"].get("shape"), made),
+        ("platforms", sorted(meta["platforms"]), sorted(program.platforms)),
+    ):
+        if here != there:
+            raise malformed(f"{META}: {name}", here, f"{there}, as the program has it")
+    return weights

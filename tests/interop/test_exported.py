@@ -1,0 +1,143 @@
+"""An exported sampler is looked at before anything of it runs."""
+
+import io
+import json
+import re
+import zipfile
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import export as jax_export
+from tiny_run import tiny_run
+
+import jaxdiff as jd
+from jaxdiff.interop import export_sampler, load_sampler
+from jaxdiff.interop.exported import META, PROGRAM, Sampler
+
+CLEAN = r"(?s)^got .*; expected .*; to fix: "
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return jd.load(tiny_run(tmp_path_factory.mktemp("runs") / "tiny"))
+
+
+@pytest.fixture(scope="module")
+def file(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("exported") / "tiny.zip"
+    export_sampler(model, path, calls=2, platforms=("cpu",))
+    return path
+
+
+def changed(file, to, **parts):
+    """The same zip with other parts; None leaves one out."""
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(to, "w") as new:
+        for name in old.namelist():
+            data = parts.pop(name, old.read(name))
+            if data is not None:
+                new.writestr(zipfile.ZipInfo(name), data)
+        for name, data in parts.items():
+            new.writestr(zipfile.ZipInfo(name), data)
+    return to
+
+
+def meta(file, **fields):
+    with zipfile.ZipFile(file) as zipped:
+        return json.dumps({**json.loads(zipped.read(META)), **fields}).encode()
+
+
+def npy(array):
+    data = io.BytesIO()
+    np.save(data, array)
+    return data.getvalue()
+
+
+def test_it_is_the_program_and_the_weights_of_the_file(model, file):
+    """What they draw is tested in test_export.py."""
+    sampler, stored = load_sampler(file), np.load(file)
+    assert sampler.info == model.info.replace(synthetic=True)
+    for name, array in sampler.weights.items():
+        np.testing.assert_array_equal(array, stored[name])
+    images = jax.eval_shape(lambda: sampler(5, np.arange(3), {"label": np.array([0, 2, -1], np.int32)}))
+    assert (images.shape, images.dtype) == ((3, *model.shape), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({META: None}, "has no meta.json"),
+        ({META: b"{"}, "no JSON"),
+        ({META: b"[" * 10**5}, "nested without end"),
+        ({PROGRAM: None}, "has no sampler.stablehlo"),
+        ({PROGRAM: b""}, "a program of jax.export"),
+        ({PROGRAM: b"\0" * 500}, "a program of jax.export"),
+        ({"weights/more.npy": npy(np.ones(2))}, "weights/more: left over"),
+        ({"weights/sigma_data.npy": None}, "weights/sigma_data: missing"),
+        ({"weights/sigma_data.npy": npy(np.ones(2, np.float32))}, r"weights/sigma_data: \[2\], expected \[\]"),
+        ({"weights/sigma_data.npy": npy(np.ones((), np.float64))}, "weights/sigma_data 'float64'; expected float32"),
+        ({"weights/sigma_data.npy": npy(np.full((), np.nan, np.float32))}, "weights/sigma_data 'NaN or infinite"),
+        ({"weights/sigma_data.npy": npy(np.array("a"))}, "holds no numbers"),
+        ({"run.py": b"print()"}, "run.py is twice there, or no .npy"),
+    ],
+)
+def test_files_that_are_none(file, tmp_path, parts, message):
+    path = changed(file, tmp_path / "a.zip", **parts)
+    with pytest.raises(ValueError, match=message) as error:
+        load_sampler(path)
+    assert re.search(CLEAN, str(error.value))
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"format": 2}, "format 2"),
+        ({"parameters": 3}, "meta.json: parameters 3; expected"),
+        ({"platforms": ["cuda"]}, "platforms"),
+        ({"platforms": "cpu"}, "platforms 'cpu'; expected a list"),
+        ({"images": {"axes": "YXC"}}, "data info with"),
+        ({"calls": "2"}, "calls '2'"),
+        ({"grid": [float("nan")]}, r"grid\[0\] nan"),
+    ],
+)
+def test_descriptions_that_do_not_fit(file, tmp_path, fields, message):
+    path = changed(file, tmp_path / "a.zip", **{META: meta(file, **fields)})
+    with pytest.raises(ValueError, match=message) as error:
+        load_sampler(path)
+    assert re.search(CLEAN, str(error.value))
+
+
+def test_a_program_that_calls_out_of_xla_is_not_run(file, tmp_path):
+    call = jax.jit(jax.ffi.ffi_call("somewhere_in_the_process", jax.ShapeDtypeStruct((), jnp.float32)))
+    unchecked = [jax_export.DisabledSafetyCheck.custom_call("somewhere_in_the_process")]
+    program = jax_export.export(call, disabled_checks=unchecked, platforms=("cpu",))(
+        jax.ShapeDtypeStruct((), jnp.float32)
+    )
+    path = changed(file, tmp_path / "a.zip", **{PROGRAM: bytes(program.serialize())})
+    with pytest.raises(ValueError, match=r"custom calls .*somewhere_in_the_process.*; to fix: do not run this file"):
+        load_sampler(path)
+
+
+def test_damage_is_noticed_or_changes_nothing(file, tmp_path):
+    whole, rng = file.read_bytes(), np.random.default_rng(0)
+    expected = load_sampler(file)
+    noticed = 0
+    for place in rng.integers(0, len(whole), 12):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path = tmp_path / "a.zip"
+        path.write_bytes(damaged)
+        try:
+            found = load_sampler(path)
+        except ValueError:
+            noticed += 1
+        else:
+            same(found, expected)
+    assert noticed
+
+
+def same(found: Sampler, expected: Sampler) -> None:
+    jax.tree.map(np.testing.assert_array_equal, found.weights, expected.weights)
+    assert found.meta == expected.meta
