@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxdiff.data.errors import DataError
-from jaxdiff.data.tiff_pages import damaged
+from jaxdiff.data.tiff_pages import absent, damaged
 from jaxdiff.data.units import one_unit
 
 LARGEST = 2**26
@@ -239,10 +239,7 @@ class _Reader:
             return None
         most = max(first + number for first, _, number in blocks)
         if total > self.number or most > total or any(page + number > self.number for _, page, number in blocks):
-            wanted = max(total, most)
-            raise damaged(
-                self.path, f"its metadata promise {wanted} planes, the file holds {self.number}: an aborted recording?"
-            )
+            raise absent(self.path, max(total, most), self.number)
         if sum(number for _, _, number in blocks) > 2 * total:
             raise damaged(self.path, "its metadata name planes again and again")
         planes = np.full(total, -1, np.int64)
@@ -253,10 +250,7 @@ class _Reader:
             planes[first : first + number] = now
         missing = int((planes < 0).sum())
         if missing:
-            raise damaged(
-                self.path,
-                f"its metadata promise {total} planes and name the pages of {total - missing}: an aborted recording?",
-            )
+            raise absent(self.path, total, total - missing)
         return planes.reshape(shape)
 
     def _whole(self, element: ElementTree.Element, name: str, default: int | None = None) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 import tifffile
 
 from jaxdiff.data.errors import DataError
-from jaxdiff.data.tiff_pages import Page, Pages, damaged
+from jaxdiff.data.tiff_pages import Page, Pages, absent, damaged
 from jaxdiff.data.units import one_unit
 
 _SECONDARY = ("thumbnail", "label", "macro", "overview", "map")
@@ -81,21 +81,21 @@ def _stack(pages: Pages, series: Any, number: int, by_offset: dict[int, Page]) -
         raise damaged(pages.path, f"an image of shape {shape}")
     if series.kind in _DECODED_BY_TIFFFILE or series.transform is not None:
         if len(series._pages) * of_page < math.prod(shape):
-            raise absent(pages, math.prod(shape) // of_page, len(series._pages))
+            raise absent(pages.path, math.prod(shape) // of_page, len(series._pages))
         return None if key.reduced else stack
     planes = math.prod(shape) // of_page
     own = [page for page in series._pages if page is not None]
     if len(own) == 1 and planes > 1:
         start = series.dataoffset
         if start is None:
-            raise absent(pages, planes, 1)
+            raise absent(pages.path, planes, 1)
         room = pages.room(start) // max(1, of_page * np.dtype(dtype).itemsize)
         if room < planes:
-            raise absent(pages, planes, room)
+            raise absent(pages.path, planes, room)
         return None if key.reduced else replace(stack, start=start)
     offsets = [page.offset for page in own]
     if len(offsets) != planes:
-        raise absent(pages, planes, len(offsets))
+        raise absent(pages.path, planes, len(offsets))
     lead = len(shape) - len(series.keyframe.shape)
     kept = [i for i, o in enumerate(offsets) if not by_offset[o].reduced and o not in pages.below]
     if len(kept) < len(offsets):  # tifffile stacks pages of one size, whatever they are
@@ -106,11 +106,6 @@ def _stack(pages: Pages, series: Any, number: int, by_offset: dict[int, Page]) -
     if len({by_offset[offset].kind for offset in offsets}) > 1:
         raise damaged(pages.path, "the pages of one stack are of several kinds")
     return replace(stack, axes=axes, shape=shape, page=by_offset[offsets[0]], offsets=np.array(offsets, np.int64))
-
-
-def absent(pages: Pages, promised: int, there: int) -> Exception:
-    """The error for a recording that ended early."""
-    return damaged(pages.path, f"its metadata promise {promised} planes, the file holds {there}: an aborted recording?")
 
 
 def _refuse_absent(file: tifffile.TiffFile, pages: Pages) -> None:
@@ -127,7 +122,7 @@ def _refuse_absent(file: tifffile.TiffFile, pages: Pages) -> None:
         of_page = key.bytes
         room = pages.room(int(key.starts[0])) // of_page if len(key.starts) and of_page and key.tag(259, 1) == 1 else 1
         if promised > max(here, room):
-            raise absent(pages, promised, max(here, room))
+            raise absent(pages.path, promised, max(here, room))
         if len(pages.chain) > 1 and promised < here and sum(size > 1 for size in sizes):
             raise DataError(
                 f"{pages.path}, whose metadata name {promised} planes of {here} pages",
@@ -138,7 +133,7 @@ def _refuse_absent(file: tifffile.TiffFile, pages: Pages) -> None:
         summary = (file.micromanager_metadata or {}).get("Summary", {})
         promised = math.prod(_count(summary.get(name, 1)) for name in ("Channels", "Slices", "Frames"))
         if promised > here:
-            raise absent(pages, promised, here)
+            raise absent(pages.path, promised, here)
 
 
 def _count(value: Any) -> int:
