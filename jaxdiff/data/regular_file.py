@@ -19,15 +19,29 @@ _KINDS = {
 }
 
 
+def status(path: Path) -> os.stat_result:
+    """What the system says of a file. Raises UnreadableError for what is none: links to nothing, folders, pipes, devices."""
+    with _named(path):
+        result = path.stat()
+    if not stat.S_ISREG(result.st_mode):
+        raise _unreadable(path, _KINDS.get(stat.S_IFMT(result.st_mode), "no file"), "a file")
+    return result
+
+
 def open_regular(path: Path) -> BinaryIO:
-    """An open file. Raises UnreadableError for what is none: links to nothing, folders, pipes (which would wait), devices."""
-    try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):
-            raise _unreadable(path, _KINDS.get(stat.S_IFMT(mode), "no file"), "a file")
+    """An open file. Raises UnreadableError for what is none, as `status`; it never waits, as pipes would."""
+    status(path)
+    with _named(path):
         return open(
             os.fspath(path), "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
         )
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """What the system refuses becomes the file's UnreadableError."""
+    try:
+        yield
     except OSError as error:
         if path.is_symlink() and error.errno == errno.ENOENT:
             raise _unreadable(path, f"a link to {os.readlink(path)}, which does not exist", "a file") from error

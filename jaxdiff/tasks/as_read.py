@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.files import read_image
+from jaxdiff.data.regular_file import status
 from jaxdiff.durable import sha256
 
 RECENT = 2_000_000_000
@@ -17,16 +18,19 @@ Stamp = tuple[int, ...]
 
 
 def stamp(path: Path) -> Stamp:
-    """What the system says of the state of a file; another one after every change, but within `RECENT` of the last."""
-    status = path.stat()
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    """What the system says of the state of a file; another one after every change, but within `RECENT` of the last.
+
+    Raises UnreadableError for what is no file.
+    """
+    of_file = status(path)
+    return of_file.st_dev, of_file.st_ino, of_file.st_size, of_file.st_mtime_ns, of_file.st_ctime_ns
 
 
 class AsRead:
     """The state of a file before it is read; `check` after reading tells whether the checksum is that of what was read."""
 
     def __init__(self, path: Path):
-        """Raises OSError where it cannot be read."""
+        """Raises UnreadableError for what is no file, OSError where it cannot be read."""
         self.path, self.stamp = path, stamp(path)
         self._sure = time.time_ns() - max(self.stamp[-2:]) > RECENT
         self.sha256 = _digest(path, self.stamp) if self._sure else sha256(path)
@@ -35,7 +39,7 @@ class AsRead:
         """Raises DataError where the file is no longer what it was."""
         try:
             same = stamp(self.path) == self.stamp and (self._sure or sha256(self.path) == self.sha256)
-        except OSError:
+        except (DataError, OSError):
             same = False
         if not same:
             raise DataError(

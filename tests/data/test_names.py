@@ -67,7 +67,17 @@ def test_links_to_nothing_pipes_and_folders_are_named_and_counted(tmp_path):
     assert len(data.train) == 1
     assert [next(n for n in "bcde" if f"{n}." in reason) for reason in data.skipped] == list("bcde")
     assert "4 damaged files" in report(data, (16, 16))
-    assert [(i.name, i.problem is None) for i in listed(tmp_path / "in")[0]] == [(n, n == "a") for n in "abcde"]
+    items = listed(tmp_path / "in")[0]
+    assert [(item.name, item.problem is None) for item in items] == [(name, name == "a") for name in "abcde"]
+    status = over_folder(
+        tmp_path / "in", tmp_path / "out", lambda *_: {}, suffixes=(), resume=False, expected=DataInfo("YXC", ("0",)),
+        describe={},
+    )  # fmt: skip
+    assert status == 1
+    records = json.loads((tmp_path / "out" / "summary.json").read_text())["files"]
+    words = ("a link to not_there.tif", "cannot be opened", "a folder", "a pipe")
+    for record, word in zip(records[1:], words, strict=True):
+        assert word in record["reason"]
 
 
 def test_a_link_to_a_file_is_that_file(tmp_path):
