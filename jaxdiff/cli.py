@@ -78,7 +78,7 @@ def train(args: Sequence[str], prog: str = "train.py") -> int:
     from jaxdiff.training import hosts
     from jaxdiff.training.loop import train as train_run
 
-    with hosts.joined():
+    with hosts.joined(hosts.described(config)):
         folder = train_run(config)
         if not hosts.leader():
             return 0

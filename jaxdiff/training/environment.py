@@ -14,7 +14,7 @@ def environment() -> dict[str, Any]:
     """Versions, devices, visible cores and XLA flags of this process, as JSON values."""
     return {
         "python": platform.python_version(),
-        **{name: _version(name) for name in PACKAGES},
+        **versions(),
         "machine": platform.machine(),
         "backend": jax.default_backend(),
         "device": jax.devices()[0].device_kind,
@@ -22,6 +22,11 @@ def environment() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
     }
+
+
+def versions() -> dict[str, str | None]:
+    """Of the packages that a run's numbers come from."""
+    return {name: _version(name) for name in PACKAGES}
 
 
 def _version(package: str) -> str | None:

@@ -1,9 +1,9 @@
 """Several processes as one run: who takes part, roll call, and what one of them decides for all.
 
 `joined()` comes before anything else touches JAX. Every process calls process 0 at the coordinator's address, where all
-are counted before JAX's own service starts there: who is missing is then known by number. The connections stay open. The
-system closes that of a process that dies, at once and whatever killed it, so that the others end with a message instead
-of waiting in a collective (JAX's heartbeat, 100 s, covers machines that fall silent).
+are counted and compared before JAX's own service starts there (`jaxdiff.training.roll_call`). The connections stay open:
+where a process dies, the others end with a message instead of waiting in a collective (JAX's heartbeat, 100 s, covers
+machines that fall silent).
 """
 
 import atexit
@@ -13,17 +13,18 @@ import json
 import os
 import re
 import selectors
-import socket
 import sys
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
+
+from jaxdiff.training.environment import versions
+from jaxdiff.training.plain import flat
+from jaxdiff.training.roll_call import HostsError, Line, Place, call_roll, differences, shown
 
 TIMEOUT = 300.0
 """Seconds within which all processes must have called; the environment's JAXDIFF_HOSTS_TIMEOUT changes it."""
@@ -31,20 +32,6 @@ LOST = 4
 """Exit status of a process whose run lost another one."""
 NAMES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 GOODBYE = {"goodbye": True}
-
-
-class HostsError(RuntimeError):
-    """The processes of a run did not come together."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """This process among those of a run."""
-
-    coordinator: str
-    """HOST:PORT of process 0."""
-    processes: int
-    process: int
 
 
 def find_place(env: Mapping[str, str]) -> Place | None:
@@ -76,12 +63,20 @@ def find_place(env: Mapping[str, str]) -> Place | None:
     return None
 
 
+def described(config: Any) -> dict[str, Any]:
+    """What must be the same on all hosts before they begin: every field of a config, and the versions of what runs it."""
+    fields = {f"config.{name}": value for name, value in flat(config.to_json()).items()}
+    return json.loads(json.dumps({**versions(), **fields}))
+
+
 @contextlib.contextmanager
-def joined() -> Iterator[None]:
+def joined(about: Mapping[str, Any] | None = None) -> Iterator[None]:
     """This process as one of its run's, where the environment says that there are several; else nothing.
 
+    about: JSON values that must be the same on all, such as `described(config)`.
+
     On a TPU virtual machine JAX finds the others itself. Raises HostsError with the numbers of the missing processes
-    after the timeout, ValueError for an environment that contradicts itself. Where a process of several leaves with an
+    after the timeout, and with what is not the same on all; ValueError for an environment that contradicts itself. Where a process of several leaves with an
     error, or dies, all others end with status LOST.
     """
     place = find_place(os.environ)
@@ -91,8 +86,8 @@ def joined() -> Iterator[None]:
     if place is None or place.processes == 1:
         yield
         return
-    connections = _call_roll(place, timeout)
-    threading.Thread(target=_watch, args=(connections,), daemon=True).start()
+    lines = call_roll(place, timeout, about or {})
+    threading.Thread(target=_watch, args=(lines,), daemon=True).start()
     together = False
     try:
         jax.distributed.initialize(place.coordinator, place.processes, place.process)
@@ -102,8 +97,8 @@ def joined() -> Iterator[None]:
         together = True
         raise
     finally:
-        for connection in connections.values() if together else ():
-            _send(connection, GOODBYE)
+        for line in lines.values() if together else ():
+            line.say(GOODBYE)
         if not together:
             atexit.register(_end_now)
 
@@ -128,6 +123,13 @@ def gathered(value: Any) -> list[Any]:
     values = [json.loads(text) for text in _read(store, number, range(jax.process_count()))]
     store.key_value_delete(_key(number - KEPT, jax.process_index()))
     return values
+
+
+def check_alike(about: Mapping[str, Any]) -> None:
+    """Raises HostsError, on all processes, with every value that is not the same on all of them; all call it."""
+    first, *others = gathered(dict(about))
+    if error := differences({f"process {i}": values for i, values in enumerate(others, 1)}, first):
+        raise HostsError(error)
 
 
 def decided(value: Any) -> Any:
@@ -171,100 +173,23 @@ def _store() -> Any:
     return global_state.client
 
 
-def _call_roll(place: Place, timeout: float) -> dict[str, socket.socket]:
-    """Returns when all processes have called process 0: open connections to it, or of it to all others, by name."""
-    host, port = place.coordinator.rsplit(":", 1)
-    deadline = time.monotonic() + timeout
-    if place.process:
-        connection = _reach(host.strip("[]"), int(port), deadline, place)
-        _send(connection, {"process": place.process, "name": f"{socket.gethostname()}, process id {os.getpid()}"})
-        connection.settimeout(timeout + 10)
-        answer = _receive(connection)
-        if answer is None or "error" in answer:
-            raise HostsError(
-                (answer or {}).get("error") or f"process 0 at {place.coordinator} ended before all had called"
-            )
-        connection.settimeout(None)
-        return {f"process 0 ({host})": connection}
-
-    called: dict[int, tuple[str, socket.socket]] = {}
-    with socket.create_server(("", int(port)), backlog=place.processes) as server:
-        while len(called) < place.processes - 1:
-            try:
-                server.settimeout(max(deadline - time.monotonic(), 0.01))
-                connection, _ = server.accept()
-            except TimeoutError:
-                break
-            connection.settimeout(10)
-            caller = _receive(connection) or {}
-            number = caller.get("process")
-            if isinstance(number, int) and 0 < number < place.processes and number not in called:
-                connection.settimeout(None)
-                called[number] = caller["name"], connection
-            else:
-                _send(connection, {"error": f"got a call of process {number}, twice or beyond {place.processes - 1}"})
-    if len(called) < place.processes - 1:
-        missing = [n for n in range(1, place.processes) if n not in called]
-        error = (
-            f"got {len(called) + 1} of {place.processes} processes within {timeout:g} s at {place.coordinator}; missing: "
-            f"{', '.join(map(str, missing))}; here: "
-            + ", ".join(f"{n} ({name})" for n, (name, _) in sorted({0: (host, None), **called}.items()))
-            + "; expected all; to fix: look at the logs of those missing, and at firewalls"
-        )
-        for _, connection in called.values():
-            _send(connection, {"error": error})
-        raise HostsError(error)
-    for _, connection in called.values():
-        _send(connection, {"complete": True})
-    return {f"process {number} ({name})": connection for number, (name, connection) in called.items()}
-
-
-def _reach(host: str, port: int, deadline: float, place: Place) -> socket.socket:
-    while True:
-        try:
-            return socket.create_connection((host, port), timeout=max(deadline - time.monotonic(), 0.01))
-        except OSError as error:
-            if time.monotonic() > deadline:
-                raise HostsError(
-                    f"got no answer of process 0 at {place.coordinator} ({error}); expected it within the timeout; to fix: "
-                    "start it, and look at the address and at firewalls"
-                ) from error
-            time.sleep(0.2)
-
-
-def _send(connection: socket.socket, value: Any) -> None:
-    with contextlib.suppress(OSError):  # who has left is found by reading
-        connection.sendall(json.dumps(value).encode() + b"\n")
-
-
-def _receive(connection: socket.socket) -> dict[str, Any] | None:
-    """The next line; None where the other side has closed, or says nothing in time."""
-    line = b""
-    try:
-        while not line.endswith(b"\n"):
-            byte = connection.recv(1)
-            if not byte:
-                return None
-            line += byte
-        return json.loads(line)
-    except (OSError, ValueError):
-        return None
-
-
-def _watch(connections: dict[str, socket.socket]) -> None:
+def _watch(lines: Mapping[str, Line]) -> None:
     """Ends this process, with a message, when another one has ended without saying goodbye."""
     with selectors.DefaultSelector() as selector:
-        for name, connection in connections.items():
-            selector.register(connection, selectors.EVENT_READ, name)
+        for name, line in lines.items():
+            selector.register(line.connection, selectors.EVENT_READ, (name, line))
         while selector.get_map():
             for key, _ in selector.select():
-                said = _receive(key.fileobj)  # type: ignore[arg-type]
-                if said == GOODBYE:
+                name, line = key.data
+                messages = line.heard()
+                if messages is not None and GOODBYE in messages:
                     selector.unregister(key.fileobj)
                     continue
-                lost = (said or {}).get("lost", key.data)
-                for connection in connections.values():
-                    _send(connection, {"lost": lost})
+                lost = name if messages is None else next((shown(m["lost"]) for m in messages if "lost" in m), None)
+                if lost is None:  # what is no message of ours says nothing
+                    continue
+                for other in lines.values():
+                    other.say({"lost": lost})
                 print(
                     f"jaxdiff: error: lost {lost}, which ended or was killed; all processes of this run end; to fix: see its "
                     "log, and run the same command on all hosts again, it continues from the newest checkpoint",

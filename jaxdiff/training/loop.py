@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.data.config import open_data
+from jaxdiff.data.dataset import Dataset
 from jaxdiff.data.loader import Loader
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.durable import write_json
@@ -28,6 +29,7 @@ from jaxdiff.training.lam_sampler import Stratified
 from jaxdiff.training.look import Look
 from jaxdiff.training.loss import DenoisingLoss
 from jaxdiff.training.metrics_log import Averager, MetricsLog
+from jaxdiff.training.plain import flat
 from jaxdiff.training.power_ema import PowerEMA
 from jaxdiff.training.prefetch import Prefetch
 from jaxdiff.training.progress import Progress
@@ -66,11 +68,19 @@ def train(config: TrainConfig) -> Path:
         ) from error
 
 
+def _described(data: Dataset) -> dict[str, Any]:
+    """What tells the data of one host from those of another, without reading them again."""
+    parts = {"training": len(data.train), "held out": len(data.validation), "left out": len(data.skipped)}
+    return {"images": parts, "info": data.info.to_json(), "normaliser": data.normaliser.to_json()}
+
+
 class _Run:
     """The parts of one run, built in the order in which they can be refused."""
 
     def __init__(self, config: TrainConfig, stack: contextlib.ExitStack):
         self.config, self.folder, self.stack = config, config.folder, stack
+        devices = {"devices": jax.local_device_count(), "kind of device": jax.local_devices()[0].device_kind}
+        hosts.check_alike({**hosts.described(config), **devices})
         if hosts.leader():
             stack.enter_context(only_writer(self.folder))
         hosts.wait("the run folder is locked")
@@ -89,6 +99,7 @@ class _Run:
             config.data, config.patch, config.seed, normaliser, config.pairs, read_pairing(stored or {})
         )
         self.normaliser = self.data.normaliser
+        hosts.check_alike({f"data.{name}": value for name, value in flat(_described(self.data)).items()})
         self.loss = DenoisingLoss(
             lam_sampler=Stratified(config.schedule),
             predicts=config.predicts,

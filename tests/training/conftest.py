@@ -1,6 +1,7 @@
 """Shared by the training tests: tiny runs on a folder of small TIFFs, in this process or in a child."""
 
 import os
+import socket
 
 import flax.linen as nn
 import jax
@@ -29,6 +30,12 @@ class Tiny(nn.Module):
         for _ in range(self.depth):
             h = nn.Dropout(self.dropout, deterministic=not train)(nn.gelu(nn.Dense(self.width)(h)))
         return nn.Dense(x.shape[-1], name="last")(h)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody has."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
 
 
 @pytest.fixture(scope="session")

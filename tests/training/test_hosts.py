@@ -4,22 +4,21 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
 import optax
 import pytest
-from conftest import Tiny
+from conftest import Tiny, free_port
 
 from jaxdiff.process.schedules import Cosine
 from jaxdiff.training import hosts
 from jaxdiff.training.cadence import Every
-from jaxdiff.training.hosts import HostsError, Place, find_place
+from jaxdiff.training.hosts import Place, find_place
 from jaxdiff.training.lam_sampler import Stratified
 from jaxdiff.training.loop import train
 from jaxdiff.training.loss import DenoisingLoss
@@ -29,11 +28,6 @@ from jaxdiff.training.step import make_train_step
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs signals")
 pytestmark = pytest.mark.usefixtures("compiled_once")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 @pytest.mark.parametrize(
@@ -71,24 +65,6 @@ def test_place_in_the_environment(env, place):
 def test_environments_that_are_no_place_are_refused(address, number, process, message):
     with pytest.raises(ValueError, match=message):
         find_place(dict(zip(hosts.NAMES, (address, number, process))))
-
-
-def test_roll_call_names_who_is_missing_on_all_who_came():
-    address, errors = f"127.0.0.1:{free_port()}", []
-
-    def call(process):
-        try:
-            hosts._call_roll(Place(address, 4, process), 1.0)
-        except HostsError as error:
-            errors.append(str(error))
-
-    threads = [threading.Thread(target=call, args=(process,)) for process in (0, 2)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
-    assert len(errors) == 2
-    assert all("got 2 of 4 processes within 1 s" in error and "missing: 1, 3; here: 0" in error for error in errors)
-    with pytest.raises(HostsError, match="got no answer of process 0"):
-        hosts._call_roll(Place(address, 4, 1), 0.3)
 
 
 LOSS = DenoisingLoss(lam_sampler=Stratified(Cosine()))
@@ -138,6 +114,16 @@ with hosts.joined():
 """
 
 
+ROOT = Path(__file__).parents[2]
+CONFIG = """
+from jaxdiff.config import TrainConfig
+from jaxdiff.data.config import Synthetic
+from jaxdiff.nn import UNet
+
+config = TrainConfig(name="it", data=Synthetic(num=8), patch=(8, 8), network=UNet(width=8), batch_size=16, steps=2)
+"""
+
+
 @contextlib.contextmanager
 def two_processes(env, config, also=""):
     """`train(config)` of two processes; also: a folder for checkpoints of `sgd`."""
@@ -172,6 +158,32 @@ def wait_for_step(folder, step, pair):
             return
         time.sleep(0.02)
     pytest.fail("\n".join(ended(process)[1][-2000:] for process in pair))
+
+
+@posix
+def test_hosts_with_other_configs_are_refused_by_field_and_make_no_folder(tmp_path):
+    config = tmp_path / "it.py"
+    config.write_text(CONFIG)
+    address, refused = f"127.0.0.1:{free_port()}", []
+    pair = [
+        subprocess.Popen(
+            [sys.executable, "train.py", str(config), "--out", str(tmp_path / "runs"), *more],
+            cwd=ROOT,
+            env={**os.environ, "JAX_PLATFORMS": "cpu", **dict(zip(hosts.NAMES, (address, "2", str(i))))},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i, more in enumerate(((), ("--batch-size", "32", "--optimizer.learning-rate", "0.01")))
+    ]
+    for process in pair:
+        status, text = ended(process)
+        assert status == 2, text
+        refused.append(text)
+    for text in refused:
+        assert "config.batch_size: 16 (process 0), 32 (process 1 (" in text
+        assert "config.optimizer.learning_rate: 0.0003 (process 0), 0.01 (process 1 (" in text
+        assert "Traceback" not in text
+    assert not (tmp_path / "runs").exists()
 
 
 @posix
