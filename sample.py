@@ -5,4 +5,4 @@ import sys
 from jaxdiff import cli
 
 if __name__ == "__main__":
-    sys.exit(cli.run(cli.sample, sys.argv[1:], "sample.py"))
+    cli.script(cli.sample, sys.argv[1:], "sample.py")

@@ -5,4 +5,4 @@ import sys
 from jaxdiff import cli
 
 if __name__ == "__main__":
-    sys.exit(cli.run(cli.train, sys.argv[1:], "train.py"))
+    cli.script(cli.train, sys.argv[1:], "train.py")

@@ -1,14 +1,18 @@
-"""The command line: `jaxdiff train|sample|demo`; `train.py` and `sample.py` call the same functions."""
+"""The command line: `jaxdiff train|sample|demo`; `train.py` and `sample.py` call the same functions.
+
+What takes time to import, JAX above all, is imported in the functions: `script` has then said what signals do.
+"""
 
 import io
 import os
+import select
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
-import jax
+from jaxdiff import stopping
 
 if TYPE_CHECKING:
     from jaxdiff.config import TrainConfig
@@ -38,6 +42,8 @@ USAGE = """usage: jaxdiff COMMAND …
 
 def use_compilation_cache() -> None:
     """Keeps compiled programs between runs, unless JAX_COMPILATION_CACHE_DIR says where (empty: nowhere)."""
+    import jax
+
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         jax.config.update("jax_compilation_cache_dir", str(Path(base) / "jaxdiff" / "xla"))
@@ -202,31 +208,68 @@ def demo_train(args: Sequence[str], prog: str = "jaxdiff demo-train") -> int:
 
 
 def run(command: Callable[[Sequence[str], str], int], args: Sequence[str], prog: str) -> int:
-    """A command with its errors said in one message: exit status 2 for what the person can mend.
+    """A command with its errors said in one message: exit status 2 for what the person can mend, 143 and 130 after SIGTERM
+    and Ctrl-C, 141 where the reader of its output has left.
 
     JAXDIFF_DEBUG=1 shows the traceback instead.
     """
-    use_compilation_cache()
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may hold bytes that are no text
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        use_compilation_cache()
         return command(args, prog)
-    except KeyboardInterrupt:
-        print(f"{prog}: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader of our output has left
-        return 141
-    except (ValueError, OSError, RuntimeError) as error:
+    except KeyboardInterrupt as stop:
+        signum = stopping.SIGTERM if isinstance(stop, stopping.Terminated) else stopping.SIGINT
+        return stopping.say(signum, prog, *stop.args[:1])
+    except Exception as error:
+        if (signum := stopping.signalled()) is not None:  # whatever a library made of it
+            return stopping.say(signum, prog)
+        if isinstance(error, BrokenPipeError) and _reader_left():
+            return 141
         if os.environ.get("JAXDIFF_DEBUG"):
             raise
         # RuntimeErrors of jaxdiff are about checkpoints and diverged training; others are not the person's to mend.
-        if isinstance(error, RuntimeError) and not type(error).__module__.startswith("jaxdiff"):
+        ours = isinstance(error, RuntimeError) and type(error).__module__.startswith("jaxdiff")
+        if not (ours or isinstance(error, ValueError | OSError)):
             raise
         print(f"{prog}: error: {error}", file=sys.stderr)
         return 2
 
 
-def main() -> None:
+def script(command: Callable[[Sequence[str], str], int], args: Sequence[str], prog: str) -> NoReturn:
+    """Runs a command as this process, from which it does not come back."""
+    stopping.install(prog)
+    try:
+        status = run(command, args, prog)
+    except SystemExit as stop:  # tyro's
+        status = stop.code
+    sys.exit(141 if _flushed() else status)
+
+
+def _flushed() -> bool:
+    """Whether what was printed finds no reader any more; Python's own end would say so at length."""
+    left = _reader_left()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except BrokenPipeError:
+            left = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return left
+
+
+def _reader_left() -> bool:
+    """Whether standard output or error is a pipe that nobody reads."""
+    if not hasattr(select, "poll"):
+        return False
+    poll = select.poll()
+    for number in (1, 2):
+        poll.register(number, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def main() -> NoReturn:
     """The `jaxdiff` command."""
     commands: dict[str, Callable[[Sequence[str], str], int]] = {
         "train": train,
@@ -248,5 +291,9 @@ def main() -> None:
             if known
             else f"jaxdiff: error: got command {name!r}; expected one of {', '.join(commands)}\n\n{USAGE}"
         )
-        sys.exit(0 if name in ("-h", "--help") else 2)
-    sys.exit(run(commands[name], args, f"jaxdiff {name}"))
+        sys.exit(141 if _flushed() else 0 if name in ("-h", "--help") else 2)
+    script(commands[name], args, f"jaxdiff {name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -22,6 +22,7 @@ from typing import Any
 import jax
 from jax.experimental import multihost_utils
 
+from jaxdiff import stopping
 from jaxdiff.training.environment import versions
 from jaxdiff.training.plain import flat
 from jaxdiff.training.roll_call import HostsError, Line, Place, call_roll, differences, shown
@@ -76,8 +77,8 @@ def joined(about: Mapping[str, Any] | None = None) -> Iterator[None]:
     about: JSON values that must be the same on all, such as `described(config)`.
 
     On a TPU virtual machine JAX finds the others itself. Raises HostsError with the numbers of the missing processes
-    after the timeout, and with what is not the same on all; ValueError for an environment that contradicts itself. Where a process of several leaves with an
-    error, or dies, all others end with status LOST.
+    after the timeout, and with what is not the same on all; ValueError for an environment that contradicts itself. Where a
+    process of several leaves with an error, or dies, all others end with status LOST.
     """
     place = find_place(os.environ)
     timeout = float(os.environ.get("JAXDIFF_HOSTS_TIMEOUT", TIMEOUT))
@@ -203,4 +204,5 @@ def _end_now() -> None:
     """Ends the process without JAX's farewell, which waits for processes that will not come."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(2)
+    signum = stopping.signalled()
+    os._exit(2 if signum is None else 128 + signum)

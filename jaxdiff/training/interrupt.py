@@ -9,6 +9,7 @@ import threading
 
 import jax
 
+from jaxdiff import stopping
 from jaxdiff.training import hosts
 
 
@@ -39,6 +40,7 @@ class Interrupt:
         return self.signum is not None
 
     def _handle(self, signum, _):
+        stopping.notice()
         self.signum = signum
         self._restore()
 

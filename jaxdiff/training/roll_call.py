@@ -129,8 +129,8 @@ def differences(others: Mapping[str, Mapping[str, Any]], own: Mapping[str, Any],
         return None
     more = f"\n  and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
     return (
-        f"got hosts that are not about to do the same:{''.join(lines[:SHOWN])}{more}\nexpected the same command, config, data "
-        "and versions on all of them; to fix: run the same command on every host"
+        f"got hosts that are not about to do the same:{''.join(lines[:SHOWN])}{more}\nexpected the same command, config, "
+        "data and versions on all of them; to fix: run the same command on every host"
     )
 
 
@@ -236,7 +236,9 @@ def _call(place: Place, timeout: float, deadline: float, about: Mapping[str, Any
         if message.get("complete") is True:
             return line
         if isinstance(error := message.get("error"), str):
-            raise HostsError("".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in error[:LINE]))
+            raise HostsError(
+                "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in error[:LINE])
+            )
         raise HostsError(
             f"got an answer at {place.coordinator} that is none of process 0; expected it there; to fix: another port, as "
             "another program uses this one"

@@ -1,0 +1,5 @@
+"""`python -m jaxdiff COMMAND …`."""
+
+from jaxdiff.cli import main
+
+main()

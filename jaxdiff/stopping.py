@@ -1,0 +1,114 @@
+"""SIGTERM and Ctrl-C end a command with one line and the status that shells expect of them: 143 and 130.
+
+`install` comes before anything that takes time, JAX's import above all. From then on the first signal raises
+KeyboardInterrupt in the main thread, so that every file that is being written is left whole or not at all; a second one
+ends the process at once. So does the first where an exception would be lost: while modules are imported, and where the
+main thread does not come back from a library (a compilation) within `GRACE` seconds.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+from typing import Any
+
+GRACE = 2.0
+"""Seconds in which the main thread must have noticed a signal."""
+SIGTERM, SIGINT = signal.SIGTERM, signal.SIGINT
+WORDS = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupted"}
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a command as Ctrl-C does, with another status."""
+
+
+class _Told:
+    """What this process was told, and whether it has said so."""
+
+    prog = ""
+    signum: int | None = None
+    noticed = 0
+    """Signals that a handler of this package has seen."""
+    said = False
+
+
+_told = _Told()
+
+
+def install(prog: str) -> None:
+    """From here on signals end the process as above; `prog` begins the line. For the main thread of a command."""
+    _told.prog = prog
+    for signum in WORDS:
+        signal.signal(signum, _handle)
+    sys.unraisablehook = _unraisable
+    if os.name == "posix":
+        read, write = os.pipe()
+        os.set_blocking(write, False)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        threading.Thread(target=_watch, args=(read,), daemon=True).start()
+
+
+def signalled() -> int | None:
+    """The signal that ends this command, if there was one."""
+    return _told.signum
+
+
+def notice() -> None:
+    """For other handlers of these signals: the main thread has seen one, and does what it says."""
+    _told.noticed += 1
+
+
+def say(signum: int, prog: str, more: Any = "") -> int:
+    """Says once that a signal ends the command, and what else is known; the exit status."""
+    if not _told.said:
+        _told.said = True
+        line = f"{prog}: {WORDS.get(signal.Signals(signum), 'ended')}" + (f": {more}" if more else "")
+        print(line, file=sys.stderr, flush=True)
+    return 128 + signum
+
+
+def _handle(signum: int, frame: FrameType | None) -> None:
+    notice()
+    again, _told.signum = _told.signum is not None, _told.signum or signum
+    if again or _imports(frame):
+        _leave(_told.signum)
+    raise Terminated if signum == signal.SIGTERM else KeyboardInterrupt
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Whether a module is being imported, where exceptions are caught that one does not expect."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _unraisable(unraisable: Any) -> None:
+    """An exception in a destructor or a callback of the garbage collector is printed and lost; a signal must not be."""
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        _leave(_told.signum or signal.SIGINT)
+    sys.__unraisablehook__(unraisable)
+
+
+def _watch(read: int) -> None:
+    """Ends the process where the main thread does not notice a signal whose handler is that of `install`."""
+    arrived = 0
+    while numbers := os.read(read, 1):
+        if numbers[0] not in WORDS:
+            continue
+        arrived += 1
+        deadline = time.monotonic() + GRACE
+        while _told.noticed < arrived and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if _told.noticed < arrived and signal.getsignal(numbers[0]) is _handle:
+            _leave(numbers[0])
+
+
+def _leave(signum: int) -> None:
+    """Ends the process at once, as a kill would, but with a line."""
+    if not _told.said:
+        os.write(2, f"{_told.prog}: {WORDS[signal.Signals(signum)]}\n".encode())
+    os._exit(128 + signum)
