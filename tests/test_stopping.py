@@ -1,0 +1,182 @@
+"""SIGTERM and Ctrl-C in real processes: one line and the right status, whatever the process is doing; readers that leave."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs signals")
+ROOT = Path(__file__).parents[1]
+STOPS = [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")]
+
+COMMAND = """
+import sys, time
+from jaxdiff import cli, stopping
+cli.use_compilation_cache = lambda: None  # it imports JAX
+stopping.GRACE = 0.3
+
+def command(args, prog):
+    print("begun", flush=True)
+{body}
+    return 0
+
+cli.script(command, [], "prog")
+"""
+WAITING = "    time.sleep(60)"
+BODIES = {
+    "waiting": WAITING,
+    "in a library that takes it for an error": """
+    try:
+        time.sleep(60)
+    except BaseException as error:
+        raise RuntimeError("wrapped") from error
+""",
+    "in a destructor": """
+    class Slow:
+        def __del__(self):
+            time.sleep(60)
+    Slow()
+""",
+    "in a call that does not look": """
+    import hashlib
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
+""",
+    "importing": """
+    import pathlib, tempfile
+    with tempfile.TemporaryDirectory() as folder:
+        pathlib.Path(folder, "slow.py").write_text("import time\\ntry:\\n    time.sleep(60)\\nexcept:\\n    pass\\n")
+        sys.path.insert(0, folder)
+        import slow
+""",
+}
+
+
+@contextlib.contextmanager
+def child(*arguments, **environment):
+    process = subprocess.Popen(
+        [sys.executable, *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+@pytest.mark.parametrize(("signum", "status", "word"), STOPS)
+def test_one_line_and_the_status(signum, status, word, body):
+    with child("-c", COMMAND.format(body=body)) as process:
+        assert process.stdout.readline() == "begun\n"
+        time.sleep(0.1)
+        process.send_signal(signum)
+        out, error = process.communicate(timeout=20)
+    assert process.returncode == status
+    assert error == f"prog: {word}\n"
+    assert out == ""
+
+
+def test_what_is_under_way_is_put_in_order_and_a_second_signal_does_not_wait_for_that():
+    body = """
+    try:
+        time.sleep(60)
+    finally:
+        print("in order", flush=True)
+        time.sleep(float(args[0]) if args else 60)
+"""
+    with child("-c", COMMAND.format(body=body)) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "in order\n"
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=10)
+    assert process.returncode == 143  # of the first
+    assert error == "prog: terminated\n"
+
+
+@pytest.mark.parametrize(("signum", "status", "word"), STOPS)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("train.py", "configs/demo.py"),
+        ("sample.py", "segment", "--input", "nowhere", "--out", "nowhere"),
+        ("-m", "jaxdiff", "prepare", "nowhere", "--out", "nowhere", "--name", "x"),
+    ],
+)
+def test_while_jax_is_imported(command, signum, status, word, tmp_path):
+    """A module of JAX's name says when its import begins, and stays there."""
+    (tmp_path / "jax").mkdir()
+    (tmp_path / "jax" / "__init__.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    with child(*command, PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}") as process:
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signum)
+        _, error = process.communicate(timeout=20)
+    assert process.returncode == status
+    prog = "jaxdiff prepare" if command[0] == "-m" else command[0]
+    assert error == f"{prog}: {word}\n"
+
+
+def test_a_handler_of_its_own_is_left_to_do_what_it_does():
+    """As training's, which saves first: the watch must not end the process meanwhile."""
+    body = """
+    import signal
+    def handle(*_):
+        stopping.notice()
+        seen.append(1)
+        signal.signal(signal.SIGTERM, before)
+    seen, before = [], signal.signal(signal.SIGTERM, handle)
+    import hashlib
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**6)
+    print("saved", len(seen), flush=True)
+"""
+    with child("-c", COMMAND.format(body=body)) as process:
+        process.stdout.readline()
+        time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        out, error = process.communicate(timeout=60)
+    assert (process.returncode, out, error) == (0, "saved 1\n", "")
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_reader_that_left_ends_it_without_a_word(stream):
+    body = f"""
+    time.sleep(0.2)
+    for i in range(100_000):
+        print(i, file=sys.{stream})
+"""
+    with child("-c", COMMAND.format(body=body)) as process:
+        process.stdout.readline()
+        getattr(process, stream).close()
+        setattr(process, stream, None)
+        out, error = process.communicate(timeout=20)
+    assert process.returncode == 141
+    assert not (out or error)
+
+
+def test_help_for_a_reader_that_left():
+    for command in (("-m", "jaxdiff", "--help"), ("sample.py", "--help")):
+        with child(*command, PYTHONUNBUFFERED="") as process:
+            process.stdout.close()
+            process.stdout = None
+            _, error = process.communicate(timeout=20)
+        assert (process.returncode, error) == (141, ""), command
+
+
+def test_a_pipe_that_is_not_the_output_is_an_error(capsys):
+    from jaxdiff import cli
+
+    def command(args, prog):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    assert cli.run(command, [], "prog") == 2
+    assert "Broken pipe" in capsys.readouterr().err
