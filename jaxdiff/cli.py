@@ -249,10 +249,9 @@ def script(command: Callable[[Sequence[str], str], int], args: Sequence[str], pr
 def _flushed() -> bool:
     """Whether what was printed finds no reader any more; Python's own end would say so at length."""
     left = _reader_left()
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # None where it was closed before
         try:
-            if stream is not None:
-                stream.flush()
+            stream.flush()
         except BrokenPipeError:
             left = True
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

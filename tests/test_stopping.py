@@ -160,7 +160,7 @@ def test_a_reader_that_left_ends_it_without_a_word(stream):
         setattr(process, stream, None)
         out, error = process.communicate(timeout=20)
     assert process.returncode == 141
-    assert not (out or error)
+    assert (out or "") + (error or "") == ""
 
 
 def test_help_for_a_reader_that_left():
