@@ -126,10 +126,15 @@ def find_images(root: Path, classes: bool = False) -> tuple[list[Path], Counter[
         paths = [p for folder in (below if classes else [root]) for p in sorted(folder.iterdir()) if not is_hidden(p)]
         named = [p.suffix.lower() in (*SUFFIXES, *ZARR) for p in paths]
         others = [p for p, as_image in zip(paths, named) if not as_image and p.is_file()]
+        beside = (
+            [p for p in root.iterdir() if not is_hidden(p)] if classes else [p for p, i in zip(paths, named) if not i]
+        )
+        lost = [p.name for p in beside if p.is_symlink() and not p.exists()]
     except OSError as error:
         raise DataError(f"{root}, which cannot be listed ({error})", "a readable folder", "check its rights") from error
     images = [p for p, as_image in zip(paths, named) if as_image]
     ignored = Counter(printable(p.suffix.lower() or p.name) for p in others)
+    ignored.update(f"link to nothing ({printable(name)})" for name in lost)
     if not images:
         kinds = ", ".join(f"{n} {suffix}" for suffix, n in ignored.most_common(3)) or "nothing"
         within = bool(below) and not classes

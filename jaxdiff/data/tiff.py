@@ -23,7 +23,7 @@ from jaxdiff.data.photometric import meaning
 from jaxdiff.data.regular_file import guarded, open_regular
 from jaxdiff.data.tiff_pages import Pages, damaged, read_pages
 from jaxdiff.data.tiff_planes import Planes, planes_of
-from jaxdiff.data.tiff_stacks import Stack, stacks
+from jaxdiff.data.tiff_stacks import Stack, refuse_unfinished, stacks
 from jaxdiff.data.tifffile_log import heard
 
 SYNTHETIC = "jaxdiff:synthetic"  # the name of the OME annotation that marks generated images
@@ -89,6 +89,7 @@ def _stacks(file: tifffile.TiffFile, pages: Pages, axes: str | None) -> tuple[li
     text = pages.description
     if text.lstrip().startswith("<"):
         checked_xml(pages.path, text)
+    refuse_unfinished(file, pages)
     if not is_ome(text):
         return stacks(file, pages)
     found, notes = ome_stacks(file, pages)

@@ -266,7 +266,7 @@ class _Walk:
         )
 
     def _text(self, code: int) -> str:
-        data = self._raw(self.first[code]).rstrip(b"\0") if code in self.first else b""
+        data = self._raw(self.first[code]).split(b"\0", 1)[0] if code in self.first else b""
         try:
             return data.decode("utf-8")
         except UnicodeDecodeError:
@@ -288,7 +288,8 @@ class _Walk:
                 raise damaged(self.path, f"pixels are said to lie beyond the file's {self.size} bytes")
             if math.prod(page.size) and len(page.counts) and not page.stored:
                 raise damaged(self.path, f"the pixels of the page at {page.offset} were never written")
-            self._possible(page.bytes, page.stored, page)
+            tile = (page.tag(TILE_WIDTH) * page.samples * max(page.bits) // 8) * page.tag(TILE_LENGTH)
+            self._possible(max(page.bytes, tile * page.tag(_TILE_DEPTH, 1)), page.stored, page)
             stored += page.stored
         if stored > self.size:  # some bytes are pixels of several places: they count once
             segments = np.concatenate([np.asarray(page.starts[: len(page.counts)], np.uint64) for page in pages])

@@ -15,6 +15,7 @@ from jaxdiff.data.tiff_pages import Page, Pages, absent, damaged
 from jaxdiff.data.units import one_unit
 
 _SECONDARY = ("thumbnail", "label", "macro", "overview", "map")
+_MICRO_MANAGER = 51123  # a tag
 _DECODED_BY_TIFFFILE = ("lsm", "ndpi", "eer", "philips", "mdgel", "qpi", "bif", "scanimage")
 """Kinds whose pages tifffile corrects after it has read their tags."""
 
@@ -109,7 +110,7 @@ def _stack(pages: Pages, series: Any, number: int, by_offset: dict[int, Page]) -
 
 
 def _refuse_absent(file: tifffile.TiffFile, pages: Pages) -> None:
-    """Raises UnreadableError where ImageJ's, tifffile's or Micro-Manager's metadata promise more planes than are there."""
+    """Raises UnreadableError where ImageJ's metadata promise more planes than are there."""
     here = sum(not page.reduced for page in pages.chain)
     key = pages.chain[0]
     imagej = file.imagej_metadata
@@ -129,11 +130,20 @@ def _refuse_absent(file: tifffile.TiffFile, pages: Pages) -> None:
                 "metadata for each page",
                 "save it anew",
             )
-    if 51123 in pages.private:
-        summary = (file.micromanager_metadata or {}).get("Summary", {})
-        promised = math.prod(_count(summary.get(name, 1)) for name in ("Channels", "Slices", "Frames"))
-        if promised > here:
-            raise absent(pages.path, promised, here)
+
+
+def refuse_unfinished(file: tifffile.TiffFile, pages: Pages) -> None:
+    """Raises UnreadableError where Micro-Manager's plan has more planes than the file."""
+    if _MICRO_MANAGER not in pages.private:
+        return
+    try:
+        plan = tifffile.read_micromanager_metadata(file.filehandle, {"Summary"}).get("Summary") or {}
+    except ValueError:  # saved anew by another program
+        return
+    promised = math.prod(_count(plan.get(name, 1)) for name in ("Channels", "Slices", "Frames"))
+    here = sum(not page.reduced for page in pages.chain)
+    if promised > here:
+        raise absent(pages.path, promised, here)
 
 
 def _count(value: Any) -> int:

@@ -207,3 +207,11 @@ def test_notes_are_told_once_with_the_number_of_files(tmp_path, capsys):
     assert capsys.readouterr().err.count("white is zero") == 1
     for record in json.loads((tmp_path / "out" / "summary.json").read_text())["files"]:
         assert any("white is zero" in text for text in record["warnings"])
+
+
+def test_a_link_to_nothing_among_the_classes_is_said(tmp_path):
+    write(tmp_path / "in" / "one" / "a.tif")
+    (tmp_path / "in" / "two").symlink_to("not_there")
+    listing = list_folder(tmp_path / "in", classes=True)
+    assert listing.source.info.class_names == ("one",)
+    assert dict(listing.ignored) == {"link to nothing (two)": 1}

@@ -1,6 +1,7 @@
 """What the tags of a TIFF say of its pixels, held against values that were computed without them."""
 
 import io
+import json
 import struct
 
 import numpy as np
@@ -534,3 +535,73 @@ def test_tifffile_speaks_once(tmp_path, capfd):
         with pytest.raises(UnreadableError, match=r"a\.tif"):
             read_image(tmp_path / "a.tif")
     assert capfd.readouterr() == ("", "")
+
+
+# Formats of other programs, by hand
+
+
+def pages_at(start, number, tags, last=0):
+    """Directories of `number` planes of STACK, each followed by its pixels; little endian."""
+    parts, at = [], start
+    for i in range(number):
+        numbers = {256: 20, 257: 24, 258: 16, 259: 1, 262: 1, 277: 1, 278: 24, 279: 960}
+        rows = {code: (4, 1, value) for code, value in numbers.items()} | tags
+        size = 2 + 12 * (len(rows) + 1) + 4
+        rows[273] = 4, 1, at + size
+        entries = b"".join(struct.pack("<HHII", code, *row) for code, row in sorted(rows.items()))
+        after = at + size + 960 if i + 1 < number else last
+        parts += [struct.pack("<H", len(rows)), entries, struct.pack("<I", after), STACK[i].astype("<u2").tobytes()]
+        at += size + 960
+    return b"".join(parts)
+
+
+def micro_manager(path, summary, number=5):
+    """As Micro-Manager 1.4 and 2.0 write a stack: its plan is in front of the first directory."""
+    text = json.dumps(summary).encode()
+    head = struct.pack("<8I", 54773648, 0, 483765892, 0, 99384722, 0, 2355492, len(text)) + text
+    start, tags = 8 + len(head), {51123: (2, len(text), 40)}
+    path.write_bytes(struct.pack("<2sHI", b"II", 42, start) + head + pages_at(start, number, tags))
+
+
+def test_micro_manager_plans(tmp_path):
+    plan = {"MicroManagerVersion": "2.0", "Channels": 1, "Slices": 5, "Frames": 1, "Positions": 3}
+    micro_manager(tmp_path / "a.tif", plan)
+    (one,) = inspect(tmp_path / "a.tif", "ZYX")
+    np.testing.assert_array_equal(read(one)[..., 0], STACK[:5])
+    for axis in ("Channels", "Slices", "Frames"):
+        micro_manager(tmp_path / "a.tif", plan | {"Slices": 1, axis: 8})
+        with pytest.raises(UnreadableError, match="promise 8 planes, the file holds 5"):
+            inspect(tmp_path / "a.tif", "ZYX")
+    micro_manager(tmp_path / "a.tif", plan | {"Frames": "many", "Slices": None})
+    assert len(inspect(tmp_path / "a.tif", "ZYX")) == 1
+
+
+def metamorph(path, planes, held, step=1):
+    """A MetaMorph stack: one directory, and as many planes as UIC2 has entries."""
+    tables = [bytes(8), b"".join(struct.pack("<6I", step, 1, 2450000, i, 2450000, i) for i in range(planes))]
+    tables += [struct.pack("<2I", 500, 1) * planes, bytes(8)]
+    starts = [8 + 2 + 12 * 13 + 4 + sum(map(len, tables[:i])) for i in range(5)]
+    tags = [
+        (code, 4, 1, value)
+        for code, value in ((256, 20), (257, 24), (258, 16), (259, 1), (262, 1), (277, 1), (278, 24))
+    ]
+    tags += [(279, 4, 1, 960), (273, 4, 1, starts[4])]
+    tags += [
+        (33628, 4, 1, starts[0]),
+        (33629, 5, planes, starts[1]),
+        (33630, 5, planes, starts[2]),
+        (33631, 4, planes, starts[3]),
+    ]
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in sorted(tags))
+    pixels = STACK[:held].astype("<u2").tobytes()
+    path.write_bytes(struct.pack("<2sHIH", b"II", 42, 8, 13) + entries + bytes(4) + b"".join(tables) + pixels)
+
+
+def test_metamorph_stacks(tmp_path):
+    metamorph(tmp_path / "a.tif", 5, 5)
+    image, info = read_image(tmp_path / "a.tif")
+    np.testing.assert_array_equal(image[..., 0], STACK[:5])
+    assert info.axes == "ZYXC"
+    metamorph(tmp_path / "a.tif", 6, 5)
+    with pytest.raises(UnreadableError, match="promise 6 planes, the file holds 5"):
+        inspect(tmp_path / "a.tif")
