@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from jaxtyping import Float, PRNGKeyArray, PyTree
 
 from jaxdiff.data.info import DataInfo
+from jaxdiff.data.levels import Levels
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairing import Inputs, Pairing
 from jaxdiff.denoiser import Denoiser, bind
@@ -25,7 +26,7 @@ from jaxdiff.solvers import DPMpp, Tuned
 from jaxdiff.training.config import TrainConfig
 from jaxdiff.training.leaves import check_variables, variables_of
 from jaxdiff.training.packed import is_packed, unpack
-from jaxdiff.training.run_folder import read_pairing, read_run
+from jaxdiff.training.run_folder import read_levels, read_pairing, read_run
 from jaxdiff.training.snapshots import average
 from jaxdiff.tuning import stored
 
@@ -51,6 +52,8 @@ class Model:
     """Of the checkpoint."""
     run: Path | None = None
     """Folder that it was loaded from."""
+    levels: Levels | None = None
+    """Grey levels of the training images; None where the run does not say. Those of inputs are in `pairing`."""
 
     @property
     def inputs(self) -> Inputs:
@@ -208,4 +211,5 @@ def load(run: str | Path, step: int | None = None, *, ema: bool = True, length: 
         pairing=pairing,
         step=found,
         run=Path(run),
+        levels=read_levels(stored),
     )

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.data.info import DataInfo
+from jaxdiff.data.levels import Levels
 from jaxdiff.data.normalise import COUNTS, Map, Normaliser
 from jaxdiff.data.pairing import Pairing, as_network
 from jaxdiff.data.patches import Batch, Record, check_patch, check_whole, common_factor, pixel_factors, random_patch
@@ -42,6 +43,8 @@ class Dataset:
     notes: tuple[str, ...] = field(default=())
     pairing: Pairing | None = None
     input_info: DataInfo | None = None
+    levels: Levels | None = None
+    """Grey levels of what is diffused; None where they were not measured (`with_levels`)."""
 
     @functools.cached_property
     def normaliser(self) -> Normaliser:

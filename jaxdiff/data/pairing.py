@@ -7,6 +7,7 @@ import numpy as np
 
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.labels import as_labels
+from jaxdiff.data.levels import Levels
 from jaxdiff.data.normalise import Map, Normaliser
 from jaxdiff.data.patches import Batch, Record
 from jaxdiff.data.source import Source
@@ -55,6 +56,8 @@ class Inputs:
     normaliser: Normaliser
     factor: tuple[int, ...]
     """Pixels of the image, along each axis, for one of the input."""
+    levels: Levels | None = None
+    """Grey levels of the inputs in training; None where they were not measured."""
 
     def forward(self, values: np.ndarray) -> np.ndarray:
         """An input (*spatial, C) in data units, in network units on the pixels of the image."""

@@ -18,6 +18,7 @@ from jaxdiff.model import Model
 from jaxdiff.tasks.class_calibration import Calibration, fitted, probabilities
 from jaxdiff.tasks.class_errors import ClassErrors, Draws, class_errors
 from jaxdiff.tasks.conditional import reflected, with_channels
+from jaxdiff.tasks.scale import say_scale
 from jaxdiff.training.lam_sampler import LamSampler, Stratified
 from jaxdiff.training.weighting import Sigmoid, Weighting
 
@@ -28,7 +29,7 @@ class Classification(NamedTuple):
     """What `classify` returns; with a leading axis for several images."""
 
     label: Int[np.ndarray, "*n"]
-    """The class of least error."""
+    """The class of least error; −1 for a blank image, whose probabilities, errors and score are NaN."""
     probability: Float[np.ndarray, "*n classes"]
     """softmax(−error/temperature); without a calibration the temperature is 1, which is far too sure."""
     error: Float[np.ndarray, "*n classes"]
@@ -67,6 +68,8 @@ def classify(
     side (the last moved inward to end at the edge), with one noise; a smaller one is reflected, and a warning says so.
     Image i depends on (key, i). Images, keys and sizes: one program.
 
+    Images whose grey levels are not those of training are said with numbers, as a warning; blank ones have no class.
+
     Raises ValueError for a model without classes or with another condition, class names that are not one for each class,
     images with other axes or channels, pixels that are not finite, and a calibration of other settings.
     """
@@ -75,13 +78,21 @@ def classify(
     if calibration is not None:
         calibration.check(how.settings, model.step)
     images, one = _images(image, model)
-    found = [_errors(jax.random.fold_in(key, i), model, pixels, how) for i, pixels in enumerate(images)]
+    names = [""] if one else [f"image {i}: " for i in range(len(images))]
+    empty = [
+        say_scale(pixels, model.levels, model.normaliser, model.info, name=name) for pixels, name in zip(images, names)
+    ]
+    classes = model.network.num_classes
+    none = ClassErrors(np.full(classes, np.nan), np.zeros(classes, int), np.full((classes, draws), np.nan))
+    found = [
+        none if empty[i] else _errors(jax.random.fold_in(key, i), model, pixels, how) for i, pixels in enumerate(images)
+    ]
     error = np.stack([result.error for result in found])
     score = error.min(axis=1)
     if calibration is not None:
         score = (score - calibration.mean) / calibration.std
     result = Classification(
-        label=error.argmin(axis=1),
+        label=np.where(empty, -1, error.argmin(axis=1)),
         probability=probabilities(error, 1.0 if calibration is None else calibration.temperature),
         error=error,
         score=score,

@@ -55,7 +55,7 @@ def main(args: list[str], prog: str = "sample.py classify") -> int:
         label = int(result.label)
         return {
             "class": label,
-            "name": names[label],
+            "name": names[label] if label >= 0 else "blank",
             "probability": float(result.probability[label]),
             "score": float(result.score),
             "draws": int(result.draws.sum()),

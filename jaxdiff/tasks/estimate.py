@@ -62,7 +62,7 @@ def estimate_folder(
     options: EstimateOptions,
     task: str,
     make: Callable[..., Any],
-    numbers: Callable[[Any], Mapping[str, float]] = lambda result: {},
+    numbers: Callable[[Any], Mapping[str, str | float]] = lambda result: {},
 ) -> int:
     """The command of a task: the files of `suffixes` for every image; the exit status.
 

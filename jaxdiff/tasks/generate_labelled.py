@@ -12,6 +12,10 @@ from jaxdiff.model import Model
 from jaxdiff.process import grids
 from jaxdiff.tasks.conditional import check_task, sampled, with_channels
 from jaxdiff.tasks.instances import instances
+from jaxdiff.tasks.scale import say_scale
+
+START = "start image"
+"""What a warning of a start image begins with, before its number."""
 
 
 class Labelled(NamedTuple):
@@ -140,4 +144,7 @@ def _state(model: Model, pairs: Any, start: Any, distance: Any) -> np.ndarray:
     images = np.stack(images)
     if isinstance(pairs, Joint):
         images = np.concatenate([images, distance], axis=-1)
+    for i, image in enumerate(images):
+        told = {"name": f"{START} {i}: ", "then": "it is varied all the same"}
+        say_scale(image, model.levels, model.normaliser, model.info, **told)
     return model.normaliser.forward(images)

@@ -5,6 +5,7 @@ OUT/images/NAME.ome.tif   OUT/masks/NAME.ome.tif   OUT/objects/NAME.csv   OUT/la
 `Folder(path=OUT/images, masks=OUT/masks)` reads it. OUT/generate.json says after each group of images how far the set is.
 """
 
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ from jaxdiff.data.write import as_dtype, write_image
 from jaxdiff.lock import only_writer
 from jaxdiff.model import Model, load
 from jaxdiff.shipped import shipped
-from jaxdiff.tasks.generate_labelled import generate_labelled
+from jaxdiff.tasks.generate_labelled import START, generate_labelled
 from jaxdiff.tasks.masks_of_folder import Group, MasksOfFolder
 from jaxdiff.tasks.set_progress import SetProgress
 from jaxdiff.tasks.solver_names import solver_named
@@ -145,8 +146,10 @@ def _labelled_set(options: GenerateLabelled) -> int:
                 progress.store()  # nothing was written before: from now on a cut run leaves a set to go on with
                 written = zip(group.names, made.images, made.masks)
                 saturated = sum(_write(out, name, image, mask, info) for name, image, mask in written)
-                progress.add(group.names, files_of, saturated, [str(one.message) for one in caught])
-            for text in (*(files.told if files is not None else ()), *(str(one.message) for one in caught)):
+                progress.add(group.names, files_of, saturated, _named(caught, group.names))
+            texts = _named(caught, group.names)
+            caught.clear()
+            for text in (*(files.told if files is not None else ()), *texts):
                 if text not in said:
                     tqdm.write(text, file=sys.stderr)
                     said.add(text)
@@ -207,6 +210,11 @@ def _read(out: Path, names: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
         image, mask = (read(inspect(path)[0]) for path in _paths(out, name)[:2])
         pairs.append((image.astype(np.float32), mask[..., 0].astype(np.int32)))
     return pairs
+
+
+def _named(caught: list[warnings.WarningMessage], names: list[str]) -> list[str]:
+    """What was warned of, with the names of start images in place of their numbers in the group."""
+    return [re.sub(rf"^{START} (\d+)", lambda found: names[int(found[1])], str(one.message)) for one in caught]
 
 
 @contextmanager

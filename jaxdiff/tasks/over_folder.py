@@ -27,6 +27,7 @@ from jaxdiff.data.names import key, printable
 from jaxdiff.lock import only_writer
 from jaxdiff.tasks.as_read import AsRead, Stamp, stamp
 from jaxdiff.tasks.results_folder import ResultsFolder
+from jaxdiff.tasks.scale import BLANK
 from jaxdiff.training.plain import to_plain
 
 Work = Callable[[np.ndarray, DataInfo, str], Mapping[str, str | float]]
@@ -128,9 +129,12 @@ def _over(
             bar.update()
     failed = [record for record in records if record["status"] == "failed"]
     totals = {"images": len(records), "done": len(records) - len(failed), "failed": len(failed), "before": len(before)}
+    if blank := sum("blank" in record for record in records):
+        totals["blank"] = blank
     seconds = round(time.perf_counter() - began, 3)
     folder.summarise(complete=True, **totals, seconds=seconds, files=records)
     earlier = f", {len(before)} of them before" if before else ""
+    earlier += f", {blank} of them blank" if blank else ""
     print(f"{totals['done']} of {len(records)} images done{earlier}, in {out} ({seconds:.1f} s); {folder.summary}")
     for record in failed:
         print(f"failed: {record['name']}: {record['reason']}")
@@ -195,6 +199,8 @@ def _made(item: Item, folder: ResultsFolder, work: Work, expected: DataInfo, axe
             source.check()
             numbers = to_plain(dict(work(pixels, info, item.name)))
         record["warnings"] += dict.fromkeys(str(warning.message) for warning in caught)
+        if any(text.startswith(BLANK) for text in record["warnings"]):
+            record["blank"] = True
         # A number that is none, as of an empty image, is text: JSON has none of those.
         record["numbers"] = {
             k: str(v) if isinstance(v, float) and not math.isfinite(v) else v for k, v in numbers.items()

@@ -10,11 +10,13 @@ from jaxtyping import Float, Int, PRNGKeyArray
 from jaxdiff.data.labels import write_labels
 from jaxdiff.data.objects import objects, write_csv
 from jaxdiff.data.overlay import overlay
+from jaxdiff.data.pairs.distance import TRUNCATION
 from jaxdiff.data.write import write_image
 from jaxdiff.model import Model
 from jaxdiff.tasks.conditional import check_task, given
 from jaxdiff.tasks.folder_options import FolderOptions, parsed, task_over_folder
 from jaxdiff.tasks.instances import instances
+from jaxdiff.tasks.scale import blank_input, check_samples
 
 Fuse = Literal["mean", "vote"]
 
@@ -49,11 +51,17 @@ def segment(
     samples: draws that are fused; 1 gives a segmentation, but no uncertainty. calls: network calls of each.
     fuse: the foreground is where the mean distance is above 0, or where more than half of the samples are inside.
     dynamic, least: see `jaxdiff.tasks.instances.instances`.
+    An image whose grey levels are not those of training is said with numbers, as a warning; a blank one has no objects.
     Raises ValueError for a model trained for something else, and for what `jaxdiff.tasks.conditional.given` refuses.
     """
     check_task(model, "segment")
     if fuse not in ("mean", "vote"):
         raise ValueError(f"got fuse={fuse!r}; expected 'mean' or 'vote'")
+    if blank_input(model, image):
+        size = np.shape(image)[: len(model.inputs.info.spatial)]
+        check_samples(samples)
+        away = getattr(model.pairing and model.pairing.pairs, "truncation", TRUNCATION)
+        return fused(np.full((samples, *size), -away, np.float32), fuse, dynamic, least)
     distances = given(key, model, image, samples, calls=calls, solver=solver)[..., 0]
     return fused(distances, fuse, dynamic, least)
 

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
+from jaxdiff.data.pairing import spread
 from jaxdiff.model import Model
-from jaxdiff.tasks.conditional import check_task, given
+from jaxdiff.tasks.conditional import check_task, given, with_channels
 from jaxdiff.tasks.estimate import Estimate, EstimateOptions, estimate, estimate_folder
 from jaxdiff.tasks.folder_options import has_unconditional_run, parsed
+from jaxdiff.tasks.scale import blank_input, repeated
 
 
 def super_resolve(
@@ -24,9 +26,15 @@ def super_resolve(
     """The image behind a coarse one of any size, (*coarse, C) in the data's own units; `model.inputs.factor` times as many
     pixels along each axis.
 
+    An image whose grey levels are not those of training is said with numbers, as a warning; of a blank one the result is as
+    blank.
     Raises ValueError for a model trained for something else, and for what `jaxdiff.tasks.conditional.given` refuses.
     """
     check_task(model, "super-resolve")
+    if blank_input(model, image):
+        image = with_channels(image, model.inputs.info)
+        size = tuple(n * f for n, f in zip(image.shape, model.inputs.factor))
+        return estimate(repeated(spread(image, size), samples))
     return estimate(given(key, model, image, samples, calls=calls, solver=solver))
 
 

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
+from jaxdiff.data.levels import Levels
 from jaxdiff.model import Model
-from jaxdiff.tasks.conditional import check_task, given
+from jaxdiff.tasks.conditional import check_task, given, with_channels
 from jaxdiff.tasks.estimate import Estimate, EstimateOptions, estimate, estimate_folder
 from jaxdiff.tasks.folder_options import parsed
+from jaxdiff.tasks.scale import blank_input, repeated
 
 
 def translate(
@@ -23,10 +25,17 @@ def translate(
 ) -> Estimate:
     """What the model's other modality would show of the field of `image`, of any size, (*spatial, C) in its own units.
 
-    The result is in the units and channels of that modality: a prediction, and no recording. Raises ValueError for a model
+    The result is in the units and channels of that modality: a prediction, and no recording. An image whose grey levels are
+    not those of training is said with numbers, as a warning; of a blank one the result is the least median of the images of
+    that modality in training, all over. Raises ValueError for a model
     trained for something else, and for what `jaxdiff.tasks.conditional.given` refuses.
     """
     check_task(model, "translate")
+    if blank_input(model, image):
+        fine = (n * f for n, f in zip(with_channels(image, model.inputs.info).shape, model.inputs.factor))
+        levels = Levels.of_normaliser(model.normaliser) if model.levels is None else model.levels
+        empty = np.broadcast_to([least for least, _ in levels.middle], (*fine, levels.channels))
+        return estimate(repeated(empty, samples))
     return estimate(given(key, model, image, samples, calls=calls, solver=solver))
 
 

@@ -14,6 +14,7 @@ from jaxdiff.data.config import open_data
 from jaxdiff.data.dataset import Dataset
 from jaxdiff.data.loader import Loader
 from jaxdiff.data.normalise import Normaliser
+from jaxdiff.data.pairs import with_levels
 from jaxdiff.durable import write_json
 from jaxdiff.lock import is_lock, only_writer
 from jaxdiff.training import hosts
@@ -144,7 +145,10 @@ class _Run:
             fresh = start_from(create(), config.init_from, config.predicts, partial=config.init_partial)
         if not stored and hosts.leader():
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_json(self.folder / "run.json", describe(config, self.data.info, self.normaliser, self.data.pairing))
+            data = with_levels(self.data, config.patch)
+            write_json(
+                self.folder / "run.json", describe(config, data.info, data.normaliser, data.pairing, data.levels)
+            )
         hosts.wait("the run folder is there")
         self.checkpoints = stack.enter_context(Checkpoints(self.folder / "checkpoints", config.keep, config.keep_every))
         restored = self.checkpoints.restore(like)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxdiff.data.info import DataInfo
+from jaxdiff.data.levels import Levels
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairing import Inputs, Pairing
 from jaxdiff.durable import read_json
@@ -17,7 +18,9 @@ from jaxdiff.training.plain import fields_of, flat, from_plain, to_plain
 FORMAT = 1
 
 
-def describe(config: TrainConfig, info: Any, normaliser: Any, pairing: Pairing | None = None) -> dict[str, Any]:
+def describe(
+    config: TrainConfig, info: Any, normaliser: Any, pairing: Pairing | None = None, levels: Levels | None = None
+) -> dict[str, Any]:
     """The contents of run.json: all that sampling needs besides parameters; plain data."""
     return {
         "format": FORMAT,
@@ -29,6 +32,7 @@ def describe(config: TrainConfig, info: Any, normaliser: Any, pairing: Pairing |
         "schedule": {"name": type(config.schedule).__name__, **fields_of(config.schedule)},
         "shape": [*config.patch, info.channels],
         "normaliser": normaliser.to_json(),
+        "levels": None if levels is None else levels.to_json(),
         "data": info.to_json(),
         "pairing": None if pairing is None else _of_pairing(pairing),
     }
@@ -44,6 +48,7 @@ def _of_pairing(pairing: Pairing) -> dict[str, Any]:
             "data": inputs.info.to_json(),
             "normaliser": inputs.normaliser.to_json(),
             "factor": list(inputs.factor),
+            "levels": None if inputs.levels is None else inputs.levels.to_json(),
         },
     }
 
@@ -67,7 +72,17 @@ def read_pairing(stored: Mapping[str, Any]) -> Pairing | None:
         raise malformed("pairing.inputs.normaliser channels", normaliser.channels, f"{info.channels}, as in its data")
     if len(inputs["factor"]) != len(info.spatial) or min(inputs["factor"]) < 1:
         raise malformed("pairing.inputs.factor", inputs["factor"], f"a whole number for each of {info.spatial}")
-    return Pairing(pairs, Inputs(info, normaliser, inputs["factor"]))
+    return Pairing(pairs, Inputs(info, normaliser, inputs["factor"], read_levels(inputs, "pairing.inputs.levels")))
+
+
+def read_levels(stored: Mapping[str, Any], field: str = "levels") -> Levels | None:
+    """The grey levels in run.json, or those of its inputs; None where an older version wrote it."""
+    if stored.get("levels") is None:
+        return None
+    levels, channels = Levels.from_json(stored["levels"]), DataInfo.from_json(stored["data"]).channels
+    if levels.channels != channels:
+        raise malformed(f"{field} of channels", levels.channels, f"{channels}, as in its data")
+    return levels
 
 
 def read_run(folder: str | Path) -> dict[str, Any]:
@@ -103,6 +118,7 @@ FIELDS = {
     "shape": tuple[int, ...],
     "normaliser": dict[str, Any],
     "data": dict[str, Any],
+    "levels": dict[str, Any] | None,
     "pairing": dict[str, Any] | None,
     "step": int,
     "length": float,
@@ -114,12 +130,13 @@ def _check(stored: Mapping[str, Any]) -> None:
 
     A config with a person's own classes is theirs to read: of those it is only checked that they do not contradict the rest.
     """
-    values = fields(stored, FIELDS, optional=("pairing", "step", "length", "network", "schedule", "sigma_data"))
+    values = fields(stored, FIELDS, optional=("levels", "pairing", "step", "length", "network", "schedule", "sigma_data"))
     info, normaliser = DataInfo.from_json(values["data"]), Normaliser.from_json(values["normaliser"])
     config = stored["config"]
     agree: list[tuple[str, Any, str, Any]] = [
         ("normaliser", normaliser.channels, "the channels of data", info.channels)
     ]
+    read_levels(stored)
     if _named(stored.get("pairing")) <= _OURS:
         read_pairing(stored)
     if _named(config) <= _OURS:

@@ -60,7 +60,8 @@ def test_a_known_distance_gives_its_instances_and_no_doubt(knowing):
 
 
 def test_blank_images_have_no_objects(knowing):
-    result = segment(KEY, knowing, as_image(np.full(SIZE, -8.0)), samples=2, calls=2)
+    with pytest.warns(UserWarning, match="^blank: every pixel has the value"):
+        result = segment(KEY, knowing, as_image(np.full(SIZE, -8.0)), samples=2, calls=2)
     assert result.labels.shape == SIZE
     for values in (result.labels, result.probability, result.uncertainty):
         assert not values.any()
@@ -83,7 +84,7 @@ def test_one_sample_has_no_uncertainty(knowing, desk):
 def test_two_modes_are_one_bit_of_doubt():
     model = exact(TwoModes(), Segmentation(), window=WINDOW, units=(0.0, 6.0))
     k = 32
-    result = segment(KEY, model, np.zeros((*WINDOW, 1)), samples=k, calls=16)
+    result = segment(KEY, model, np.indices(WINDOW).sum(0) + 90.0, samples=k, calls=16)
     pixels = result.probability.size
     assert abs(result.probability.mean() - 0.5) < 4.5 * 0.5 / np.sqrt(k * pixels)
     inside = np.arange(k + 1)

@@ -9,6 +9,7 @@ from jaxdiff.data.pairs.distance import signed_distance as signed_distance
 from jaxdiff.data.pairs.joint import Joint as Joint
 from jaxdiff.data.pairs.labelled_generation import LabelledGeneration as LabelledGeneration
 from jaxdiff.data.pairs.paired import paired as paired
+from jaxdiff.data.pairs.paired import with_levels as with_levels
 from jaxdiff.data.pairs.parallel import Parallel as Parallel
 from jaxdiff.data.pairs.segmentation import Segmentation as Segmentation
 from jaxdiff.data.pairs.super_resolution import SuperResolution as SuperResolution

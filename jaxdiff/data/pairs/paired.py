@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from jaxdiff.data.dataset import FITTED, Dataset, evenly
+from jaxdiff.data.levels import MOST, Levels, levels_of
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairing import Inputs, Pairing, Pairs
 from jaxdiff.data.patches import Record, check_whole
@@ -43,6 +44,23 @@ def paired(
         if input_info is not None:
             pairing = Pairing(fitted, Inputs(input_info, Normaliser.fit(inputs, input_map), factor))
     return replace(data, train=train, validation=validation, info=info, given=normaliser, pairing=pairing)
+
+
+def with_levels(data: Dataset, patch: Sequence[int]) -> Dataset:
+    """The data set with the grey levels of its training part, which a run keeps: of what is diffused and of inputs."""
+    some, pairing = evenly(data.train, MOST), data.pairing
+    inputs = None if pairing is None else pairing.inputs
+    coarse = patch if inputs is None else tuple(-(-p // f) for p, f in zip(patch, inputs.factor))
+    images, of_inputs = [], []
+    for i in range(len(some)):
+        record, rng = some[i], np.random.default_rng([2, i])
+        pair = record if pairing is None else pairing.pairs.draw(record, rng)
+        images.append(levels_of(pair["image"], patch, rng))
+        if inputs is not None:
+            of_inputs.append(levels_of(pair["input"], coarse, rng))
+    if inputs is not None and pairing is not None:
+        pairing = replace(pairing, inputs=replace(inputs, levels=Levels.over(of_inputs)))
+    return replace(data, levels=Levels.over(images), pairing=pairing)
 
 
 class _Prepared:

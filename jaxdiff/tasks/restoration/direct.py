@@ -13,6 +13,7 @@ from jaxdiff.solvers import DPMpp
 from jaxdiff.tasks.conditional import sampled, with_channels
 from jaxdiff.tasks.estimate import Estimate, estimate
 from jaxdiff.tasks.restoration.restore import camera_of, check_prior, default_order
+from jaxdiff.tasks.scale import repeated, say_scale
 
 UNEVEN = 1.3
 """Largest over smallest standard deviation of noise that counts as even."""
@@ -41,10 +42,13 @@ def denoise_directly(
     The root of an expectation is more than the expectation of a root: under an "anscombe" normaliser a quarter of an
     electron is added, by which the noise has mean 0 in the model's units (to 0.02 of its deviation from 3 electrons on).
 
+    An image whose grey levels are not those of training is said with numbers, as a warning; a blank one comes back as it is.
     Raises ValueError for noise that is not even in the model's units, with its sizes: there `restore` is right.
     """
     check_prior(model)
     image = with_channels(recording, model.info)
+    if say_scale(image, model.levels, model.normaliser, model.info, noisy=True):
+        return estimate(repeated(image, samples if calls > 1 else 1))
     camera = camera_of(camera, image, np.ones(image.shape, bool))
     size = noise_size(model, image, camera)
     lam = -np.log(size)

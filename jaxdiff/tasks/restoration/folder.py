@@ -13,10 +13,12 @@ from jaxdiff.model import Model
 from jaxdiff.physics.operators import LinearOperator
 from jaxdiff.sampling.program import WINDOW
 from jaxdiff.tasks.as_read import read_once
+from jaxdiff.tasks.denoise import bias_in_words
 from jaxdiff.tasks.estimate import info_over, suffixes, write_estimate
 from jaxdiff.tasks.folder_options import task_over_folder
 from jaxdiff.tasks.restoration.options import RestoreOptions
 from jaxdiff.tasks.restoration.restore import check_prior, restore
+from jaxdiff.tasks.scale import say_end
 
 Problem = Callable[[np.ndarray, DataInfo], dict[str, Any]]
 """(image of a file, what is known of it) -> `operator`, `size`, `seen` of `restore`, as far as they differ from its own."""
@@ -55,6 +57,9 @@ def restore_folder(
         given = problem(image, info)
         seen = given.pop("seen", True) & options.seen(image)
         exposed = options.exposed(image)
+        if image.dtype.kind in "ui":
+            end = float(options.exposed(np.array(np.iinfo(image.dtype).max, np.float64)))
+            say_end(end, image.dtype.name, model.levels, model.normaliser)
         # A name that `ResultsFolder.clear` knows, should this process be killed.
         scratch = path.with_name(f".{path.name}.ome.zarr.samples.partial") if options.format == "ome-zarr" else None
         try:
@@ -67,14 +72,13 @@ def restore_folder(
             if scratch is not None:
                 scratch.unlink(missing_ok=True)
         camera = result.camera
+        of_camera = {name: getattr(camera, name) for name in ("gain", "offset", "read_noise") if camera is not None}
         return {
             **numbers,
             "misfit": result.misfit,
-            "bias_before_correction": result.bias,
+            "bias_before_correction": bias_in_words(np.asarray(result.bias)),
             "left_out": result.left_out,
-            "gain": camera.gain,
-            "offset": camera.offset,
-            "read_noise": camera.read_noise,
+            **of_camera,
         }
 
     expected = info_over(model.info, tuple(1 / f for f in factor))

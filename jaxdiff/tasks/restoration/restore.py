@@ -20,8 +20,9 @@ from jaxdiff.physics.noise_estimate import estimate_noise
 from jaxdiff.physics.operators import Crop, Diagonal, LinearOperator
 from jaxdiff.solvers import DPMpp
 from jaxdiff.tasks.conditional import Remat, sampled
-from jaxdiff.tasks.denoise import mean_bias
+from jaxdiff.tasks.denoise import mean_bias, say_unmeasured
 from jaxdiff.tasks.estimate import estimate
+from jaxdiff.tasks.scale import repeated, say_scale
 
 Method = Callable[[Denoiser, AbstractMeasurement], Denoiser]
 METHODS: Mapping[str, Method] = {"diffpir": DiffPIR, "mmps": MMPS, "pigdm": PiGDM, "dps": DPS, "ddnm": DDNM}
@@ -48,11 +49,12 @@ class Restored(NamedTuple):
     misfit: float
     """Mean over pixels and samples of (recording − expected)² / variance: 1 where a sample explains it up to noise."""
     bias: float
-    """Mean light of the expected recordings, before correction, over that of the recording, minus 1."""
+    """Mean light of the expected recordings, before correction, over that of the recording, minus 1; NaN where the recording
+    has too little light to measure it, and of a blank one."""
     left_out: int
     """Pixels of the recording that the likelihood does not see: saturated, missing."""
-    camera: Camera
-    """That was given or estimated."""
+    camera: Camera | None
+    """That was given or estimated; None of a blank recording, of which none can be."""
 
 
 def restore(
@@ -92,8 +94,10 @@ def restore(
         these are in memory for all windows).
 
     Sample k depends on (key, k). A warning says where the noise in the recording is not that of the camera, and where the
-    samples do not explain the recording, with the numbers. Raises ValueError for a model that is not unconditional, a
-    recording that the operator does not make of an image of `size`, and samples that are not finite.
+    samples do not explain the recording, and where its grey levels are not those of training, with the numbers. A blank
+    recording, which has one value in all pixels that are seen, gives the image of this value, where A keeps it.
+    Raises ValueError for a model that is not unconditional, a recording that the operator does not make of an image of
+    `size`, and samples that are not finite.
     """
     check_prior(model)
     if samples < 1:
@@ -105,6 +109,10 @@ def restore(
     size = recording.shape[:-1] if size is None else tuple(size)
     kept = np.isfinite(recording) if seen is None else np.broadcast_to(seen, recording.shape) & np.isfinite(recording)
     _check(operator, recording, size, kept, model)
+    if say_scale(np.where(kept, recording, np.nan), model.levels, model.normaliser, model.info, noisy=True):
+        image = _constant(operator, recording, kept, size)
+        if image is not None:
+            return Restored(*estimate(repeated(image, samples)), np.nan, np.nan, int(np.count_nonzero(~kept)), camera)
     camera = camera_of(camera, recording, kept)
 
     def around(denoise: Denoiser, canvas: tuple[int, ...]) -> Denoiser:
@@ -128,12 +136,23 @@ def restore(
     )
     light = np.where(kept, recording - camera.offset, 0)
     bias = mean_bias(light, (np.where(kept, _expected(operator, d, camera) - camera.offset, 0) for d in draws))
+    say_unmeasured(light, bias, camera.offset)
     if correct:
-        factor, offset = (1 / (1 + bias)).astype(np.float32), np.float32(camera.offset)
+        factor, offset = (1 / (1 + np.nan_to_num(bias))).astype(np.float32), np.float32(camera.offset)
         for draw in draws:
             draw[...] = offset + (draw - offset) * factor
     misfit = _misfit(camera, recording, kept, (_expected(operator, draw, camera) for draw in draws))
-    return Restored(*estimate(draws), misfit, float(np.mean(bias)), int(np.count_nonzero(~kept)), camera)
+    return Restored(*estimate(draws), misfit, _mean_of_known(bias), int(np.count_nonzero(~kept)), camera)
+
+
+def _constant(
+    operator: LinearOperator, recording: np.ndarray, kept: np.ndarray, size: tuple[int, ...]
+) -> np.ndarray | None:
+    """The image of one value a channel of which the operator makes this blank recording; None where it makes another."""
+    level = np.where(kept, recording, -np.inf).max(axis=tuple(range(recording.ndim - 1)))
+    image = np.broadcast_to(level, (*size, len(level))).astype(np.float32)
+    expected = np.asarray(_applied(operator, jnp.asarray(image)))
+    return image if np.allclose(expected[kept], recording[kept], rtol=1e-3) else None
 
 
 def default_order(calls: int) -> Literal[1, 2]:
@@ -165,6 +184,11 @@ def camera_of(camera: Camera | None, recording: np.ndarray, kept: np.ndarray) ->
             stacklevel=3,
         )
     return camera
+
+
+def _mean_of_known(bias: np.ndarray) -> float:
+    """The mean over the channels where it is known; NaN where it is in none."""
+    return np.nan if np.isnan(bias).all() else float(np.nanmean(bias))
 
 
 def _expected(operator: LinearOperator, image: np.ndarray, camera: Camera) -> np.ndarray:
