@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.normalise import Normaliser
+from jaxdiff.schema import dataclass_of
 
 PERCENTILES = {"dark": 1.0, "middle": 50.0, "bright": 99.9}
 NAMES = {"dark": "1st percentile", "middle": "median", "bright": "99.9th percentile"}
@@ -63,20 +64,14 @@ class Levels:
         if not images:
             raise DataError("no images", "at least one", "give training images")
         found = np.concatenate(images)
-        low, high = found.min(axis=0), found.max(axis=0)
-        return cls(*(tuple(zip(a.tolist(), b.tolist())) for a, b in zip(low, high)))
+        dark, middle, bright = (_ranges(*ends) for ends in zip(found.min(axis=0), found.max(axis=0)))
+        return cls(dark, middle, bright)
 
     @classmethod
     def of_normaliser(cls, normaliser: Normaliser) -> "Levels":
         """What a run's normaliser alone tells of its training images."""
-        ends = (
-            normaliser.inverse(np.full((2, normaliser.channels), np.array(z)[:, None])) for z in OF_NORMALISER.values()
-        )
-        return cls(*(tuple(zip(low.tolist(), high.tolist())) for low, high in ends), known=False)
-
-    def first(self, channels: int) -> "Levels":
-        """Those of the first channels."""
-        return Levels(*(getattr(self, name)[:channels] for name in PERCENTILES), known=self.known)
+        dark, middle, bright = (_ends(normaliser, *z) for z in OF_NORMALISER.values())
+        return cls(dark, middle, bright, known=False)
 
     def outside(
         self, image: np.ndarray, normaliser: Normaliser, names: Sequence[str], *, noisy: bool = False
@@ -94,7 +89,7 @@ class Levels:
             margin = MARGIN[name] * (2 if noisy else 1)
             below = (z < low - margin) & (not noisy or name != "dark")
             above = (z > high + margin) & (not noisy or name != "bright")
-            for c in np.flatnonzero(below | above):
+            for c in np.flatnonzero(below | above).tolist():
                 of = f" of {names[c]}" if self.channels > 1 else ""
                 told.append(f"{NAMES[name]}{of} {levels[k][c]:.4g} (training: {least[c]:.4g} to {most[c]:.4g})")
         end = np.iinfo(image.dtype).max if image.dtype.kind in "ui" else np.inf
@@ -108,12 +103,18 @@ class Levels:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Levels":
-        """The levels that `to_json` wrote. Raises DataError for anything else."""
-        if set(values) != {*PERCENTILES, "known"}:
-            raise DataError(
-                f"levels with {sorted(values)}", f"{[*PERCENTILES, 'known']}", "use the file as it was written"
-            )
-        return cls(**values)
+        """The levels that `to_json` wrote. Raises ValueError, naming the field, for anything else."""
+        return dataclass_of(cls, values, "levels")
+
+
+def _ranges(low: np.ndarray, high: np.ndarray) -> Range:
+    return tuple(zip(low.tolist(), high.tolist()))
+
+
+def _ends(normaliser: Normaliser, low: float, high: float) -> Range:
+    """Two values in model units, in the data units of each channel."""
+    ones = np.ones(normaliser.channels)
+    return _ranges(normaliser.inverse(low * ones), normaliser.inverse(high * ones))
 
 
 def blank(image: np.ndarray) -> bool:

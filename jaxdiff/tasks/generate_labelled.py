@@ -145,6 +145,6 @@ def _state(model: Model, pairs: Any, start: Any, distance: Any) -> np.ndarray:
     if isinstance(pairs, Joint):
         images = np.concatenate([images, distance], axis=-1)
     for i, image in enumerate(images):
-        told = {"name": f"{START} {i}: ", "then": "it is varied all the same"}
-        say_scale(image, model.levels, model.normaliser, model.info, **told)
+        then = "it is varied all the same"
+        say_scale(image, model.levels, model.normaliser, model.info, name=f"{START} {i}: ", then=then)
     return model.normaliser.forward(images)

@@ -130,7 +130,9 @@ def _check(stored: Mapping[str, Any]) -> None:
 
     A config with a person's own classes is theirs to read: of those it is only checked that they do not contradict the rest.
     """
-    values = fields(stored, FIELDS, optional=("levels", "pairing", "step", "length", "network", "schedule", "sigma_data"))
+    values = fields(
+        stored, FIELDS, optional=("levels", "pairing", "step", "length", "network", "schedule", "sigma_data")
+    )
     info, normaliser = DataInfo.from_json(values["data"]), Normaliser.from_json(values["normaliser"])
     config = stored["config"]
     agree: list[tuple[str, Any, str, Any]] = [

@@ -73,7 +73,6 @@ def test_a_normaliser_tells_of_its_images_roughly():
     assert len(levels.outside(ramp(0, 1), UNITS, ["a"])) == 2
     two = Levels.of_normaliser(Normaliser("asinh", (1.0, 2.0), (3.0, 4.0), (0.1, 0.2), (1.0, 2.0)))
     assert two.channels == 2
-    assert two.first(1).channels == 1
     assert "of b " in two.outside(np.concatenate([ramp(0, 9), ramp(-9e5, 0)], -1), Normaliser(
         "asinh", (1.0, 2.0), (3.0, 4.0), (0.1, 0.2), (1.0, 2.0)), ["a", "b"])[0]  # fmt: skip
 
@@ -88,7 +87,7 @@ def test_blank_channel_by_channel():
 def test_levels_are_refused_where_they_make_no_sense():
     with pytest.raises(DataError, match="middle"):
         Levels(((1.0, 2.0),), ((3.0, 2.0),), ((1.0, 2.0),))
-    with pytest.raises(DataError, match="expected \\['dark'"):
+    with pytest.raises(DataError, match="without 'bright', 'middle'"):
         Levels.from_json({"dark": [[1, 2]]})
 
 
