@@ -47,8 +47,8 @@ def facts(mask: Int[np.ndarray, "*spatial"], name: str) -> MaskFacts:
     # Numbered anew, so that find_objects has no gaps to keep room for.
     dense = np.where(mask == 0, 0, np.searchsorted(labels, mask) + 1)
     corners = np.ones((3,) * mask.ndim)
-    places: Any = ndimage.find_objects(dense)
-    pieces = sum(int(np.max(ndimage.label(dense[at] == n, corners)[0])) for n, at in enumerate(places, 1))
+    count: Any = ndimage.label  # scipy declares another type of result
+    pieces = sum(count(dense[at] == n, corners)[1] for n, at in enumerate(ndimage.find_objects(dense), 1))
     return MaskFacts(
         name=name,
         pixels=mask.size,

@@ -87,7 +87,7 @@ def test_blank_channel_by_channel():
 def test_levels_are_refused_where_they_make_no_sense():
     with pytest.raises(DataError, match="middle"):
         Levels(((1.0, 2.0),), ((3.0, 2.0),), ((1.0, 2.0),))
-    with pytest.raises(DataError, match="without 'bright', 'middle'"):
+    with pytest.raises(ValueError, match="without 'bright', 'middle'"):
         Levels.from_json({"dark": [[1, 2]]})
 
 
