@@ -10,7 +10,11 @@ import numpy as np
 import tifffile
 
 from jaxdiff.data.axes import SEPARATE, Layout
+from jaxdiff.data.codec_size import HEAD, said_size
 from jaxdiff.data.errors import UnreadableError
+
+_PICTURES = (7, 34892, 33007, 33003, 33004, 33005, 34712, 50001, 34927, 34933, 50002, 52546)
+"""Compressions whose code has a size of its own: JPEG, JPEG 2000, WebP, PNG, JPEG XL."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,10 @@ def planes_of(
         )
     array = _empty(size, dtype, scratch if aside else None)
     if numbers is None:
-        file.series[planes.number].asarray(out=array.reshape(file.series[planes.number].shape))
+        series = file.series[planes.number]
+        for page in series._pages:
+            _check_pictures(handle, page)
+        series.asarray(out=array.reshape(series.shape))
     else:
         _decode(file, handle, planes, numbers, array.reshape(len(numbers), -1))
     if planes.highest is not None:
@@ -92,7 +99,25 @@ def _decode(file: tifffile.TiffFile, handle: BinaryIO, planes: Planes, numbers: 
     for number, plane in zip(numbers.tolist(), out):
         offset = int(planes.offsets[number])
         page = key if offset == key.offset else tifffile.TiffFrame(file, 1, offset=offset, keyframe=key)
+        _check_pictures(handle, page)
         page.asarray(out=plane.reshape(key.shape))
+
+
+def _check_pictures(handle: BinaryIO, page: Any) -> None:
+    """Raises UnreadableError for a strip or tile whose code is of a larger picture, which a codec would allocate."""
+    if page is None or page.keyframe.compression not in _PICTURES:
+        return
+    key = page.keyframe
+    rows, columns = (key.tilelength, key.tilewidth) if key.is_tiled else (key.rowsperstrip, key.imagewidth)
+    for start, count in zip(page.dataoffsets, page.databytecounts):
+        handle.seek(start)
+        size = said_size(handle.read(min(count, HEAD)))
+        if size is not None and math.prod(size) > 2 * rows * columns + HEAD:
+            raise UnreadableError(
+                f"{handle.name}, with a piece of {rows} x {columns} pixels that is coded as {size[0]} x {size[1]}",
+                "a whole TIFF file",
+                "copy it again or remove it, or leave such files out with skip_unreadable",
+            )
 
 
 def page_at(file: tifffile.TiffFile, offset: int) -> Any:

@@ -8,6 +8,7 @@ import time
 import tracemalloc
 import zlib
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -113,6 +114,27 @@ def test_blank_images_compress_as_far_as_they_do(tmp_path):
     for compression in ("zlib", "lzw", "zstd", "lzma", "packbits"):
         tifffile.imwrite(tmp_path / "a.tif", blank, compression=compression)
         np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[0][..., 0], blank)
+
+
+CODERS = {
+    7: lambda a: imagecodecs.jpeg_encode(a),
+    34712: lambda a: imagecodecs.jpeg2k_encode(a),
+    33005: lambda a: imagecodecs.jpeg2k_encode(a, codecformat="jp2"),
+    50001: lambda a: imagecodecs.webp_encode(a, lossless=True),
+    50002: lambda a: imagecodecs.jpegxl_encode(a),
+    52546: lambda a: imagecodecs.jpegxl_encode(a, usecontainer=True),
+    34933: lambda a: imagecodecs.png_encode(a),
+}
+
+
+@pytest.mark.parametrize("compression", CODERS)
+def test_a_code_of_a_larger_picture_never_reaches_its_codec(compression, tmp_path):
+    """A blank picture of a gigabyte is a few kilobytes of code; the tags say 24 x 20."""
+    options = {"compression": compression, "bits": 8, "t277": 3, "t262": 2}
+    hand_made(tmp_path / "a.tif", pixels=CODERS[compression](np.zeros((24, 20, 3), "u1")), **options)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[0], np.zeros((24, 20, 3)))
+    hand_made(tmp_path / "a.tif", pixels=CODERS[compression](np.zeros((300, 500, 3), "u1")), **options)
+    refused(tmp_path / "a.tif", "24 x 20 pixels that is coded as 300 x 500")
 
 
 def test_pages_that_share_their_bytes_hold_them_once(tmp_path):
