@@ -18,6 +18,8 @@ from jaxdiff.data.units import one_unit
 
 LARGEST = 2**26
 """Characters of metadata that are parsed: a hundred thousand planes with a time and a place each take half of it."""
+MOST = 2**21
+"""Tags in them: each takes some hundred bytes when it is parsed."""
 
 _SECONDARY = (
     "label",
@@ -80,6 +82,8 @@ def checked_xml(path: Path, text: str) -> None:
         raise damaged(path, "its XML defines entities")
     if len(text) > LARGEST:
         raise damaged(path, f"{len(text)} characters of XML, where {LARGEST} are read")
+    if (tags := text.count("<")) > MOST:
+        raise damaged(path, f"{tags} tags of XML, where {MOST} are read")
 
 
 def read_ome(path: Path, text: str, number: int, samples: int) -> Ome:

@@ -1,12 +1,13 @@
 """What the numbers of a TIFF's pixels mean: light, or something that is not to be taken for light (TIFF 6.0, section 8)."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from jaxdiff.data.errors import DataError
-from jaxdiff.data.tiff_pages import COMPRESSION, PHOTOMETRIC, Page
+from jaxdiff.data.tiff_pages import COMPRESSION, ORIENTATION, PHOTOMETRIC, Page
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _MASK, _YCBCR = 0, 1, 2, 3, 4, 6
 _OTHERS = {
@@ -58,6 +59,20 @@ def meaning(where: str | Path, page: Page, dtype: np.dtype, colours: np.ndarray 
     if dtype.kind not in "uifb":
         kind = f"{max(page.bits)} bits of format {max(page.format)}" if dtype.kind == "V" else f"type {dtype}"
         raise DataError(f"{where} with pixels of {kind}", "integers or floats", "convert the file")
+    result = _meaning(where, page, dtype, colours)
+    return replace(result, notes=(*result.notes, *_also(page)))
+
+
+def _also(page: Page) -> Iterator[str]:
+    """What else the tags say that a person should know."""
+    turned = page.tag(ORIENTATION, 1)
+    if turned not in (0, 1):
+        yield f"its rows are stored turned or mirrored (orientation {turned}), and are read as they are stored"
+    if 1 in page.extra or 2 in page.extra:
+        yield "transparency is read as a channel" + (", and colours are multiplied by it" if 1 in page.extra else "")
+
+
+def _meaning(where: str | Path, page: Page, dtype: np.dtype, colours: np.ndarray | None) -> Meaning:
     compression, said = page.tag(COMPRESSION, 1), page.tags.get(PHOTOMETRIC)
     interpretation = said
     if said is None:

@@ -92,6 +92,8 @@ def _header(path: Path, file: BinaryIO) -> _Header:
         notes.append(f"an animation: {max(0, kinds.count(b'fcTL') - 1)} more pictures are left out")
     if b"tRNS" in kinds:
         notes.append("transparency is left out")
+    if colour in (4, 6):
+        notes.append("transparency is read as a channel")
     if after:
         notes.append("bytes after the end of the picture are left out")
     return _Header(width, height, depth, colour, rows, tuple(notes))

@@ -165,6 +165,11 @@ def _imagej_size(file: tifffile.TiffFile) -> tuple[dict[str, float], str | None,
     if "spacing" in metadata:
         spacing = metadata["spacing"]
         sizes["Z"] = (repr(abs(spacing)) if isinstance(spacing, int | float) else str(spacing), units["Z"])
+    notes = []
+    curve = (metadata.get("cf", 0), metadata.get("c0", 0), metadata.get("c1", 1))
+    if "cf" in metadata and curve != (0, 0, 1):
+        notes.append(f"ImageJ's calibration of grey values (c0={curve[1]}, c1={curve[2]}) is not applied")
     if not units["X"]:
-        return {}, None, []
-    return one_unit(sizes)
+        return {}, None, notes
+    size, unit, unknown = one_unit(sizes)
+    return size, unit, notes + unknown

@@ -156,6 +156,16 @@ def test_samples_of_several_kinds_are_refused(tmp_path):
         inspect(tmp_path / "a.tif")
 
 
+def test_what_else_the_tags_say_is_said(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", GREY8, extratags=[(274, 3, 1, 3, True)])
+    tifffile.imwrite(tmp_path / "b.tif", np.dstack([RGB, GREY8]), photometric="rgb", extrasamples=["assocalpha"])
+    curve = {"axes": "YX", "cf": 0, "c0": -32768, "c1": 1, "vunit": "Gray Value"}
+    tifffile.imwrite(tmp_path / "c.tif", GREY16, imagej=True, metadata=curve)
+    for name, word in (("a", "orientation 3"), ("b", "multiplied by it"), ("c", "c0=-32768")):
+        with pytest.warns(UserWarning, match=word):
+            read_image(tmp_path / f"{name}.tif")
+
+
 # Pixel sizes
 
 
