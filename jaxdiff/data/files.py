@@ -114,7 +114,7 @@ class Files:
         entry = self.entries[index]
         record: Record = {"image": self._read(entry.image, entry, "image"), "name": entry.name, "file": entry.file}
         if entry.mask is not None:
-            mask = as_stored(entry.mask, self._read(entry.mask, entry, "mask")[..., 0])
+            mask = self._read(entry.mask, entry, "mask")[..., 0]
             record["mask"] = as_labels(mask, f"mask {entry.mask.path}") if self.scratch is None else mask
         if entry.label is not None:
             record["label"] = entry.label
@@ -138,7 +138,7 @@ def check_one_label(mask: ImageFile, what: str) -> None:
     """Raises DataError for a mask of colours or several channels (a colour may be a class, an object, or a drawing), and for
     one of numbers where white is zero: its labels, or its light, may be meant.
     """
-    if mask.inverted and mask.dtype != "bool":
+    if mask.inverted:
         raise DataError(
             f"{what} {mask.path} where white is zero (photometric interpretation 0)".lstrip(),
             "labels, 0 the background",
@@ -154,14 +154,6 @@ def check_one_label(mask: ImageFile, what: str) -> None:
         "save the labels and not their picture; where each object has a colour of its own, np.unique(mask.reshape(-1, "
         f"{channels}), axis=0, return_inverse=True) numbers them",
     )
-
-
-def as_stored(image: ImageFile, mask: np.ndarray) -> np.ndarray:
-    """A mask (*spatial) with its numbers as they are stored: 1 marks an object, also in bits of which white is zero.
-
-    The tools that write masks of bits say that white is zero without a thought, and read them back as they are.
-    """
-    return ~mask if image.inverted and mask.dtype == bool else mask
 
 
 def check_mask(mask: ImageFile, image: ImageFile) -> None:

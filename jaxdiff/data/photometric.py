@@ -105,8 +105,8 @@ def _refused(where: str | Path, name: str, code: int | None = _YCBCR) -> DataErr
 
 
 def _inverted(where: str | Path, page: Page, dtype: np.dtype) -> Meaning:
-    if dtype.kind == "b":
-        return Meaning(highest=1, channels=page.samples > 1)
+    if dtype.kind == "b":  # no light: tools that write bits say so without a thought, and read them as they are stored
+        return Meaning(channels=page.samples > 1)
     if dtype.kind != "u":
         raise DataError(
             f"{where} of {dtype} pixels where white is zero",

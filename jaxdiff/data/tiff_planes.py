@@ -69,7 +69,7 @@ def planes_of(
     else:
         _decode(file, handle, planes, numbers, array.reshape(len(numbers), -1))
     if planes.highest is not None:
-        np.logical_not(array, out=array) if dtype.kind == "b" else np.subtract(planes.highest, array, out=array)
+        np.subtract(planes.highest, array, out=array)
     return one.images(array, copy=not aside)[index if one is place else 0]
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxdiff.data.errors import DataError
-from jaxdiff.data.files import as_stored, check_image, check_one_label, info_of, read
+from jaxdiff.data.files import check_image, check_one_label, info_of, read
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.kind import check_kind
 from jaxdiff.data.labels import as_labels
@@ -88,7 +88,7 @@ class MasksOfFolder:
         check_one_label(image, "")
         self._tell([f"{item.file.name}: {note}" for note in image.notes])
         self._tell(check_kind(of_file.replace(**plain), self.info.replace(**plain), str(item.file)))
-        mask = as_labels(as_stored(image, read(image, item.index)[..., 0]), str(item.file))
+        mask = as_labels(read(image, item.index)[..., 0], str(item.file))
         for kind, text in suspicions([facts(mask, item.file.name)]).items():
             if kind not in self.suspected:
                 self._tell([text])

@@ -37,6 +37,14 @@ def test_white_is_zero_is_inverted_and_said(grey, compression, tmp_path):
         check_mask(one, one)
 
 
+def test_bits_are_read_as_they_are_stored(tmp_path):
+    """tifffile itself writes boolean arrays with white as zero."""
+    bits = GREY8 > 99
+    for photometric in ("miniswhite", "minisblack"):
+        tifffile.imwrite(tmp_path / "a.tif", bits, photometric=photometric)
+        np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[0][..., 0], bits)
+
+
 def test_white_is_zero_has_an_end_only_where_numbers_have_one(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", GREY8.astype("f4"), photometric="miniswhite")
     with pytest.raises(DataError, match="white is zero"):
