@@ -22,6 +22,8 @@ DETERMINISTIC = [
     jd.IPNDM(order=2),
     jd.IPNDM(order=3),
     jd.IPNDM(order=4),
+    jd.IPNDM(order=2, variable=True),
+    jd.IPNDM(order=4, variable=True),
     jd.SASolver(order=2, eta=0.0),
     jd.SASolver(order=3, eta=0.0, corrector=False),
     jd.EDMHeun(),
@@ -54,6 +56,8 @@ def name(solver) -> str:
     inner = getattr(solver, "solver", None)
     if inner is not None:
         return f"{type(solver).__name__}({name(inner)})"
-    fields = [f for f in ("order", "eta", "churn", "variant", "corrector") if f in getattr(solver, "__dict__", {})]
+    fields = [
+        f for f in ("order", "eta", "churn", "variant", "corrector", "variable") if f in getattr(solver, "__dict__", {})
+    ]
     shown = ",".join(f"{f}={getattr(solver, f)!s}" for f in fields)
     return f"{type(solver).__name__}({shown})"

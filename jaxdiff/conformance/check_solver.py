@@ -10,7 +10,7 @@ import numpy as np
 from jaxdiff.conformance.accuracy import limit, order
 from jaxdiff.conformance.ends import ends, float32
 from jaxdiff.conformance.gradients import gradients
-from jaxdiff.conformance.moments import moments
+from jaxdiff.conformance.moments import frozen, moments
 from jaxdiff.conformance.purity import pure
 from jaxdiff.conformance.report import Conformance, Row
 from jaxdiff.conformance.runs import batch, devices, nfe, traces
@@ -24,6 +24,7 @@ PROPERTIES: tuple[Callable[[Subject], Row], ...] = (
     order,
     limit,
     moments,
+    frozen,
     ends,
     float32,
     batch,
@@ -40,12 +41,18 @@ def check_solver(solver: diffrax.AbstractSolver, *, eta: float = 0.0, verbose: b
     eta: (★)'s η for diffrax's own solvers, 0 the ODE and 1 the SDE; jaxdiff's solvers carry their own.
     verbose: print the table.
 
-    The properties: `nfe` calls as declared; `pure` the same program when traced again; `order` the error of the ODE falls
-    with the declared `convergence_order`, in float64 on λ-uniform grids, less at most 0.15; `limit` what it tends to is
-    right; `moments` mean and covariance of a stochastic solver converge with the step; `ends` λ = ±10 and one, two,
-    three grid values; `float32` 1,000 values within 1e-4 of float64; `batch`, `devices` bitwise the same image at equal
-    batch; `traces` new numbers compile nothing; `gradients` are finite and right. One that does not apply is "not
-    checked" and does not fail.
+    The properties: `nfe` calls as declared; `pure` the same program when traced again; `order` no term of the error of a
+    power below the declared `convergence_order`, on grids whose steps are equal, alternate as 1 to 3, and are irregular;
+    `limit` what the result tends to is right, on data of std 1, on data twenty times as wide and far from 0, and on
+    heavy-tailed ones, or in mean and covariance where there is noise; `moments` mean and covariance from off the marginal
+    follow (★) at the field `eta`, and at another value of it; `frozen` of a solver that says `exponential`: exact steps
+    where D is constant; `ends` λ = ±10 and one, two, three grid values; `float32` 1,000 values within 1e-4 of float64;
+    `batch`, `devices` bitwise the same image at equal batch; `traces` new numbers compile nothing; `gradients` are finite
+    and right. One that does not apply is "not checked" and does not fail.
+
+    Orders and limits are told by signed errors in float64, as powers of the step (`jaxdiff/conformance/expansion.py`); from
+    order 3 on over grids whose first steps are short, so that a start of lower order does not count. A solver with noise
+    has the order of what it does without. What the kit itself overlooks is counted by `python -m benchmarks.mutations`.
 
     Whether the caller computes in float32 or float64 is left as it is. Raises `ValueError` for what is no explicit
     solver; what the solver itself raises is told in the table.

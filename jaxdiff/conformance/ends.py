@@ -5,15 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.conformance import moments
-from jaxdiff.conformance.march import call, march
-from jaxdiff.conformance.problems import IMAGE, GaussianProblem
+from jaxdiff.conformance.march import call, march, silent
+from jaxdiff.conformance.problems import IMAGE, UNIT, GaussianProblem
 from jaxdiff.conformance.report import Row
 from jaxdiff.conformance.subject import Subject
 
 GRIDS = ([-10.0], [10.0], [-10.0, 10.0], [9.9, 10.0], [-10.0, -9.999, 0.0])
 FINE = np.linspace(-10.0, 10.0, 1000)
 START = np.random.default_rng(0).normal(size=(4, *IMAGE.shape)).astype(np.float32)
-CLOSE = 1e-4
+REFERENCE = [-1.5, -1.0, -0.2, 0.5]
+CLOSE, EXACT = 1e-4, 1e-9
 
 
 def ends(subject: Subject) -> Row:
@@ -34,14 +35,27 @@ def ends(subject: Subject) -> Row:
             leads = subject.rowed.nodes(np.array(grid))[1]
             if len(grid) > 1 and (not len(leads) or leads[-1] != grid[-1]):
                 wrong.append(f"no row leads to the end of {grid}")
+    if not subject.rowed.ends_itself and not (off := _end_error(subject)) <= EXACT:
+        wrong.append(f"{off:.1e} from D on {REFERENCE} in float64")
     return Row.judged(
         "ends",
         not wrong,
         "; ".join(wrong) or f"finite and D on {len(GRIDS)} grids",
         "finite for λ from −10 to 10; 1, 2, 3 values",
         "coefficients overflow or cancel near λ = ±10, where α or σ is below 1e-4, or for a very short or long step: "
-        "compute them in `weights`, in float64, with expm1 of h; rows that `nodes` returns must end at grid[-1]",
+        "compute them in `weights`, in float64, with expm1 of h; rows that `nodes` returns must end at grid[-1]; the last "
+        "call of the denoiser is the result: it takes x and λ of the row's `at`, not of its `to`",
     )
+
+
+def _end_error(subject: Subject) -> float:
+    """Distance of the result of "denoise" from D of the result of "state", in float64."""
+    with jax.enable_x64(True):
+        x = UNIT.states(REFERENCE[0], 4)
+        image, state = (
+            march(subject.rowed, UNIT.denoise, REFERENCE, x, final, noise=silent) for final in ("denoise", "state")
+        )
+        return float(np.abs(image - call(UNIT.denoise, state, REFERENCE[-1])).max())
 
 
 def float32(subject: Subject) -> Row:

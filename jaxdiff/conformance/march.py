@@ -39,6 +39,11 @@ def shared_noise(key, k, shape, dtype) -> Array:
     return jax.random.normal(jax.random.fold_in(key, k), shape, jnp.float32).astype(dtype)
 
 
+def silent(key, k, shape, dtype) -> Array:
+    """Noise source without noise."""
+    return jnp.zeros(shape, dtype)
+
+
 def march(
     solver: RowSolver,
     denoise: Denoiser,

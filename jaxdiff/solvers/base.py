@@ -93,7 +93,7 @@ class RowSolver(diffrax.AbstractSolver):
 
     @property
     def convergence_order(self) -> int:
-        """Order of the global error of the ODE in the step of a λ-uniform grid; the tests hold the solver to it."""
+        """Order of the global error of the ODE in the step, whatever the spacing; `check_solver` holds the solver to it."""
         return self.order
 
     @property
@@ -130,12 +130,14 @@ class Solver(RowSolver):
     * `memory(x)`: the first value of what `update` carries along, arrays of fixed shape;
     * `keeps_history`: whether a step needs the steps before it; default: whether the class has a `memory`;
     * `ends_itself`: whether the update of the last row, not its denoiser call, is the result;
+    * `exponential`: that a step is exact where D is constant, as (3) of process/gaussian.py; the conformance kit asks;
     * `nodes(grid)`: the rows, if not one for each pair of neighbours in the grid;
     * `weights(at, to)`: arrays with one row a step, found as `at.weights` in `update`.
     """
 
     stochastic = False
     noises = 1
+    exponential = False
 
     @abstractmethod
     def update(

@@ -19,6 +19,7 @@ class DDIM(LinearMultistep):
 
     eta: np.ndarray = eqx.field(default=0.0, converter=array_leaf)
     order: ClassVar[int] = 1
+    exponential: ClassVar[bool] = True
 
     @property
     def keeps_history(self) -> bool:

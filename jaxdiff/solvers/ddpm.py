@@ -16,6 +16,7 @@ class DDPM(LinearMultistep):
     """
 
     order: ClassVar[int] = 1
+    exponential: ClassVar[bool] = True
 
     @property
     def keeps_history(self) -> bool:

@@ -1,6 +1,6 @@
 """Diffusion exponential integrator sampler."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
 
@@ -18,6 +18,7 @@ class DEIS(LinearMultistep):
     """
 
     order: Literal[1, 2, 3] = eqx.field(default=3, static=True)
+    exponential: ClassVar[bool] = True
 
     def __check_init__(self):
         if self.order not in (1, 2, 3):

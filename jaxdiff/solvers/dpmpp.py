@@ -1,6 +1,6 @@
 """DPM-Solver++ and its stochastic form."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import numpy as np
@@ -21,6 +21,7 @@ class DPMpp(LinearMultistep):
 
     order: Literal[1, 2, 3] = eqx.field(default=2, static=True)
     eta: np.ndarray = eqx.field(default=0.0, converter=array_leaf)
+    exponential: ClassVar[bool] = True
 
     def __check_init__(self):
         if self.order not in (1, 2, 3):

@@ -1,27 +1,31 @@
 """Improved pseudo-numerical methods for diffusion models."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import numpy as np
 
 from jaxdiff.solvers.base import Point
-from jaxdiff.solvers.multistep import LinearMultistep, Weights
+from jaxdiff.solvers.multistep import LinearMultistep, Weights, history
 
 # Adams-Bashforth weights of uniform steps, newest first
 ADAMS_BASHFORTH = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24))
 
 
 class IPNDM(LinearMultistep):
-    """DDIM's step with ε̂ extrapolated from the last `order` calls by fixed Adams-Bashforth weights.
+    """DDIM's step with ε̂ extrapolated from the last `order` calls by Adams-Bashforth weights, in σ/α.
 
-    The weights know neither the spacing of the grid nor the exponential under the integral: any order ≥ 2 converges
-    with order 2.
+    variable: False takes the weights of equal steps, as the paper and most programs do. They know neither the spacing of
+    the grid nor the exponential under the integral: any order ≥ 2 converges with order 2 on grids that are smooth in λ,
+    and with order 1 where short and long steps take turns, which is what `convergence_order` says. True (iPNDM_v) takes
+    those of the true lengths in σ/α, dy/ds = ε̂ for y = x/α and s = σ/α, which keep their order on every grid.
     Liu et al. 2022, "Pseudo numerical methods for diffusion models on manifolds", arXiv 2202.09778; without its
-    Runge-Kutta start, as in Zhang and Chen 2023, arXiv 2204.13902, appendix H.
+    Runge-Kutta start, as in Zhang and Chen 2023, arXiv 2204.13902, appendix H, whose ρAB-DEIS is the variable form.
     """
 
     order: Literal[1, 2, 3, 4] = eqx.field(default=4, static=True)
+    variable: bool = eqx.field(default=False, static=True)
+    exponential: ClassVar[bool] = True
 
     def __check_init__(self):
         if self.order not in (1, 2, 3, 4):
@@ -29,7 +33,7 @@ class IPNDM(LinearMultistep):
 
     @property
     def convergence_order(self) -> int:
-        return min(self.order, 2)
+        return self.order if self.variable else 1
 
     @property
     def keeps_history(self) -> bool:
@@ -38,8 +42,21 @@ class IPNDM(LinearMultistep):
     def weights(self, at: Point, to: Point) -> Weights:
         table = Weights.of(at, "eps")
         table.predictor_y[:] = to.alpha / at.alpha
-        step = -to.sigma * np.expm1(to.lam - at.lam)
+        lengths = to.lam - at.lam
+        step = -to.sigma * np.expm1(lengths)
         for k in range(len(step)):
-            weights = ADAMS_BASHFORTH[min(self.order, k + 1) - 1]
-            table.predictor_v[k, : len(weights)] = step[k] * np.array(weights)
+            if self.variable:
+                weights = _adams_bashforth(lengths[k], history(at, k, self.order))
+            else:
+                weights = np.array(ADAMS_BASHFORTH[min(self.order, k + 1) - 1])
+            table.predictor_v[k, : len(weights)] = step[k] * weights
         return table
+
+
+def _adams_bashforth(h: float, nodes: np.ndarray) -> np.ndarray:
+    """∫_0^1 ℓ_j(u) du over the step, ℓ_j the Lagrange polynomials of s = e^(−λ) at `nodes`, in units of the step.
+
+    nodes: λ relative to the step's start, newest first; h: the step in λ.
+    """
+    places = np.expm1(-nodes) / np.expm1(-h)
+    return np.linalg.solve(np.vander(places, increasing=True).T, 1.0 / np.arange(1.0, len(nodes) + 1.0))

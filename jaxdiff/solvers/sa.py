@@ -1,6 +1,6 @@
 """Stochastic Adams solver."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import numpy as np
@@ -22,6 +22,7 @@ class SASolver(LinearMultistep):
     eta: np.ndarray = eqx.field(default=1.0, converter=array_leaf)
     interval: np.ndarray = eqx.field(default=(-np.inf, np.inf), converter=array_leaf)
     corrector: bool = eqx.field(default=True, static=True)
+    exponential: ClassVar[bool] = True
 
     def __check_init__(self):
         if self.order not in (1, 2, 3):

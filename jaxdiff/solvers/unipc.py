@@ -1,6 +1,6 @@
 """Unified predictor-corrector."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import numpy as np
@@ -21,6 +21,7 @@ class UniPC(LinearMultistep):
     order: Literal[2, 3] = eqx.field(default=2, static=True)
     variant: Literal["bh1", "bh2"] = eqx.field(default="bh2", static=True)
     corrector: bool = eqx.field(default=True, static=True)
+    exponential: ClassVar[bool] = True
 
     def __check_init__(self):
         if self.order not in (2, 3) or self.variant not in ("bh1", "bh2"):

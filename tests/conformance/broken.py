@@ -18,19 +18,42 @@ class Overstated(jd.DDIM):
 
 
 class TooNoisy(jd.DDPM):
-    """A fifth more noise."""
+    """One per cent more noise."""
 
     def weights(self, at, to):
         table = super().weights(at, to)
-        return table._replace(predictor_z=1.2 * table.predictor_z)
+        return table._replace(predictor_z=1.01 * table.predictor_z)
 
 
 class Biased(jd.DDIM):
-    """Two per cent more of D."""
+    """A thousandth more of D."""
 
     def weights(self, at, to):
         table = super().weights(at, to)
-        return table._replace(predictor_v=1.02 * table.predictor_v)
+        return table._replace(predictor_v=1.001 * table.predictor_v)
+
+
+class EqualSteps(jd.IPNDM):
+    """Adams and Bashforth's weights of equal steps, said to be of order 2."""
+
+    convergence_order = 2
+
+
+class NoiseOfTheStart(jd.DDPM):
+    """σ_t in the place of σ_s: right in the limit, wrong in every step."""
+
+    def weights(self, at, to):
+        table = super().weights(at, to)
+        return table._replace(predictor_z=at.sigma / to.sigma * table.predictor_z)
+
+
+class RightAtZeroAndOne(jd.DPMpp):
+    """η where η² belongs, in the drift."""
+
+    def weights(self, at, to):
+        table = super().weights(at, to)
+        eta, h = float(self.eta), to.lam - at.lam
+        return table._replace(predictor_y=table.predictor_y * np.exp((eta**2 - eta) * h))
 
 
 class Cancelling(jd.DDIM):
@@ -39,7 +62,8 @@ class Cancelling(jd.DDIM):
     def weights(self, at, to):
         sigmas = [np.sqrt(1.0 - np.square(point.alpha, dtype=np.float32)) for point in (at, to)]
         with np.errstate(divide="ignore", invalid="ignore"):
-            return super().weights(at, to)._replace(predictor_y=sigmas[1] / sigmas[0])
+            table = super().weights(at, to)
+            return table._replace(predictor_y=table.predictor_y * (sigmas[1] / sigmas[0]) / (to.sigma / at.sigma))
 
 
 class Own(jd.Solver):
@@ -55,6 +79,74 @@ class Own(jd.Solver):
 
     def formula(self, x0, x, at, to):
         return to.alpha * x0 + to.sigma / at.sigma * (x - at.alpha * x0)
+
+
+class Clipped(Own):
+    """D to ±3, where data of std 1 hardly ever are."""
+
+    def seen(self, x0):
+        return jnp.clip(x0, -3.0, 3.0)
+
+
+class Rescaled(Own):
+    """Each image's D to a maximum of at most 3."""
+
+    def seen(self, x0):
+        return x0 / jnp.maximum(jnp.abs(x0).max() / 3.0, 1.0)
+
+
+class Mixed(Own):
+    """A hundredth of the other channels."""
+
+    def seen(self, x0):
+        return 0.99 * x0 + 0.01 * x0.mean(-1, keepdims=True)
+
+
+class Shifted(Own):
+    """D of the neighbouring λ: right in the limit."""
+
+    def update(self, denoise, x, at, to, noise, memory):
+        return self.formula(denoise(x, to.lam), x, at, to), memory
+
+
+class Noisy(jd.Solver):
+    """DDPM's formula, to be spoiled in its noise."""
+
+    order = 1
+    stochastic = True
+
+    def update(self, denoise, x, at, to, noise, memory):
+        x0, decay = denoise(x, at.lam), at.sigma * to.alpha / (at.alpha * to.sigma)  # e^h
+        z, memory = self.drawn(noise, memory)
+        step = to.sigma / at.sigma / decay * x + to.alpha * (1 - decay**-2) * x0
+        return step + to.sigma * (1 - decay**-2) ** 0.5 * z, memory
+
+    def drawn(self, noise, memory):
+        return noise, memory
+
+
+class OneNumber(Noisy):
+    """One number for all channels of a pixel."""
+
+    def drawn(self, noise, memory):
+        return jnp.broadcast_to(noise[..., :1], noise.shape), memory
+
+
+class Correlated(Noisy):
+    """Half of the noise is that of the step before."""
+
+    def memory(self, x):
+        return jnp.zeros_like(x)
+
+    def drawn(self, noise, memory):
+        return (noise + memory) * 0.5**0.5, noise
+
+
+class ClippedNoisy(Noisy):
+    """D to ±3 in a stochastic solver."""
+
+    def update(self, denoise, x, at, to, noise, memory):
+        return super().update(lambda x, lam: jnp.clip(denoise(x, lam), -3.0, 3.0), x, at, to, noise, memory)
 
 
 class PythonFloat(Own):

@@ -8,13 +8,27 @@ import pytest
 import jaxdiff as jd
 from jaxdiff import cli
 from jaxdiff.conformance import Conformance, Row, check_solver
+from jaxdiff.conformance.accuracy import limit
 from jaxdiff.conformance.ends import ends
 from jaxdiff.conformance.gradients import gradients
 from jaxdiff.conformance.purity import pure
 from jaxdiff.conformance.runs import nfe, traces
 from jaxdiff.conformance.subject import Subject
 
-NAMES = ["nfe", "pure", "order", "limit", "moments", "ends", "float32", "batch", "devices", "traces", "gradients"]
+NAMES = [
+    "nfe",
+    "pure",
+    "order",
+    "limit",
+    "moments",
+    "frozen",
+    "ends",
+    "float32",
+    "batch",
+    "devices",
+    "traces",
+    "gradients",
+]
 
 
 def test_table_is_printed_on_request_and_the_mode_is_left_as_it_was(capsys):
@@ -25,7 +39,7 @@ def test_table_is_printed_on_request_and_the_mode_is_left_as_it_was(capsys):
     again = check_solver(jd.DDIM(eta=0.5), verbose=True)
     assert capsys.readouterr().out == f"{again}\n"
     first, head, *lines = str(again).splitlines()
-    assert first == "DDIM(eta=0.5): passed (2 not checked)"
+    assert first == "DDIM(eta=0.5): passed (1 not checked)"
     assert head.split() == ["property", "result", "measured", "expected"]
     assert [line.split()[0] for line in lines] == NAMES
 
@@ -54,9 +68,12 @@ print(devices(Subject(jd.DPMpp(order=2, eta=1.0), 0.0)))
     ("solver", "failed"),
     [
         (broken.Overstated(), {"order"}),
-        (broken.TooNoisy(), {"limit", "moments"}),
-        (broken.Biased(), {"order", "limit"}),
-        (broken.Cancelling(), {"ends", "float32"}),
+        (broken.TooNoisy(), {"limit", "frozen"}),
+        (broken.Biased(), {"limit", "moments", "frozen"}),
+        (broken.EqualSteps(order=2), {"order"}),
+        (broken.NoiseOfTheStart(), {"frozen"}),
+        (broken.RightAtZeroAndOne(order=1, eta=1.0), {"moments"}),
+        (broken.Cancelling(), {"frozen", "ends", "float32"}),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -71,6 +88,13 @@ def test_the_right_property_fails(solver, failed):
 @pytest.mark.parametrize(
     ("measure", "solver", "measured"),
     [
+        (limit, broken.Clipped(), "(wide)"),
+        (limit, broken.Rescaled(), "(wide)"),
+        (limit, broken.Mixed(), "(unit)"),
+        (limit, broken.OneNumber(), "(uniform)"),
+        (limit, broken.Correlated(), "(uniform)"),
+        (limit, broken.ClippedNoisy(), "(wide)"),
+        (ends, broken.Shifted(), "from D on [-1.5, -1.0, -0.2, 0.5]"),
         (pure, broken.Counting(), "changes when traced again"),
         (pure, broken.NumpyNoise(), "changes when traced again"),
         (pure, broken.OwnNoise(), "draws random numbers"),
@@ -93,7 +117,7 @@ def test_one_property(measure, solver, measured):
 def test_what_does_not_run_is_told_once():
     for solver, words in ((broken.Undeclared(), "got 2 denoiser calls"), (broken.Raises(), "no table today")):
         result = check_solver(solver)
-        assert [row.result for row in result.rows] == ["failed"] + ["not checked"] * 10
+        assert [row.result for row in result.rows] == ["failed"] + ["not checked"] * 11
         assert words in str(result)
 
 

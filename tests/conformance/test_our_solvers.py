@@ -6,7 +6,9 @@ from solvers_table import DETERMINISTIC, STOCHASTIC, name
 
 import jaxdiff as jd
 from jaxdiff.conformance import check_solver
+from jaxdiff.conformance.accuracy import order
 from jaxdiff.conformance.runs import GRID
+from jaxdiff.conformance.subject import Subject
 from jaxdiff.solvers.predictor_corrector import PredictorCorrector
 
 
@@ -24,8 +26,10 @@ def test_ours(solver):
     assert result.passed, str(result)
     assert result["nfe"].measured == f"{calls(solver, len(GRID))} calls an image"
     stochastic = solver in STOCHASTIC
-    assert (result["order"].result == "not checked") == stochastic
-    assert result["limit"].result == "ok"
+    assert result["order"].result == result["limit"].result == "ok"
+    if not isinstance(solver, PredictorCorrector):
+        assert result["frozen"].result == "ok"
+    assert ("without noise" in result["order"].expected) == stochastic
 
 
 @pytest.mark.parametrize(("solver", "eta"), [(diffrax.Tsit5(), 0.0), (diffrax.Euler(), 1.0)], ids=str)
@@ -33,3 +37,11 @@ def test_diffrax(solver, eta):
     result = check_solver(solver, eta=eta)
     assert result.passed, str(result)
     assert result["order" if eta == 0 else "limit"].result == "ok"
+
+
+def test_weights_of_equal_steps_are_of_order_one_and_those_of_the_true_lengths_of_their_own():
+    """On grids whose steps are equal, alternate as 1 to 3, and are irregular."""
+    assert order(Subject(jd.IPNDM(order=3), 0.0)).measured == "2 (uniform), 1 (alternating), 1 (irregular)"
+    for number in (2, 3, 4):
+        measured = order(Subject(jd.IPNDM(order=number, variable=True), 0.0)).measured
+        assert measured == f"{number} (uniform), {number} (alternating), {number} (irregular)"

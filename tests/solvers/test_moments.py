@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from solvers_table import STOCHASTIC, name
 
-from jaxdiff.conformance.moments import recursion
 from jaxdiff.conformance.problems import GAUSSIAN as PROBLEM
 from jaxdiff.conformance.problems import GaussianProblem
+from jaxdiff.conformance.recursion import recursion
 from jaxdiff.solvers import DDPM, DPMpp, EDMHeun
 from jaxdiff.solvers.predictor_corrector import PredictorCorrector
 
@@ -34,7 +34,7 @@ def slopes(errors) -> np.ndarray:
 def test_marginals_of_a_point_are_exact_at_any_step(solver):
     """With one possible x0, D is right everywhere, and each step is the exact one."""
     grid = np.array([-3.0, -2.2, -1.9, -0.5, 0.0, 1.2])
-    ((mean, cov),) = recursion(solver, POINT, [grid], *POINT.marginal(grid[0]))
+    ((mean, cov),) = recursion(solver, POINT, [grid], POINT.marginal(grid[0]))
     expected_mean, expected_cov = POINT.marginal(grid[-1])
     np.testing.assert_allclose(mean, expected_mean, atol=1e-12)
     np.testing.assert_allclose(cov, expected_cov, atol=1e-12)
@@ -53,7 +53,7 @@ def test_moments_converge_to_those_of_the_sde(solver):
     start = PROBLEM.marginal(LOW)[0] + np.array([1.0, -2.0, 0.5])
     for spread in (np.zeros((3, 3)), PROBLEM.marginal(LOW)[1]):
         wanted = PROBLEM.transition(start, spread, LOW, HIGH, continuous_eta(solver))
-        reached = recursion(solver, PROBLEM, GRIDS, start, spread)
+        reached = recursion(solver, PROBLEM, GRIDS, (start, spread))
         errors = np.array([[np.abs(got - right).max() for got, right in zip(end, wanted)] for end in reached])
         exact = errors[-1] < 1e-13  # the mean at η = 1, where D is a martingale
         assert np.all((slopes(errors) >= 0.85) | exact), (slopes(errors), errors)
@@ -65,7 +65,7 @@ def test_moments_converge_to_those_of_the_sde(solver):
 def test_mean_of_second_order_sde_solver_has_order_two(eta):
     start = PROBLEM.marginal(LOW)[0] + np.array([1.0, -2.0, 0.5])
     wanted = PROBLEM.transition(start, np.zeros((3, 3)), LOW, HIGH, eta)[0]
-    reached = recursion(DPMpp(order=2, eta=eta), PROBLEM, GRIDS, start, np.zeros((3, 3)))
+    reached = recursion(DPMpp(order=2, eta=eta), PROBLEM, GRIDS, (start, np.zeros((3, 3))))
     errors = [[np.abs(mean - wanted).max()] for mean, _ in reached]
     assert slopes(errors)[0] >= 1.85, errors
 
@@ -73,7 +73,7 @@ def test_mean_of_second_order_sde_solver_has_order_two(eta):
 def test_ddpm_step_is_the_posterior_of_ho():
     """One step from a known x: moments of q(x_s | x_t, x0 = D) as DDPM writes them, with β̃ and the two weights."""
     x, (low, high) = np.array([0.3, -1.2, 2.0]), (-0.7, 0.4)
-    mean, cov = recursion(DDPM(), PROBLEM, [np.array([low, high])], x, np.zeros((3, 3)))[0]
+    mean, cov = recursion(DDPM(), PROBLEM, [np.array([low, high])], (x, np.zeros((3, 3))))[0]
     bar_t, bar_s = 1 / (1 + np.exp(-2 * low)), 1 / (1 + np.exp(-2 * high))  # ᾱ at t and one step on
     ratio = bar_t / bar_s  # α of the step
     x0 = np.asarray(PROBLEM.denoise(jnp.asarray(x.reshape(3, 1)), low)).reshape(-1)
