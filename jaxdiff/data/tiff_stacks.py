@@ -48,7 +48,9 @@ def stacks(file: tifffile.TiffFile, pages: Pages) -> tuple[list[Stack], list[str
     _refuse_absent(file, pages)
     found, secondary, by_offset = [], 0, pages.by_offset
     copies = 0
-    size, unit, notes = _imagej_size(file) if file.imagej_metadata else ({}, None, [])
+    size, unit, notes = (
+        _imagej_size(file) if file.imagej_metadata else _lsm_size(file) if file.is_lsm else ({}, None, [])
+    )
     for number, series in enumerate(file.series):
         copies += len(series.levels) - 1
         stack = _stack(pages, series, number, by_offset)
@@ -148,6 +150,13 @@ def refuse_unfinished(file: tifffile.TiffFile, pages: Pages) -> None:
 
 def _count(value: Any) -> int:
     return value if isinstance(value, int) and value > 0 else 1
+
+
+def _lsm_size(file: tifffile.TiffFile) -> tuple[dict[str, float], str | None, list[str]]:
+    """Voxel size of a Zeiss LSM file, which has it in metres."""
+    metadata = file.lsm_metadata or {}
+    sizes = {axis: metadata.get(f"VoxelSize{axis}", 0.0) for axis in "XYZ"}
+    return one_unit({axis: (repr(float(size) * 1e6), "µm") for axis, size in sizes.items() if size})
 
 
 def _imagej_size(file: tifffile.TiffFile) -> tuple[dict[str, float], str | None, list[str]]:

@@ -623,3 +623,48 @@ def test_metamorph_stacks(tmp_path):
     metamorph(tmp_path / "a.tif", 6, 5)
     with pytest.raises(UnreadableError, match="promise 6 planes, the file holds 5"):
         inspect(tmp_path / "a.tif")
+
+
+def zeiss(path, planes, held):
+    """A Zeiss LSM stack: each plane and then its thumbnail, and what is known of them in a tag of the first."""
+    info = struct.pack(
+        "<Ii5iiii6d2HI4Id8I", 67127628, 192, 20, 24, planes, 1, 1, 2, 10, 12, 2e-7, 2e-7, 6e-7, 0, 0, 0, *(0,) * 16
+    )
+    info += bytes(192 - len(info))
+    parts, at = [struct.pack("<2sHI", b"II", 42, 8 + len(info)), info], 8 + len(info)
+    for i in range(2 * held):
+        thumbnail = i % 2
+        pixels = STACK[i // 2, ::2, ::2] if thumbnail else STACK[i // 2]
+        rows, columns = pixels.shape
+        numbers = {
+            254: thumbnail,
+            256: columns,
+            257: rows,
+            258: 16,
+            259: 1,
+            262: 1,
+            277: 1,
+            278: rows,
+            279: 2 * pixels.size,
+        }
+        tags = {code: (4, 1, value) for code, value in numbers.items()} | ({34412: (1, len(info), 8)} if i == 0 else {})
+        size = 2 + 12 * (len(tags) + 1) + 4
+        tags[273] = 4, 1, at + size
+        after = at + size + 2 * pixels.size
+        entries = b"".join(struct.pack("<HHII", code, *tag) for code, tag in sorted(tags.items()))
+        following = struct.pack("<I", after if i + 1 < 2 * held else 0)
+        parts += [struct.pack("<H", len(tags)), entries, following, pixels.astype("<u2").tobytes()]
+        at = after
+    path.write_bytes(b"".join(parts))
+
+
+def test_zeiss_stacks(tmp_path):
+    zeiss(tmp_path / "a.tif", 5, 5)
+    with pytest.warns(UserWarning, match="thumbnails are left out"):
+        image, info = read_image(tmp_path / "a.tif")
+    np.testing.assert_array_equal(image[..., 0], STACK[:5])
+    assert (info.axes, info.unit) == ("ZYXC", "µm")
+    assert info.pixel_size == pytest.approx({"Z": 0.6, "Y": 0.2, "X": 0.2})
+    zeiss(tmp_path / "a.tif", 6, 5)
+    with pytest.raises(UnreadableError, match="promise 6 planes, the file holds 5"):
+        inspect(tmp_path / "a.tif")
