@@ -57,6 +57,7 @@ def _stack(file: tifffile.TiffFile, pages: Pages, image: OmeImage) -> Stack:
         dtype,
         math.prod(page.shape),
         offsets=np.array([page.offset for page in chain], np.int64),
+        one_piece=all(page.one_piece for page in chain),
         channel_names=image.channel_names,
         pixel_size=image.pixel_size,
         unit=image.unit,

@@ -128,6 +128,13 @@ def _image(
         palette=means.palette,
         inverted=means.highest is not None,
         pixels=Planes(
-            stack.dtype, stack.of_page, stack.offsets, stack.start, stack.number, pages.byteorder, means.highest
+            stack.dtype,
+            stack.of_page,
+            stack.offsets,
+            stack.one_piece,
+            stack.start,
+            stack.number,
+            pages.byteorder,
+            means.highest,
         ),
     )

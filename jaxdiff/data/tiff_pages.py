@@ -57,6 +57,8 @@ class Page:
     """Bytes of the pixels in the file."""
     end: int
     """Where the last of them ends."""
+    one_piece: bool
+    """Whether each begins where the one before ends."""
 
     def tag(self, code: int, default: int = 0) -> int:
         """The one number of a tag."""
@@ -237,14 +239,15 @@ class _Walk:
         if len(starts) == 1 and not len(counts) and one.get(COMPRESSION, 1) == 1:  # may be left out of old files
             counts = (one.get(WIDTH, 0) * samples * bits[0] // 8 * one.get(LENGTH, 0),)
         if len(starts) == 1 and len(counts) == 1:
-            stored, end = int(counts[0]), int(starts[0]) + int(counts[0])
+            stored, end, one_piece = int(counts[0]), int(starts[0]) + int(counts[0]), True
         else:
             first, each = np.asarray(starts, np.uint64), np.asarray(counts, np.uint64)
             number, top = min(len(first), len(each)), np.uint64(2**62)  # sums of less do not overflow
             end = int((np.minimum(first[:number], top) + np.minimum(each[:number], top)).max(initial=0))
             stored = sum(each.tolist()) if len(each) and each.max() > 2**40 else int(each.sum())
+            one_piece = len(first) == len(each) and bool((first[:-1] + each[:-1] == first[1:]).all())
         extra, below = tuple(values(EXTRA_SAMPLES)), tuple(map(int, values(SUBIFDS)))
-        return Page(at, one, _same(bits), _same(form), extra, below, starts, counts, stored, end)
+        return Page(at, one, _same(bits), _same(form), extra, below, starts, counts, stored, end, one_piece)
 
     def _values(self, tag: tuple[int, int, bytes]) -> Sequence[int]:
         """The whole numbers of a tag; none where it holds others."""

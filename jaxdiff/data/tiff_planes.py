@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,6 +27,8 @@ class Planes:
     """Numbers of one plane."""
     offsets: np.ndarray | None
     """Of the pages of the planes, slowest axis first."""
+    one_piece: bool
+    """Whether the strips of each page follow each other: tifffile's short way to read pages takes it from the first."""
     start: int | None
     """Of planes that follow each other without compression."""
     number: int
@@ -48,10 +51,9 @@ def planes_of(
 
     Raises UnreadableError for one that is larger than the machine's memory, without a `scratch`.
     """
-    whole = planes.offsets is None and planes.start is None
-    numbers, one = _own(place, planes.of_page, index) if not whole else (None, place)
+    numbers, one = _own(place, planes.of_page, index)
     if numbers is None:  # the image is not made of whole planes
-        one, numbers = place, None if whole else np.arange(math.prod(place.shape) // planes.of_page)
+        numbers = np.arange(math.prod(place.shape) // planes.of_page)
     dtype, size = np.dtype(planes.dtype), math.prod(one.shape)
     aside = scratch is not None and size * dtype.itemsize >= min(large, _memory())
     if not aside and size * dtype.itemsize > _memory():
@@ -61,13 +63,7 @@ def planes_of(
             "jaxdiff prepare --tile cuts it into tiles",
         )
     array = _empty(size, dtype, scratch if aside else None)
-    if numbers is None:
-        series = file.series[planes.number]
-        for page in series._pages:
-            _check_pictures(handle, page)
-        series.asarray(out=array.reshape(series.shape))
-    else:
-        _decode(file, handle, planes, numbers, array.reshape(len(numbers), -1))
+    _decode(file, handle, planes, numbers, array.reshape(len(numbers), -1))
     if planes.highest is not None:
         np.subtract(planes.highest, array, out=array)
     return one.images(array, copy=not aside)[index if one is place else 0]
@@ -94,13 +90,24 @@ def _decode(file: tifffile.TiffFile, handle: BinaryIO, planes: Planes, numbers: 
             handle.seek(planes.start + number * length)
             plane[:] = np.frombuffer(handle.read(length), stored)
         return
-    assert planes.offsets is not None
-    key = page_at(file, int(planes.offsets[0]))
-    for number, plane in zip(numbers.tolist(), out):
-        offset = int(planes.offsets[number])
-        page = key if offset == key.offset else tifffile.TiffFrame(file, 1, offset=offset, keyframe=key)
+    for page, plane in zip(_pages(file, planes, numbers.tolist()), out):
         _check_pictures(handle, page)
-        page.asarray(out=plane.reshape(key.shape))
+        page.asarray(out=plane.reshape(page.shape))
+
+
+def _pages(file: tifffile.TiffFile, planes: Planes, numbers: list[int]) -> Iterator[Any]:
+    """The pages of planes."""
+    if planes.offsets is None:
+        of_series = file.series[planes.number]._pages
+        yield from (of_series[number] for number in numbers)
+        return
+    offsets = planes.offsets[numbers].tolist()
+    if not planes.one_piece:
+        yield from (page_at(file, offset) for offset in offsets)
+        return
+    key = page_at(file, int(planes.offsets[0]))
+    for offset in offsets:
+        yield key if offset == key.offset else tifffile.TiffFrame(file, 1, offset=offset, keyframe=key)
 
 
 def _check_pictures(handle: BinaryIO, page: Any) -> None:

@@ -16,7 +16,7 @@ from jaxdiff.data.units import one_unit
 
 _SECONDARY = ("thumbnail", "label", "macro", "overview", "map")
 _MICRO_MANAGER = 51123  # a tag
-_DECODED_BY_TIFFFILE = ("lsm", "ndpi", "eer", "philips", "mdgel", "qpi", "bif", "scanimage")
+_DECODED_BY_TIFFFILE = ("lsm", "ndpi", "eer", "philips", "mdgel", "qpi", "bif")
 """Kinds whose pages tifffile corrects after it has read their tags."""
 
 
@@ -33,6 +33,8 @@ class Stack:
     """Numbers of one page."""
     offsets: np.ndarray | None = None
     """Of the pages of its planes, slowest axis first; None where they are not pages."""
+    one_piece: bool = True
+    """Whether the strips of all pages follow each other, as those of the first."""
     start: int | None = None
     """Of uncompressed pixels in one piece."""
     number: int = 0
@@ -82,13 +84,15 @@ def _stack(pages: Pages, series: Any, number: int, by_offset: dict[int, Page]) -
     stack = Stack(axes, shape, key, dtype, of_page, number=number)
     if not of_page:
         raise damaged(pages.path, f"an image of shape {shape}")
-    if series.kind in _DECODED_BY_TIFFFILE or series.transform is not None:
-        if len(series._pages) * of_page < math.prod(shape):
-            raise absent(pages.path, math.prod(shape) // of_page, len(series._pages))
+    if series.transform is not None:
+        raise DataError(f"{pages.path} of kind {series.kind}", "light as it is stored", "save it anew, as plain TIFF")
+    pages_of = [page for page in series._pages if page is not None]
+    if series.kind in _DECODED_BY_TIFFFILE or any(page.offset not in by_offset for page in pages_of):
+        if len(pages_of) * of_page != math.prod(shape):
+            raise absent(pages.path, math.prod(shape) // of_page, len(pages_of))
         return None if key.reduced else stack
     planes = math.prod(shape) // of_page
-    own = [page for page in series._pages if page is not None]
-    if len(own) == 1 and planes > 1:
+    if len(pages_of) == 1 and planes > 1:
         start = series.dataoffset
         if start is None:
             raise absent(pages.path, planes, 1)
@@ -96,7 +100,7 @@ def _stack(pages: Pages, series: Any, number: int, by_offset: dict[int, Page]) -
         if room < planes:
             raise absent(pages.path, planes, room)
         return None if key.reduced else replace(stack, start=start)
-    offsets = [page.offset for page in own]
+    offsets = [page.offset for page in pages_of]
     if len(offsets) != planes:
         raise absent(pages.path, planes, len(offsets))
     lead = len(shape) - len(series.keyframe.shape)
@@ -108,7 +112,15 @@ def _stack(pages: Pages, series: Any, number: int, by_offset: dict[int, Page]) -
         axes, shape = (axes[lead:], shape[lead:]) if len(kept) == 1 else (axes, (len(kept), *shape[lead:]))
     if len({by_offset[offset].kind for offset in offsets}) > 1:
         raise damaged(pages.path, "the pages of one stack are of several kinds")
-    return replace(stack, axes=axes, shape=shape, page=by_offset[offsets[0]], offsets=np.array(offsets, np.int64))
+    chain = [by_offset[offset] for offset in offsets]
+    return replace(
+        stack,
+        axes=axes,
+        shape=shape,
+        page=chain[0],
+        offsets=np.array(offsets, np.int64),
+        one_piece=all(page.one_piece for page in chain),
+    )
 
 
 def _refuse_absent(file: tifffile.TiffFile, pages: Pages) -> None:
@@ -118,10 +130,9 @@ def _refuse_absent(file: tifffile.TiffFile, pages: Pages) -> None:
     imagej = file.imagej_metadata
     if imagej:
         sizes = [_count(imagej.get(name, 1)) for name in ("frames", "slices", "channels")]
-        promised = math.prod(sizes)
+        promised = max(math.prod(sizes), _count(imagej.get("images", 1)))
         if key.samples == sizes[2] > 1:  # colours that Bio-Formats counts as channels
-            promised //= sizes[2]
-        promised = max(promised, 1 if promised == 1 else 0, _count(imagej.get("images", 1)))
+            promised = sizes[0] * sizes[1]
         of_page = key.bytes
         room = pages.room(int(key.starts[0])) // of_page if len(key.starts) and of_page and key.tag(259, 1) == 1 else 1
         if promised > max(here, room):

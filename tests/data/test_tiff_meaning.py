@@ -486,6 +486,23 @@ def test_imagej_planes_in_one_piece_behind_one_directory(tmp_path):
         inspect(tmp_path / "a.tif")
 
 
+def test_pages_whose_strips_do_not_follow_each_other(tmp_path):
+    """tifffile's short way of reading takes it from the first page that they do."""
+    tifffile.imwrite(tmp_path / "a.tif", STACK, metadata=None, rowsperstrip=8, photometric="minisblack")
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        page = file.pages[3]
+        starts, count = list(page.dataoffsets), page.databytecounts[0]
+        strips = [bytes(data[start : start + count]) for start in starts]
+        tag = page.aspage().tags["StripOffsets"]
+    for start, strip in zip(starts, reversed(strips)):
+        data[start : start + count] = strip
+    data[tag.valueoffset : tag.valueoffset + 12] = struct.pack("<3I", *reversed(starts))
+    (tmp_path / "a.tif").write_bytes(data)
+    np.testing.assert_array_equal(read(inspect(tmp_path / "a.tif", "ZYX")[0])[..., 0], STACK)
+    np.testing.assert_array_equal(read(inspect(tmp_path / "a.tif", "TYX")[0], 3)[..., 0], STACK[3])
+
+
 # What is left out
 
 
