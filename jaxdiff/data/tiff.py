@@ -42,6 +42,8 @@ def inspect_tiff(path: Path, axes: str | None = None) -> list[ImageFile]:
         with _decoder(handle) as file:
             found, notes = _stacks(file, pages, axes)
             notes += [text for level, text in said if level < logging.ERROR]
+            if unwritten := sum(page.unwritten for page in pages.chain):
+                notes.append(f"{unwritten} tiles were never written, and are read as zeros")
             result = []
             for i, stack in enumerate(found):
                 where = str(path) if len(found) == 1 else f"{path}, series {i}"

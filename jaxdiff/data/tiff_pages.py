@@ -59,6 +59,8 @@ class Page:
     """Where the last of them ends."""
     one_piece: bool
     """Whether each begins where the one before ends."""
+    unwritten: int
+    """How many of them have no bytes; decoders make zeros of these."""
 
     def tag(self, code: int, default: int = 0) -> int:
         """The one number of a tag."""
@@ -240,14 +242,16 @@ class _Walk:
             counts = (one.get(WIDTH, 0) * samples * bits[0] // 8 * one.get(LENGTH, 0),)
         if len(starts) == 1 and len(counts) == 1:
             stored, end, one_piece = int(counts[0]), int(starts[0]) + int(counts[0]), True
+            unwritten = int(not stored)
         else:
             first, each = np.asarray(starts, np.uint64), np.asarray(counts, np.uint64)
             number, top = min(len(first), len(each)), np.uint64(2**62)  # sums of less do not overflow
             end = int((np.minimum(first[:number], top) + np.minimum(each[:number], top)).max(initial=0))
             stored = sum(each.tolist()) if len(each) and each.max() > 2**40 else int(each.sum())
             one_piece = len(first) == len(each) and bool((first[:-1] + each[:-1] == first[1:]).all())
+            unwritten = int(np.count_nonzero(each == 0))
         extra, below = tuple(values(EXTRA_SAMPLES)), tuple(map(int, values(SUBIFDS)))
-        return Page(at, one, _same(bits), _same(form), extra, below, starts, counts, stored, end, one_piece)
+        return Page(at, one, _same(bits), _same(form), extra, below, starts, counts, stored, end, one_piece, unwritten)
 
     def _values(self, tag: tuple[int, int, bytes]) -> Sequence[int]:
         """The whole numbers of a tag; none where it holds others."""
@@ -291,6 +295,8 @@ class _Walk:
                 raise damaged(self.path, f"pixels are said to lie beyond the file's {self.size} bytes")
             if math.prod(page.size) and len(page.counts) and not page.stored:
                 raise damaged(self.path, f"the pixels of the page at {page.offset} were never written")
+            if page.unwritten and page.stored and TILE_WIDTH not in page.tags:  # slides have tiles of glass left out
+                raise damaged(self.path, f"{page.unwritten} of its {len(page.counts)} strips were never written")
             tile = (page.tag(TILE_WIDTH) * page.samples * max(page.bits) // 8) * page.tag(TILE_LENGTH)
             self._possible(max(page.bytes, tile * page.tag(_TILE_DEPTH, 1)), page.stored, page)
             stored += page.stored

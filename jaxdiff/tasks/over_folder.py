@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from jaxdiff.bulk.disk import is_full
 from jaxdiff.data.errors import DataError
-from jaxdiff.data.files import check_image, info_of, inspect, read
+from jaxdiff.data.files import SUFFIXES, check_image, info_of, inspect, read, refusal
 from jaxdiff.data.folder import find_images, stem
 from jaxdiff.data.imagefile import ImageFile
 from jaxdiff.data.info import DataInfo
@@ -156,6 +156,8 @@ def listed(inputs: Path, axes: str | None = None) -> tuple[list[Item], Counter[s
 def items_of(file: Path, axes: str | None = None) -> list[Item]:
     """The images of one file, or its problem."""
     try:
+        if file.suffix.lower() not in SUFFIXES:
+            raise refusal(file)
         at = stamp(file)
         images = [(image, index) for image in inspect(file, axes) for index in range(image.layout.number)]
     except (DataError, OSError) as error:

@@ -184,6 +184,8 @@ def test_ome_zarr_is_refused_by_its_name(tmp_path):
                 list_folder(folder)
         with pytest.raises(DataError, match="OME-Zarr"):
             listed(tmp_path / "in" / name)
+        (item,) = listed(tmp_path / "in")[0]
+        assert "OME-Zarr" in str(item.problem)
         Path(tmp_path / "in" / name / "0").rmdir()
         (tmp_path / "in" / name).rmdir()
 

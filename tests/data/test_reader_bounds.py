@@ -198,6 +198,26 @@ def test_pixels_that_were_never_written(tmp_path):
     refused(tmp_path / "b.tif", "never written")
 
 
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_strips_and_tiles_that_were_never_written(compression, tmp_path):
+    """Readers make zeros of them: of a slide that is glass, of a strip it is an image that ended early."""
+    image = np.tile(GREY, (4, 4))
+    for options in ({"rowsperstrip": 16}, {"tile": (16, 16)}):
+        tifffile.imwrite(tmp_path / "a.tif", image, compression=compression, metadata=None, **options)
+        kind = "Tile" if "tile" in options else "Strip"
+        with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as file:
+            for name in (f"{kind}Offsets", f"{kind}ByteCounts"):
+                tag = file.pages[0].tags[name]
+                tag.overwrite((*tag.value[:-2], 0, 0))
+        if kind == "Strip" or compression is None:
+            refused(tmp_path / "a.tif", "never written|promised")
+            continue
+        with pytest.warns(UserWarning, match="2 tiles were never written"):
+            got, _ = read_image(tmp_path / "a.tif")
+        np.testing.assert_array_equal(got[:80, :, 0], image[:80])
+        assert not got[80:, 64:].any()
+
+
 BOMB = (
     '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">'
     + "".join(f'<!ENTITY {b} "{10 * f"&{a};"}">' for a, b in zip("abcdefghi", "bcdefghij"))
