@@ -36,6 +36,8 @@ class CalibrateRun(ClassifierOptions):
     """Step of the checkpoint; default the newest."""
     seed: int = 0
     """Of the noise."""
+    skip_unreadable: bool = False
+    """Leave out damaged files, and name them, where otherwise nothing is calibrated."""
     replace: bool = False
     """Put the new calibration in the place of an earlier one."""
 
@@ -93,6 +95,8 @@ def _images(options: CalibrateRun, model: Model) -> tuple[list[np.ndarray], list
                 image = item.found()
                 pixels = read(image, item.index)
             except UnreadableError as error:
+                if not options.skip_unreadable:
+                    raise
                 left.append(f"left out: {error}")
                 continue
             check_image(image)
@@ -101,7 +105,11 @@ def _images(options: CalibrateRun, model: Model) -> tuple[list[np.ndarray], list
             labels.append(label)
     for text in (*left, *sorted(told)):
         print(text)
-    return images, labels, np.bincount(labels, minlength=len(names)).tolist()
+    numbers = np.bincount(np.array(labels, int), minlength=len(names)).tolist()
+    if 0 in numbers:
+        name = names[numbers.index(0)]
+        raise DataError(f"{options.input} without a readable image of {name}", "some of each class", "copy them again")
+    return images, labels, numbers
 
 
 def main(args: list[str], prog: str = "jaxdiff calibrate") -> int:

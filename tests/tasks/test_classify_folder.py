@@ -1,6 +1,7 @@
 """`sample.py classify` on a folder, with a real network."""
 
 import csv
+import dataclasses
 import json
 
 import jax
@@ -140,3 +141,15 @@ def test_held_out_images_are_read_with_their_classes(run, tmp_path, capsys):
     assert labels == [0, 1, 1, 2, 2, 2]
     assert numbers == [1, 2, 3]
     assert [int(image.max()) for image in images] == [0, 100, 101, 200, 201, 202]
+
+    damaged = tmp_path / model.info.class_names[1] / "0.ome.tif"
+    damaged.write_bytes(b"no image")
+    options = calibrate_run.CalibrateRun(run=run, input=tmp_path)
+    with pytest.raises(ValueError, match=r"0\.ome\.tif.*skip_unreadable"):
+        calibrate_run._images(options, model)
+    left_out = dataclasses.replace(options, skip_unreadable=True)
+    assert calibrate_run._images(left_out, model)[1:] == ([0, 1, 2, 2, 2], [1, 1, 3])
+    assert "left out: got" in capsys.readouterr().out
+    damaged.with_name("1.ome.tif").unlink()
+    with pytest.raises(ValueError, match=f"without a readable image of {model.info.class_names[1]}"):
+        calibrate_run._images(left_out, model)
