@@ -243,7 +243,11 @@ def script(command: Callable[[Sequence[str], str], int], args: Sequence[str], pr
         status = run(command, args, prog)
     except SystemExit as stop:  # tyro's
         status = stop.code
-    sys.exit(141 if _flushed() else status)
+    if _flushed():
+        status = 141
+    if stopping.signalled() is not None:
+        stopping.end(status)
+    sys.exit(status)
 
 
 def _flushed() -> bool:

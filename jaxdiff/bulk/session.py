@@ -17,7 +17,7 @@ from jaxdiff.bulk.memory import is_out_of_memory
 from jaxdiff.bulk.pipeline import pump
 from jaxdiff.bulk.plan import Build, Plan, Say, does_not_fit, fitting
 from jaxdiff.bulk.program import Program
-from jaxdiff.bulk.shards import Filled, Record, Shard, record_path, records, shard_of
+from jaxdiff.bulk.shards import Filled, Record, Shard, damaged, forget, records, shard_of
 from jaxdiff.bulk.stores import Store
 from jaxdiff.data.picture import sheet
 from jaxdiff.training.interrupt import Interrupt
@@ -107,10 +107,12 @@ class Session:
         todo = []
         for shard in self.shards():
             record = known.get(shard.index)
-            problem = record.problem(self.job.out, verify) if record and say else None
+            problem = damaged(self.job.out, shard) if say else None
+            if problem is None and record and say:
+                problem = record.problem(self.job.out, verify)
             if problem and say:
                 say(f"shard {shard.index} is made again: {problem}")
-                record_path(self.job.out, shard.index).unlink()
+                forget(self.job.out, shard.index)
             if record is None or problem:
                 todo.append(shard)
         return todo

@@ -1,6 +1,9 @@
 """Shards: the consecutive images of one file, and the record that says that the file is finished."""
 
+import contextlib
+import os
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
@@ -105,11 +108,41 @@ def record_path(out: Path, shard: int) -> Path:
 
 
 def records(out: Path) -> Iterator[Record]:
-    """Those in the folder, by shard. Raises ValueError for an unreadable one."""
+    """The readable ones in the folder, by shard: one that is damaged is none, and its images are made again."""
     found = [(int(p.stem), p) for p in (out / RECORDS).glob("*.json") if re.fullmatch(r"\d{5,}", p.stem)]
     for _, path in sorted(found):
-        with within(path, "remove it, and its images are made again"):
-            record = dataclass_of(Record, read_json(path))
-            if record_path(out, record.shard) != path:
-                raise malformed("shard", record.shard, f"{int(path.stem)}, as its name says")
-        yield record
+        with contextlib.suppress(ValueError, OSError):
+            yield read(path)
+
+
+def read(path: Path) -> Record:
+    """The record in a file. Raises ValueError or OSError where it is none."""
+    with within(path, "remove it, and its images are made again"):
+        if not path.is_file():
+            raise malformed("the record", path.name, "a file")
+        record = dataclass_of(Record, read_json(path))
+        if record_path(path.parents[1], record.shard) != path:
+            raise malformed("shard", record.shard, f"{int(path.stem)}, as its name says")
+    return record
+
+
+def damaged(out: Path, shard: Shard) -> str | None:
+    """Why the record of a shard is none, though something is there in its place."""
+    path = record_path(out, shard.index)
+    if not os.path.lexists(path):
+        return None
+    try:
+        record = read(path)
+    except (ValueError, OSError) as error:
+        return str(error)
+    same = (record.first, record.num) == (shard.first, shard.num)
+    return None if same else f"{path.name} is of images {record.first} to {record.first + record.num - 1}"
+
+
+def forget(out: Path, shard: int) -> None:
+    """Removes the record of a shard: it is made again."""
+    path = record_path(out, shard)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -227,3 +227,39 @@ def test_free_space_is_looked_at_first(model, build, tmp_path, monkeypatch):
                 check_space(job)
         else:
             assert (check_space(job) is not None) == warns
+
+
+def test_a_damaged_record_costs_its_shard(model, build, undisturbed, tmp_path, capsys):
+    out = tmp_path / "out"
+    job = small_job(model, out)
+    bulk(job, build)
+    capsys.readouterr()
+    names = [out / "shards" / f"{i:05d}.json" for i in range(4)]
+    names[0].write_bytes(b"\xff{")
+    names[1].write_text("[" * 10_000)
+    names[2].write_text(names[3].read_text())
+    names[3].unlink()
+    names[3].mkdir()
+    assert bulk(job, build) == 0
+    said = capsys.readouterr().err
+    for i in range(4):
+        assert f"shard {i} is made again" in said
+    assert data_files(out) == data_files(undisturbed("zarr"))
+    assert json.loads((out / "manifest.json").read_text())["complete"]
+    names[1].write_text(names[1].read_text().replace('"num": 8', '"num": 7'))
+    assert bulk(job, build) == 0
+    assert "shard 1 is made again: 00001.json is of images 8 to 14" in capsys.readouterr().err
+
+
+def test_two_processes_of_one_number_do_not_write_one_folder(model, build, tmp_path):
+    out = tmp_path / "out"
+    assert bulk(small_job(model, out, process=0, processes=2), build) == 0
+
+    def held(batch):
+        with pytest.raises(ValueError, match="another process is writing"):
+            bulk(small_job(model, out, process=1, processes=2), build)
+        return build(batch)
+
+    assert bulk(small_job(model, out, process=1, processes=2), held) == 0
+    assert json.loads((out / "manifest.json").read_text())["complete"]
+    assert not [path for path in out.iterdir() if path.name.startswith(".")]
