@@ -35,11 +35,13 @@ class LockedError(ValueError):
 
 
 @contextlib.contextmanager
-def only_writer(path: str | Path, name: str = NAME, *, wait: bool = False) -> Iterator[None]:
+def only_writer(
+    path: str | Path, name: str = NAME, *, wait: bool = False, of: str | Path | None = None
+) -> Iterator[None]:
     """This process as the only one that writes to the folder `path`, which is made if need be, while the block runs.
 
     name: of the lock file in it; another one for a part of the folder, which has writers of its own. wait: until the other
-    one has ended, instead of refusing.
+    one has ended, instead of refusing. of: what messages name as written to; default the folder.
 
     A folder that was made for the lock and is still empty in the end is removed. The lock belongs to the folder, whatever
     path leads there, and keeps out other threads, too. Where the file system has no locks a warning says so, and there is
@@ -53,7 +55,7 @@ def only_writer(path: str | Path, name: str = NAME, *, wait: bool = False) -> It
             folder.mkdir(parents=True, exist_ok=True)
             yield
             return
-        handle = _taken(folder, name, wait)
+        handle = _taken(folder, name, wait, folder if of is None else of)
         try:
             yield
         finally:
@@ -70,7 +72,7 @@ def only_writer(path: str | Path, name: str = NAME, *, wait: bool = False) -> It
 def only_writer_of(path: str | Path) -> Iterator[None]:
     """This process as the only one that makes the file (or folder) `path`, which does not exist yet: a lock beside it."""
     path = Path(path)
-    with only_writer(path.parent, f".{path.name}.lock"):
+    with only_writer(path.parent, f".{path.name}.lock", of=path):
         yield
 
 
@@ -96,7 +98,7 @@ def _missing(folder: Path) -> list[Path]:
     return [one for one in (folder, *folder.parents) if not os.path.lexists(one)]
 
 
-def _taken(folder: Path, name: str, wait: bool) -> int:
+def _taken(folder: Path, name: str, wait: bool, of: str | Path) -> int:
     """The open file of a lock that this process holds."""
     path, said = folder / name, False
     while True:
@@ -110,12 +112,12 @@ def _taken(folder: Path, name: str, wait: bool) -> int:
                     return handle
             elif not wait:
                 raise LockedError(
-                    f"got {folder}, to which another process is writing ({_holder(handle)}); expected to be the only one; "
-                    "to fix: wait for it, stop it, or choose another folder"
+                    f"got {of}, to which another process is writing ({_holder(handle)}); expected to be the only one; to "
+                    "fix: wait for it, stop it, or choose another place"
                 )
             else:
                 if not said:
-                    print(f"waiting for who is writing to {folder} ({_holder(handle)})", file=sys.stderr)
+                    print(f"waiting for who is writing to {of} ({_holder(handle)})", file=sys.stderr)
                 said = True
                 time.sleep(0.2)
         except BaseException:

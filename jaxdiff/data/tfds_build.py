@@ -16,6 +16,13 @@ VERSION = "1.0.0"
 FileFormat = Literal["array_record", "parquet"]
 
 
+class _Described(tfds.core.DatasetInfo):
+    """Of this data set alone: TFDS would ask Google's catalog for one of the same name, and leave a temporary folder."""
+
+    def initialize_from_bucket(self) -> None:
+        """Nothing."""
+
+
 class RecordsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """A TFDS builder of records that are made one by one: one split, "train", with the records' info as metadata.
 
@@ -54,7 +61,7 @@ class RecordsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             metadata[INPUTS] = self.input_info.to_json()
         if info.class_names:
             features["label"] = tfds.features.ClassLabel(names=list(info.class_names))
-        return tfds.core.DatasetInfo(
+        return _Described(
             builder=self,
             description="Microscope images prepared by jaxdiff.",
             features=tfds.features.FeaturesDict(features),

@@ -7,19 +7,23 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
 import pytest
 import tifffile
+from tensorflow_datasets.core.utils import gcs_utils
 
 from jaxdiff import cli
+from jaxdiff.data import prepare as prepare_module
 from jaxdiff.data import tfds_source, tiff
 from jaxdiff.data.config import Folder, Tfds, open_data
 from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.data.prepare import REPORT, prepare
 from jaxdiff.data.tfds_source import TfdsSource
 from jaxdiff.data.tiles import tiles
+from jaxdiff.lock import LockedError
 
 
 def records(source):
@@ -246,3 +250,34 @@ def test_killed_while_it_writes_it_leaves_nothing_that_counts(images, tmp_path):
         made = prepare(folder, sets, "n")
     assert report(made)["records"] == 3
     assert [path.name for path in sets.iterdir()] == ["n"]
+
+
+def test_nothing_is_left_in_the_temporary_folder_and_nobody_is_asked_for_a_set_of_that_name(
+    images, tmp_path, monkeypatch
+):
+    """TFDS looks its catalog up for a builder's name, and keeps what it finds in a folder that it forgets."""
+    asked, temporary = [], tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(gcs_utils, "gcs_dataset_info_files", asked.append)
+    prepare(images(num=2), tmp_path / "sets", "mnist")
+    assert not asked
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_second_preparation_of_a_set_is_refused_and_one_of_another_set_is_not(images, tmp_path, monkeypatch):
+    folder, sets, statistics = images(num=2), tmp_path / "sets", prepare_module.Statistics
+
+    class Beside(statistics):
+        def __init__(self, *args):
+            super().__init__(*args)
+            monkeypatch.setattr(prepare_module, "Statistics", statistics)
+            with pytest.raises(
+                LockedError, match=r"got .*sets/n, to which another process is writing \(process \d+ on "
+            ):
+                prepare(folder, sets, "n")
+            prepare(folder, sets, "m")
+
+    monkeypatch.setattr(prepare_module, "Statistics", Beside)
+    assert report(prepare(folder, sets, "n"))["records"] == 2
+    assert sorted(path.name for path in sets.iterdir()) == ["m", "n"]
