@@ -89,13 +89,14 @@ def test_one_line_and_the_status(signum, status, word, body):
 def test_what_is_under_way_is_put_in_order_and_a_second_signal_does_not_wait_for_that():
     body = """
     try:
+        print("at work", flush=True)
         time.sleep(60)
     finally:
         print("in order", flush=True)
-        time.sleep(float(args[0]) if args else 60)
+        time.sleep(60)
 """
     with child("-c", COMMAND.format(body=body)) as process:
-        process.stdout.readline()
+        assert [process.stdout.readline() for _ in range(2)] == ["begun\n", "at work\n"]
         process.send_signal(signal.SIGTERM)
         assert process.stdout.readline() == "in order\n"
         process.send_signal(signal.SIGINT)
@@ -136,12 +137,12 @@ def test_a_handler_of_its_own_is_left_to_do_what_it_does():
         signal.signal(signal.SIGTERM, before)
     seen, before = [], signal.signal(signal.SIGTERM, handle)
     import hashlib
+    print("at work", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"", b"", 10**6)
     print("saved", len(seen), flush=True)
 """
     with child("-c", COMMAND.format(body=body)) as process:
-        process.stdout.readline()
-        time.sleep(0.1)
+        assert [process.stdout.readline() for _ in range(2)] == ["begun\n", "at work\n"]
         process.send_signal(signal.SIGTERM)
         out, error = process.communicate(timeout=60)
     assert (process.returncode, out, error) == (0, "saved 1\n", "")
