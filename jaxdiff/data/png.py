@@ -1,10 +1,9 @@
 """PNG in: grey, grey with alpha, RGB and RGBA of 8 or 16 bits; palettes as numbers.
 
 Chunks are walked here: each is whole and has its checksum, the end is there, and the pixels promised are what the
-compressed bytes can hold. A decoder sees the header, the palette and the pixels, and none of the other chunks.
+compressed bytes can hold. A decoder sees the header and the pixels, and none of the other chunks.
 """
 
-import io
 import os
 import struct
 import zlib
@@ -14,7 +13,6 @@ from typing import BinaryIO, NamedTuple
 
 import imagecodecs
 import numpy as np
-from PIL import Image
 
 from jaxdiff.data.axes import layout
 from jaxdiff.data.errors import UnreadableError
@@ -26,7 +24,6 @@ _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type; 3 is a palette
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _DEFLATE = 1032  # bytes that one byte can become
 _PIECE = 2**20  # bytes that are decompressed at a time to be counted
-_PILLOW = 2**26  # pixels from which Pillow warns and refuses
 
 
 class _Header(NamedTuple):
@@ -58,15 +55,8 @@ def read_png(image: ImageFile) -> np.ndarray:
     path = image.path
     with open_regular(path) as file, guarded(path, "PNG"):
         head = _header(path, file)
-        data = _decodable(path, file, head.rows)
-        if (head.depth == 16 and head.colour != 0) or (
-            head.width * head.height > _PILLOW and head.depth >= 8 and head.colour != 3
-        ):
-            array = imagecodecs.png_decode(data)  # Pillow would halve the depth of colour images
-        else:
-            with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
-                array = np.asarray(picture)
-        if head.colour == 0 and head.depth in (2, 4):
+        array = imagecodecs.png_decode(_decodable(path, file, head))
+        if head.colour in (0, 3) and head.depth < 8:
             array = array // (255 // (2**head.depth - 1))  # the file's own numbers, as of a TIFF
     return image.layout.images(array.astype(image.dtype))[0]
 
@@ -109,11 +99,11 @@ def _bytes(width: int, height: int, bits: int, interlaced: int) -> int:
     return total
 
 
-def _decodable(path: Path, file: BinaryIO, rows: int) -> bytes:
-    """The chunks that pixels are made of.
+def _decodable(path: Path, file: BinaryIO, head: _Header) -> bytes:
+    """The chunks that pixels are made of; a palette picture becomes the grey one of its indices.
 
-    Raises UnreadableError where the checksum of any chunk or of the pixels does not fit, and where these are not `rows`
-    bytes: decoders fill them up with zeros.
+    Raises UnreadableError where the checksum of any chunk or of the pixels does not fit, and where these are not as many
+    bytes as promised: decoders fill them up with zeros.
     """
     parts, pixels, found = [_SIGNATURE], zlib.decompressobj(), 0
     for kind, length, start in _chunks(path, file):
@@ -121,16 +111,19 @@ def _decodable(path: Path, file: BinaryIO, rows: int) -> bytes:
         body, checksum = file.read(length + 4), file.read(4)
         if len(checksum) < 4 or zlib.crc32(body) != int.from_bytes(checksum, "big"):
             raise _unreadable(path, f"the checksum of its {kind.decode('latin-1')} chunk does not fit")
-        if kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND"):
+        if kind == b"IHDR" and head.colour == 3:
+            body = body[:13] + b"\0" + body[14:]
+            checksum = struct.pack(">I", zlib.crc32(body))
+        if kind in (b"IHDR", b"IDAT", b"IEND"):
             parts += [struct.pack(">I", length), body, checksum]
         rest = body[4:] if kind == b"IDAT" else b""
-        while rest and not pixels.eof and found <= rows:
+        while rest and not pixels.eof and found <= head.rows:
             found += len(pixels.decompress(rest, _PIECE))
             rest = pixels.unconsumed_tail
-    while not pixels.eof and found <= rows and (more := pixels.decompress(b"", _PIECE)):
+    while not pixels.eof and found <= head.rows and (more := pixels.decompress(b"", _PIECE)):
         found += len(more)
-    if found != rows or not pixels.eof:
-        raise _unreadable(path, f"{rows} bytes of pixels are promised, {found} are there")
+    if found != head.rows or not pixels.eof:
+        raise _unreadable(path, f"{head.rows} bytes of pixels are promised, {found} are there")
     return b"".join(parts)
 
 
