@@ -288,6 +288,9 @@ class _Walk:
     def _bounded(self, pages: tuple[Page, ...]) -> None:
         """Pixels lie inside the file, and are no more than their bytes can be decoded to."""
         if _LSM in self.first:  # counts bytes before compression, and wraps offsets at 4 GB
+            for page in pages:
+                self._possible(page.bytes, self.size, page)
+            self._possible(sum(page.bytes for page in pages), self.size, pages[0])
             return
         stored = 0
         for page in pages:

@@ -94,6 +94,8 @@ def test_directories_that_overlap_are_no_million_pages(tmp_path):
         ((100_000, 100_000), {"compression": 4, "bits": 1}),
         ((2**31, 2**31), {"compression": 8}),
         ((2**32 - 1, 2**32 - 1), {"compression": 8, "t277": 65535}),
+        ((100_000, 100_000), {"compression": 5, "t34412": 8}),
+        ((2000, 2400), {"compression": 1, "t34412": 8}),
         ((25, 24), {"compression": 1}),
         ((20, 24), {"compression": 1, "t277": 2}),
         ((20, 24), {"compression": 1, "t32997": 10**6}),
