@@ -9,13 +9,14 @@ import numpy as np
 
 from jaxdiff.data.dataset import Dataset, checked, finish, hold_out
 from jaxdiff.data.errors import DataError
+from jaxdiff.data.fingerprint import Fingerprint, as_held_out
 from jaxdiff.data.folder import list_folder
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import COUNTS, Map, Normaliser
 from jaxdiff.data.pairing import Pairing, Pairs
 from jaxdiff.data.pairs import Parallel, paired
 from jaxdiff.data.shift import pair_shift
-from jaxdiff.data.source import Binned, Cached, Memory, Source
+from jaxdiff.data.source import Binned, Cached, Memory, Source, Subset
 from jaxdiff.physics.camera import Camera
 from jaxdiff.schema import conform
 
@@ -35,14 +36,20 @@ def open_data(
     normaliser: Normaliser | None = None,
     pairs: Pairs | None = None,
     pairing: Pairing | None = None,
+    before: Fingerprint | None = None,
 ) -> Dataset:
     """The checked data set of a config, for patches (Y, X) or (Z, Y, X), as `pairs` where they are given.
 
     `seed` chooses what is held out. `normaliser` and `pairing` are those of a run that goes on; without them they are
     fitted on the training part. Reads every image once, but those that `jaxdiff prepare` checked only to fit; raises
     DataError for all that cannot be trained on.
+
+    before: of a run that goes on with other data: what it held out stays held out (`jaxdiff.data.fingerprint`).
     """
     data = config.open(tuple(patch), seed, normaliser if pairs is None else None)
+    if before is not None and data.recorded is not None:
+        parts = as_held_out(*data.recorded, before)
+        data = replace(data, train=parts[0], validation=parts[1], recorded=parts)
     if data.input_info is not None and not isinstance(pairs, Parallel):
         data = replace(data, notes=(*data.notes, "inputs beside the images are read by pairs=Parallel(...) alone"))
     if pairs is not None:
@@ -285,4 +292,6 @@ class Tfds:
         files = found.files(patch, self.binning, self.allow_blank)
         if files is None:
             source, files, _ = checked(source, patch, allow_blank=self.allow_blank)
+        else:
+            source = Subset(source, range(len(source)), found.seen())
         return source, files, input_info

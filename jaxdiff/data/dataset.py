@@ -8,12 +8,13 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxdiff.data.errors import DataError, UnreadableError
+from jaxdiff.data.fingerprint import digest
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.levels import Levels
 from jaxdiff.data.normalise import COUNTS, Map, Normaliser
 from jaxdiff.data.pairing import Pairing, as_network
 from jaxdiff.data.patches import Batch, Record, check_patch, check_whole, common_factor, pixel_factors, random_patch
-from jaxdiff.data.source import ImagesOf, Region, Source, Subset
+from jaxdiff.data.source import ImagesOf, Region, Seen, Source, Subset
 from jaxdiff.data.split import groups, split_groups, split_regions
 from jaxdiff.physics.camera import Camera
 
@@ -43,6 +44,8 @@ class Dataset:
     notes: tuple[str, ...] = field(default=())
     pairing: Pairing | None = None
     input_info: DataInfo | None = None
+    recorded: tuple[Source, Source] | None = None
+    """The two parts as they were read, before pairs were made of them."""
     levels: Levels | None = None
     """Grey levels of what is diffused; None where they were not measured (`with_levels`)."""
 
@@ -88,6 +91,7 @@ def checked(
     patch = check_patch(patch, source.info)
     good: list[int] = []
     files: list[str] = []
+    seen: list[Seen] = []
     skipped: list[str] = []
     for i in tqdm(range(len(source)), desc="checking images", unit="image", leave=False, disable=None, delay=2):
         try:
@@ -100,9 +104,10 @@ def checked(
         _check(record, source.info, patch, allow_blank)
         good.append(i)
         files.append(record.get("file", record["name"]))
+        seen.append(Seen(files[-1], files[-1], digest(record)))
     if not good:
         raise DataError(f"no readable image of {len(source)}", "at least one", "copy the files again")
-    return (Subset(source, good) if skipped else source), files, tuple(skipped)
+    return Subset(source, good, seen), files, tuple(skipped)
 
 
 def hold_out(
@@ -118,6 +123,8 @@ def hold_out(
     if fraction == 0:
         return source, Subset(source, ())
     group = groups(names, regex)
+    if seen := getattr(source, "seen", None):
+        source = Subset(source, range(len(source)), [one._replace(group=g) for one, g in zip(seen, group)])
     if len(set(group)) > 1:
         train, validation = split_groups(group, fraction, seed)
         return Subset(source, train), Subset(source, validation)
@@ -147,7 +154,8 @@ def finish(
         raise DataError(
             f"a normaliser of {normaliser.channels} channels", f"{train.info.channels} channels", "use the run's data"
         )
-    return Dataset(train, validation, train.info, map, camera, normaliser, skipped, notes, input_info=input_info)
+    parts = (train, validation)
+    return Dataset(*parts, train.info, map, camera, normaliser, skipped, notes, input_info=input_info, recorded=parts)
 
 
 def _check(record: Record, info: DataInfo, patch: tuple[int, ...], allow_blank: bool) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.patches import check_patch
+from jaxdiff.data.source import Seen
 from jaxdiff.durable import read_json, write_json
 from jaxdiff.schema import dataclass_of, malformed, within
 
@@ -28,9 +29,12 @@ class Index:
     """(*spatial) of each record."""
     blank: tuple[int, ...]
     """Records with one value in all pixels."""
+    digests: tuple[str, ...] = ()
+    """What each record is, in a few bytes (`jaxdiff.data.fingerprint.digest`); none in sets of before there were any."""
 
     def write(self, folder: Path) -> None:
         values = {"files": self.files, "file_of": self.file_of, "shapes": self.shapes, "blank": self.blank}
+        values |= {"digests": self.digests}
         write_json(folder / NAME, values)
 
     @classmethod
@@ -50,6 +54,8 @@ class Index:
             raise malformed(
                 "shapes", f"of {len(self.shapes)} records", f"one of equal length for each of {records} in file_of"
             )
+        if self.digests and len(self.digests) != records:
+            raise malformed("digests", f"of {len(self.digests)} records", f"one for each of {records} in file_of")
         if any(size < 1 for shape in self.shapes for size in shape):
             raise malformed("shapes", min(self.shapes, key=min), "pixels along each axis, 1 or more")
         for name, numbers, end in (("file_of", self.file_of, files), ("blank", self.blank, records)):
@@ -79,3 +85,10 @@ class Index:
                 "prepare without --allow-blank, or keep them with allow_blank",
             )
         return [self.files[self.file_of[i]] for i in records]
+
+    def seen(self, records: Sequence[int]) -> list[Seen]:
+        """What is known of each of these records."""
+        files = [self.files[self.file_of[i]] for i in records]
+        sizes = ("size=" + "x".join(map(str, self.shapes[i])) for i in records)
+        digests = [self.digests[i] for i in records] if self.digests else sizes
+        return [Seen(file, file, one) for file, one in zip(files, digests)]

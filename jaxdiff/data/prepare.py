@@ -19,6 +19,7 @@ from tqdm import tqdm
 from jaxdiff.data.dataset import blank, check_pixels
 from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.data.files import Files
+from jaxdiff.data.fingerprint import digest
 from jaxdiff.data.folder import Listing, list_folder
 from jaxdiff.data.index import Index
 from jaxdiff.data.labels import renumbered, too_large
@@ -145,7 +146,7 @@ class _Preparation:
     def read_back(self, name: str, folder: Path) -> Index:
         """Compares what was written with what was read. Raises DataError for a record that is not the same."""
         source, files = TfdsSource(name, folder), {}
-        file_of, shapes, empty = [], [], []
+        file_of, shapes, empty, digests = [], [], [], []
         for i in tqdm(range(len(source)), desc="reading back", unit="record", disable=None, delay=1):
             record = source[i]
             if self.written.get(record["name"]) != _checksum(record):
@@ -156,11 +157,12 @@ class _Preparation:
                 )
             file_of.append(files.setdefault(record["file"], len(files)))
             shapes.append(record["image"].shape[:-1])
+            digests.append(digest(record))
             if self.allow_blank and blank(record["image"]):
                 empty.append(i)
         if len(source) != len(self.written):
             raise DataError(f"{len(source)} records of {len(self.written)}", "all", "check the disk and try again")
-        return Index(tuple(files), tuple(file_of), tuple(shapes), tuple(empty))
+        return Index(tuple(files), tuple(file_of), tuple(shapes), tuple(empty), tuple(digests))
 
     def report(self) -> dict[str, Any]:
         """JSON values for people and programs."""

@@ -8,7 +8,7 @@ are of one file. Records are shared: nobody writes into their arrays.
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -86,18 +86,47 @@ class Binned:
         return binned
 
 
-class Subset:
-    """Some records of a source, in the given order."""
+class Seen(NamedTuple):
+    """Which file a record is of, and what was seen of it when it was checked (`jaxdiff.data.fingerprint`)."""
 
-    def __init__(self, source: Source, indices: Sequence[int]):
+    file: str
+    group: str
+    """Of files that stay together in the split."""
+    digest: str
+
+
+class Subset:
+    """Some records of a source, in the given order. seen: of each of them; default what the source has seen."""
+
+    def __init__(self, source: Source, indices: Sequence[int], seen: Sequence[Seen] | None = None):
         self.source, self.indices = source, tuple(int(i) for i in indices)
         self.info = source.info
+        of_source = getattr(source, "seen", None)
+        if seen is None and of_source:
+            seen = [of_source[i] for i in self.indices]
+        self.seen = tuple(seen or ())
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, index: int) -> Record:
         return self.source[self.indices[index]]
+
+
+class Chained:
+    """The records of several sources of one kind, one source after the other."""
+
+    def __init__(self, sources: Sequence[Source]):
+        self.sources, self.info = tuple(sources), sources[0].info
+        self.ends = [int(end) for end in np.cumsum([len(source) for source in sources])]
+        self.seen = tuple(one for source in sources for one in getattr(source, "seen", ()))
+
+    def __len__(self) -> int:
+        return self.ends[-1]
+
+    def __getitem__(self, index: int) -> Record:
+        place = int(np.searchsorted(self.ends, index, side="right"))
+        return self.sources[place][index - (self.ends[place - 1] if place else 0)]
 
 
 class Region:
@@ -109,6 +138,7 @@ class Region:
     def __init__(self, source: Source, part: Callable[[tuple[int, ...]], tuple[slice, ...]]):
         self.source, self.part = source, part
         self.info = source.info
+        self.seen: tuple[Seen, ...] = getattr(source, "seen", ())
 
     def __len__(self) -> int:
         return len(self.source)

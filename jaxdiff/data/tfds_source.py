@@ -15,7 +15,7 @@ from jaxdiff.data.index import Index
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.labels import as_labels
 from jaxdiff.data.patches import Record
-from jaxdiff.data.source import Shared
+from jaxdiff.data.source import Seen, Shared
 from jaxdiff.data.tfds_build import INPUTS, METADATA
 from jaxdiff.data.tfds_description import check_description
 from jaxdiff.schema import within
@@ -73,6 +73,10 @@ class TfdsSource:
         if self.index is None:
             return None
         return self.index.check([place for _, place in self._places], self.info, patch, binning, allow_blank)
+
+    def seen(self) -> list[Seen]:
+        """What the index knows of each record; nothing without one."""
+        return [] if self.index is None else self.index.seen([place for _, place in self._places])
 
     def __getitem__(self, index: int) -> Record:
         data, place = self._places[index]

@@ -106,6 +106,9 @@ class TrainConfig:
     """Steps from one row of metrics to the next."""
     max_skipped: int = 20
     """Steps in a row with a loss or gradient that is not finite after which the run stops."""
+    other_data: bool = False
+    """Resume with data that are not those that the run was begun with: held-out images stay held out, and what is other is
+    recorded in the run. Without it the first difference is named, and nothing is done."""
     init_from: str | None = None
     """Folder of a run whose averaged parameters this one starts from (fine-tuning)."""
     init_partial: bool = False
@@ -168,6 +171,7 @@ MAY_CHANGE = frozenset(
         *("steps", "minutes", "parallel", "fsdp", "accumulate", "workers", "prefetch", "max_unreadable"),
         *("checkpoint", "keep", "keep_every", "preview", "previews"),
         *("validation", "validation_images", "log_every", "max_skipped", "init_from", "init_partial", "name", "out"),
+        "other_data",
     }
 )
 """Fields that a resumed run may be given anew: budget, cadences, and where things are."""

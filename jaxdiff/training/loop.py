@@ -26,6 +26,7 @@ from jaxdiff.training.environment import differences, environment
 from jaxdiff.training.fine_tune import start_from
 from jaxdiff.training.flops import step_flops
 from jaxdiff.training.interrupt import Interrupt
+from jaxdiff.training.known_data import know, read_known
 from jaxdiff.training.lam_sampler import Stratified
 from jaxdiff.training.look import Look
 from jaxdiff.training.loss import DenoisingLoss
@@ -86,6 +87,7 @@ class _Run:
             stack.enter_context(only_writer(self.folder))
         hosts.wait("the run folder is locked")
         stored = read_run(self.folder) if (self.folder / "run.json").exists() else None
+        before = read_known(self.folder) if stored else None
         hosts.wait("all have looked at the run folder")
         if stored:
             check_same(config, stored, self.folder)
@@ -97,10 +99,18 @@ class _Run:
 
         normaliser = Normaliser.from_json(stored["normaliser"]) if stored else None
         self.data = open_data(
-            config.data, config.patch, config.seed, normaliser, config.pairs, read_pairing(stored or {})
+            config.data,
+            config.patch,
+            config.seed,
+            normaliser,
+            config.pairs,
+            read_pairing(stored or {}),
+            before if before and (config.other_data or before.accepted) else None,
         )
+        self.known = know(config, self.folder, self.data, before, resumed=stored is not None)
         self.normaliser = self.data.normaliser
-        hosts.check_alike({f"data.{name}": value for name, value in flat(_described(self.data)).items()})
+        hosts.check_alike({f"data.{n}": value for n, value in flat(_described(self.data)).items()})
+        hosts.check_alike({"data.files": self.known.checksum})
         self.loss = DenoisingLoss(
             lam_sampler=Stratified(config.schedule),
             predicts=config.predicts,
@@ -149,6 +159,8 @@ class _Run:
             write_json(
                 self.folder / "run.json", describe(config, data.info, data.normaliser, data.pairing, data.levels)
             )
+        if hosts.leader():
+            self.known.store(self.folder, config)
         hosts.wait("the run folder is there")
         self.checkpoints = stack.enter_context(Checkpoints(self.folder / "checkpoints", config.keep, config.keep_every))
         restored = self.checkpoints.restore(like)
@@ -183,7 +195,10 @@ class _Run:
 
     def _resume(self, meta: dict[str, Any]) -> float:
         """Puts loader and key where the checkpoint left them; returns the seconds spent so far."""
-        self.batches.set_state(meta["loader"])
+        position = meta["loader"]
+        if self.known.accepted:  # draws go on from the same number, of other records
+            position = {**self.batches.get_state(), "position": position["position"]}
+        self.batches.set_state(position)
         self.key = jax.random.wrap_key_data(jnp.asarray(meta["key"], np.uint32))
         if changed := differences(meta["environment"], environment()):
             warnings.warn(
@@ -232,7 +247,7 @@ class _Run:
         )
         if not len(self.data.validation):
             self.progress.say("no images are held out: no validation loss, and samples/real.png shows training images")
-        for note in self.data.notes:
+        for note in (*self.known.notes(), *self.data.notes):
             self.progress.say(note)
         if skipped := self.data.skipped:
             self.progress.say(f"{len(skipped)} files left out:\n  " + "\n  ".join(skipped[:SHOWN]))

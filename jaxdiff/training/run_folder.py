@@ -16,6 +16,8 @@ from jaxdiff.training.config import CLASSES, MAY_CHANGE, PAIRS, TrainConfig
 from jaxdiff.training.plain import fields_of, flat, from_plain, to_plain
 
 FORMAT = 1
+PLACES = frozenset(f"data.{name}" for name in ("path", "masks", "inputs", "data_dir", "name"))
+"""Where data are: what they are is known by data.json."""
 
 
 def describe(
@@ -177,7 +179,12 @@ def check_same(config: TrainConfig, stored: Mapping[str, Any], folder: Path) -> 
     with within(folder / "run.json"):
         made = from_plain(stored["config"], (*CLASSES, type(config), type(config.network)), "config")
     old, new = (flat(json.loads(json.dumps(c.to_json()))) for c in (made, config))
-    names = [n for n in sorted({*old, *new}) if n.split(".")[0] not in MAY_CHANGE and old.get(n) != new.get(n)]
+    free = PLACES if config.other_data else frozenset()
+    names = [
+        n
+        for n in sorted({*old, *new})
+        if n.split(".")[0] not in MAY_CHANGE and n not in free and old.get(n) != new.get(n)
+    ]
     if names:
         lines = "\n".join(f"  {n}: {old.get(n)} in the run, {new.get(n)} now" for n in names)
         raise ValueError(

@@ -194,6 +194,7 @@ def test_masks_beside_inputs_must_be_integer_labels(pair):
     folders = pair()
     for i in range(3):
         write(folders[0].parent / "masks", f"field_{i}.tif", (40, 48), "float32")
+    tifffile.imwrite(folders[0].parent / "masks" / "field_0.tif", np.full((40, 48), 0.5, np.float32))
     fault(folders, "field_0.tif", "integer labels", masks=folders[0].parent / "masks")
 
 
