@@ -195,7 +195,9 @@ def test_masks_beside_inputs_must_be_integer_labels(pair):
     for i in range(3):
         write(folders[0].parent / "masks", f"field_{i}.tif", (40, 48), "float32")
     tifffile.imwrite(folders[0].parent / "masks" / "field_0.tif", np.full((40, 48), 0.5, np.float32))
-    fault(folders, "field_0.tif", "integer labels", masks=folders[0].parent / "masks")
+    source = list_folder(folders[0], inputs=folders[1], masks=folders[0].parent / "masks").source
+    with pytest.raises(DataError, match=r"field_0\.tif .*such as 0\.5; expected integer labels"):
+        source[0]
 
 
 def test_a_damaged_input_leaves_out_its_image(pair):
