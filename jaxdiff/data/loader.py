@@ -12,6 +12,7 @@ from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairing import Pairing, as_network
 from jaxdiff.data.patches import Batch, Record, check_patch, random_patch, turnable
 from jaxdiff.data.source import Source
+from jaxdiff.data.workers import begin_worker, quiet_tracker
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -91,7 +92,9 @@ class Loader:
                 not flags.FLAGS.is_parsed()
             ):  # grain's processes read absl's flags, which nobody but absl's own main parses
                 flags.FLAGS.mark_as_parsed()
-            batches = batches.mp_prefetch(grain.MultiprocessingOptions(self._workers, per_worker_buffer_size=2))
+            quiet_tracker()
+            options = grain.MultiprocessingOptions(self._workers, per_worker_buffer_size=2)
+            batches = batches.mp_prefetch(options, worker_init_fn=begin_worker)
         self._batches, self._taken = iter(batches), 0
 
     def __iter__(self) -> "Loader":

@@ -1,5 +1,11 @@
 import itertools
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -106,3 +112,33 @@ def test_bad_arguments():
     for bad in ({"batch_size": 0}, {"patch": (8,)}, {"patch": (2, 8, 8)}, {"source": Memory(IMAGES[:0], INFO)}):
         with pytest.raises(DataError):
             loader(**bad)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs signals")
+def test_a_worker_takes_no_interrupt_and_ends_with_the_process_it_works_for(tmp_path):
+    (tmp_path / "script.py").write_text(
+        "import multiprocessing, os, time\n"
+        "from jaxdiff.data.workers import begin_worker\n"
+        "def work():\n"
+        "    begin_worker(0, 1)\n"
+        "    print(os.getpid(), flush=True)\n"
+        "    time.sleep(60)\n"
+        "if __name__ == '__main__':\n"
+        "    one = multiprocessing.get_context('spawn').Process(target=work)\n"
+        "    one.start()\n"
+        "    one.join()\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(
+        [sys.executable, str(tmp_path / "script.py")],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        worker = int(process.stdout.readline())
+        os.kill(worker, signal.SIGINT)
+        time.sleep(0.2)
+        os.kill(worker, 0)  # it is there
+        process.kill()
+        assert process.communicate(timeout=20) == ("", "")  # the worker no longer holds the pipes
