@@ -11,4 +11,4 @@ class DataError(ValueError):
 
 
 class UnreadableError(DataError):
-    """A file that is damaged or not what its name says: the only fault that `skip_unreadable` may step over."""
+    """A file that is damaged, not what its name says, or no image without others: what `skip_unreadable` may step over."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxdiff.data.errors import DataError
+from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.data.tiff_pages import absent, damaged
 from jaxdiff.data.units import one_unit
 
@@ -89,8 +89,8 @@ def checked_xml(path: Path, text: str) -> None:
 def read_ome(path: Path, text: str, number: int, samples: int) -> Ome:
     """The images of a file of `number` pages with `samples` values a pixel.
 
-    Raises UnreadableError for XML that is damaged and for planes that are promised and not there; DataError for an image
-    whose planes are spread over files, and for axes that images here do not have (modulo).
+    Raises UnreadableError for XML that is damaged, for planes that are promised and not there, and for an image whose planes
+    are spread over files; DataError for axes that images here do not have (modulo).
     """
     checked_xml(path, text)
     try:
@@ -109,10 +109,10 @@ def read_ome(path: Path, text: str, number: int, samples: int) -> Ome:
         image = _Reader(path, element, pixels, number, samples, root.get("UUID"), len(elements) == 1).image()
         outside.append(element.get("Name") or "") if image is None else own.append(image)
     if not own:
-        raise DataError(
+        raise UnreadableError(
             f"{path}, whose metadata name planes of other files alone",
             "its own pixels",
-            "give those files, or save it as one",
+            "give those files, or save it as one, or leave such files out with skip_unreadable",
         )
     notes = [f"{len(outside)} images whose pixels are not in the file are left out"] if outside else []
     unnamed = number - len(np.unique(np.concatenate([image.planes.reshape(-1) for image in own])))
@@ -233,7 +233,11 @@ class _Reader:
     def _planes(self, shape: tuple[int, ...], blocks: list[tuple[int, int, int]], spread: int) -> np.ndarray | None:
         total = prod(shape)
         if spread:
-            raise DataError(f"{self.path}: one image spread over several files", "one file an image", "save it as one")
+            raise UnreadableError(
+                f"{self.path}: one image spread over several files",
+                "one file an image",
+                "save it as one, or leave such files out with skip_unreadable",
+            )
         if not blocks:
             if self.only:
                 raise damaged(

@@ -15,7 +15,7 @@ import numpy as np
 import tifffile
 
 from jaxdiff.data.axes import layout
-from jaxdiff.data.errors import DataError
+from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.data.imagefile import ImageFile
 from jaxdiff.data.ome import checked_xml, is_ome
 from jaxdiff.data.ome_stacks import ome_stacks
@@ -98,8 +98,10 @@ def _stacks(file: tifffile.TiffFile, pages: Pages, axes: str | None) -> tuple[li
     if found:
         return found, notes
     if axes is None:
-        raise DataError(
-            f"{pages.path}: {notes[0]}", "metadata of its own", "name its axes with axes=..., or save it anew"
+        raise UnreadableError(
+            f"{pages.path}: {notes[0]}",
+            "metadata of its own",
+            "name its axes with axes=..., or save it anew, or leave such files out with skip_unreadable",
         )
     found, more = stacks(file, pages)
     return found, notes + more

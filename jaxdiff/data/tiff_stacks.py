@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from jaxdiff.data.errors import DataError
+from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.data.tiff_pages import Page, Pages, absent, damaged
 from jaxdiff.data.units import one_unit
 
@@ -61,10 +61,10 @@ def stacks(file: tifffile.TiffFile, pages: Pages) -> tuple[list[Stack], list[str
         else:
             found.append(stack)
     if not found:
-        raise DataError(
+        raise UnreadableError(
             f"{pages.path}, which holds reduced copies or masks of another image alone",
             "an image",
-            "give the image itself",
+            "give the image itself, or leave such files out with skip_unreadable",
         )
     if found and (size or notes):
         found[0] = replace(found[0], pixel_size=size, unit=unit, notes=tuple(notes))
@@ -138,10 +138,10 @@ def _refuse_absent(file: tifffile.TiffFile, pages: Pages) -> None:
         if promised > max(here, room):
             raise absent(pages.path, promised, max(here, room))
         if len(pages.chain) > 1 and promised < here and sum(size > 1 for size in sizes):
-            raise DataError(
+            raise UnreadableError(
                 f"{pages.path}, whose metadata name {promised} planes of {here} pages",
                 "metadata for each page",
-                "save it anew",
+                "save it anew, or leave such files out with skip_unreadable",
             )
 
 
