@@ -19,9 +19,10 @@ from jaxdiff.data.errors import UnreadableError
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _WHOLE = {1: "u1", 3: "u2", 4: "u4", 6: "i1", 8: "i2", 9: "i4", 13: "u4", 16: "u8", 17: "i8", 18: "u8"}
 _LETTERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
-_MOST = {1: 1, 2: 2**16, 3: 2**16, 4: 2**16, 5: 1400, 8: 1100, 32946: 1100, 32773: 64}
+_MOST = {1: 1, 2: 2**16, 3: 2**16, 4: 2**16, 5: 1400, 8: 1100, 32946: 1100, 32773: 64, 50000: 2**15}
 _MOST_OF_OTHERS = 2**14
-"""Pixels' bytes for one stored byte. Deflate: 1032; LZW: strings of up to 3838 bytes for 12 bits; others: blank images."""
+"""Pixels' bytes for one stored byte. Deflate: 1032; LZW: strings of up to 3838 bytes for 12 bits; Zstandard: blocks
+of 128 KiB; others: what blank images come to."""
 _SLACK = 2**26  # a small file may hold a blank image of this size, whatever its compression
 _TAGS = 4096
 _EMPTY = 16  # pages without any tag, as electron microscopes write at the end
@@ -287,12 +288,11 @@ class _Walk:
 
     def _bounded(self, pages: tuple[Page, ...]) -> None:
         """Pixels lie inside the file, and are no more than their bytes can be decoded to."""
+        packed = any(page.tag(COMPRESSION, 1) != 1 for page in pages)
         if _LSM in self.first:  # counts bytes before compression, and wraps offsets at 4 GB
-            for page in pages:
-                self._possible(page.bytes, self.size, page)
-            self._possible(sum(page.bytes for page in pages), self.size, pages[0])
+            most = max(map(_most, pages)) * self.size
+            self._possible(sum(page.bytes for page in pages), most, self.size, packed)
             return
-        stored = 0
         for page in pages:
             if page.end > self.size:
                 raise damaged(self.path, f"pixels are said to lie beyond the file's {self.size} bytes")
@@ -301,22 +301,25 @@ class _Walk:
             if page.unwritten and page.stored and TILE_WIDTH not in page.tags:  # slides have tiles of glass left out
                 raise damaged(self.path, f"{page.unwritten} of its {len(page.counts)} strips were never written")
             tile = (page.tag(TILE_WIDTH) * page.samples * max(page.bits) // 8) * page.tag(TILE_LENGTH)
-            self._possible(max(page.bytes, tile * page.tag(_TILE_DEPTH, 1)), page.stored, page)
-            stored += page.stored
+            pixels = max(page.bytes, tile * page.tag(_TILE_DEPTH, 1))
+            self._possible(pixels, _most(page) * page.stored, page.stored, page.tag(COMPRESSION, 1) != 1)
+        pixels, stored = sum(page.bytes for page in pages), sum(page.stored for page in pages)
+        most = sum(_most(page) * page.stored for page in pages)
         if stored > self.size:  # some bytes are pixels of several places: they count once
-            segments = np.concatenate([np.asarray(page.starts[: len(page.counts)], np.uint64) for page in pages])
-            each = np.concatenate([np.asarray(page.counts[: len(page.starts)], np.uint64) for page in pages])
-            once = np.unique(segments, return_index=True)[1]
-            most = max(pages, key=lambda page: _MOST.get(page.tag(COMPRESSION, 1), _MOST_OF_OTHERS))
-            self._possible(sum(page.bytes for page in pages), int(each[once].sum(dtype=np.uint64)), most)
+            starts = np.concatenate([np.asarray(page.starts[: len(page.counts)], np.uint64) for page in pages])
+            counts = np.concatenate([np.asarray(page.counts[: len(page.starts)], np.uint64) for page in pages])
+            stored = int(counts[np.unique(starts, return_index=True)[1]].sum(dtype=np.uint64))
+            most = max(map(_most, pages)) * stored
+        self._possible(pixels, most, stored, packed)
 
-    def _possible(self, pixels: int, stored: int, page: Page) -> None:
-        compression = page.tag(COMPRESSION, 1)
-        most = _MOST.get(compression, _MOST_OF_OTHERS) * stored
-        if pixels > most + (0 if compression == 1 else _SLACK):
-            raise damaged(
-                self.path, f"{pixels} bytes of pixels are promised, {stored} are there (compression {compression})"
-            )
+    def _possible(self, pixels: int, most: int, stored: int, packed: bool) -> None:
+        if pixels > most + (_SLACK if packed else 0):
+            raise damaged(self.path, f"{pixels} bytes of pixels are promised, {stored} are there")
+
+
+def _most(page: Page) -> int:
+    """Bytes of pixels that one stored byte can become."""
+    return _MOST.get(page.tag(COMPRESSION, 1), _MOST_OF_OTHERS)
 
 
 def _same(values: tuple[int, ...]) -> tuple[int, ...]:

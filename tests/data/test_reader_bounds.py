@@ -200,6 +200,33 @@ def test_pixels_that_were_never_written(tmp_path):
     refused(tmp_path / "b.tif", "never written")
 
 
+def test_many_pages_of_a_few_bytes_are_bounded_together(tmp_path):
+    """Each could be a blank image of 48 MB by a codec that knows no bound; a thousand of them cannot."""
+    code = imagecodecs.jpegxl_encode(np.zeros((4, 4), "u1"))
+    one = directory("<", False, [(256, 4, 1, 7000)] + [(0, 4, 1, 0)] * 9)
+    parts, at = [struct.pack("<2sHI", b"II", 42, 8)], 8
+    for i in range(300):
+        values = {
+            256: 7000,
+            257: 7000,
+            258: 8,
+            259: 50002,
+            262: 1,
+            277: 1,
+            278: 7000,
+            279: len(code),
+            273: at + len(one),
+        }
+        following = at + len(one) + len(code) if i < 299 else 0
+        parts += [
+            directory("<", False, [(code_, 4, 1, value) for code_, value in [*values.items(), (65000, 0)]], following),
+            code,
+        ]
+        at = following
+    (tmp_path / "a.tif").write_bytes(b"".join(parts))
+    refused(tmp_path / "a.tif", "promised", "TYX")
+
+
 @pytest.mark.parametrize("compression", [None, "zlib"])
 def test_strips_and_tiles_that_were_never_written(compression, tmp_path):
     """Readers make zeros of them: of a slide that is glass, of a strip it is an image that ended early."""
