@@ -1,6 +1,6 @@
 """TIFF, ImageJ TIFF and OME-TIFF in.
 
-A file is walked first (`tiff_pages`), so that its bytes bound what it promises. OME-XML is read here (`ome_stacks`), so
+A file is walked first (`tiff_walk`), so that its bytes bound what it promises. OME-XML is read here (`ome_stacks`), so
 that no other file is opened; tifffile finds the stacks of other formats (`tiff_stacks`), and decodes pixels (`tiff_planes`).
 """
 
@@ -21,9 +21,10 @@ from jaxdiff.data.ome import checked_xml, is_ome
 from jaxdiff.data.ome_stacks import ome_stacks
 from jaxdiff.data.photometric import meaning
 from jaxdiff.data.regular_file import guarded, open_regular
-from jaxdiff.data.tiff_pages import Pages, damaged, read_pages
+from jaxdiff.data.tiff_pages import Pages, damaged
 from jaxdiff.data.tiff_planes import Planes, planes_of
 from jaxdiff.data.tiff_stacks import Stack, refuse_unfinished, stacks
+from jaxdiff.data.tiff_walk import read_pages
 from jaxdiff.data.tifffile_log import heard
 
 SYNTHETIC = "jaxdiff:synthetic"  # the name of the OME annotation that marks generated images
