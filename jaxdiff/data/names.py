@@ -1,5 +1,6 @@
 """Names of files: which are hidden, which are the same, and how they are written where text must be UTF-8."""
 
+import re
 import unicodedata
 from pathlib import Path
 
@@ -13,11 +14,12 @@ def is_hidden(path: Path) -> bool:
 
 
 def printable(text: str) -> str:
-    r"""The text with bytes of a name that are no UTF-8 as \xff: it can be printed, stored and encoded.
+    r"""The text with bytes of a name that are no UTF-8 as \xff, and halves of letters as \ud800: it can be printed and stored.
 
     >>> printable("caf\udce9.tif")
     'caf\\xe9.tif'
     """
+    text = re.sub("[\ud800-\udc7f\udd00-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text)
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

@@ -46,17 +46,7 @@ class TfdsSource:
         folder = self._folder = prepared_folder(name, Path(data_dir))
         check_description(folder)
         builder = _builder(folder)
-        try:
-            self._places = _places(builder, split, folder)
-        except NotImplementedError as error:  # TFDS's word for tfrecord files
-            raise DataError(
-                f"{folder} in another file format ({error})", "array_record or parquet", _PREPARE
-            ) from error
-        except DataError:
-            raise
-        except ValueError as error:
-            splits = ", ".join(builder.info.splits)
-            raise DataError(f"split {split!r} of {folder}", f"one of {splits} or a part of it", str(error)) from error
+        self._places = _places(builder, split, folder)
         self.index = Index.read(folder)  # of sets that `prepare` made
         _check_index(self.index, builder, folder)
         with within(folder / "metadata.json"):
@@ -179,11 +169,27 @@ def _places(builder: Any, split: str, folder: Path) -> list[tuple[Any, int]]:
 
     Parts are counted out here: TFDS 4.9.10 reads the whole split instead where the files are parquet.
     """
+    try:
+        parts = tfds.core.ReadInstruction.from_spec(split).to_absolute(builder.info.splits)
+    except Exception as error:  # AssertionError and ValueError among them
+        splits = ", ".join(builder.info.splits)
+        raise DataError(f"split {split!r} of {folder}", f"one of {splits} or a part of it", one_line(error)) from error
     places: list[tuple[Any, int]] = []
-    for part in tfds.core.ReadInstruction.from_spec(split).to_absolute(builder.info.splits):
+    for part in parts:
         _check_files(builder, part.splitname, folder)
-        data = builder.as_data_source(part.splitname)
-        places += [(data, i) for i in range(len(data))[part.from_ : part.to]]
+        try:
+            data = builder.as_data_source(part.splitname)
+            places += [(data, i) for i in range(len(data))[part.from_ : part.to]]
+        except NotImplementedError as error:  # TFDS's word for tfrecord files
+            raise DataError(
+                f"{folder} in another file format ({error})", "array_record or parquet", _PREPARE
+            ) from error
+        except Exception as error:  # whatever a broken file makes its reader raise
+            raise UnreadableError(
+                f"{folder}, whose files cannot be read ({one_line(error)})",
+                "files as they were prepared",
+                "prepare the data set again",
+            ) from error
     return places
 
 

@@ -1,0 +1,1 @@
+"""Damaged files: what every reader makes of them."""

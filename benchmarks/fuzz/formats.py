@@ -1,0 +1,312 @@
+"""The formats that are read: a small whole file or folder of each, and what its reader makes of it."""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+import tifffile
+
+import jaxdiff as jd
+from jaxdiff.bulk import manifest
+from jaxdiff.bulk.shards import Record, Written, records
+from jaxdiff.data.errors import DataError
+from jaxdiff.data.files import inspect, read, read_image
+from jaxdiff.data.info import DataInfo
+from jaxdiff.data.normalise import Normaliser
+from jaxdiff.durable import sha256, write_json
+from jaxdiff.interop import export_sampler, load_diffusers, load_sampler
+from jaxdiff.physics.psf import gaussian_psf, measured_psf
+from jaxdiff.solvers import Tuned
+from jaxdiff.tasks.class_calibration import Calibration, load_calibration
+from jaxdiff.training.checkpoint import Checkpoints
+from jaxdiff.training.config import TrainConfig
+from jaxdiff.training.packed import pack
+from jaxdiff.training.restore import restore_step
+from jaxdiff.training.run_folder import describe
+from jaxdiff.tuning import stored
+
+NETWORK = jd.UNet(width=8, multipliers=(1,), blocks=1, attention=(False,), head_size=8, num_classes=2)
+INFO = DataInfo(channel_names=("DAPI",), pixel_size={"Y": 0.65, "X": 0.65}, unit="µm", class_names=("a", "b"))
+TOY = Path(__file__).parents[2] / "tests" / "interop" / "toys" / "ddpm"
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a format is made, damaged and read."""
+
+    make: Callable[[Path], None]
+    """Fills an empty folder with what is whole."""
+    read: Callable[[Path], Any]
+    """What is in the folder: arrays and plain values. Raises for what cannot be."""
+    damage: Sequence[str]
+    """Patterns of the files that are damaged, one at a time."""
+    checksum: str | None = None
+    """What covers the bytes of these files, so that damage cannot give other values."""
+    quick: bool = True
+    """Whether it is a part of the test suite's sample."""
+
+
+def images(folder: Path) -> list[Any]:
+    """All images of a file, and what is known of them."""
+    (path,) = (path for path in folder.iterdir() if path.suffix in (".tif", ".png"))
+    found: list[Any] = []
+    for series in inspect(path):
+        found += [series.dtype, series.channel_names, dict(series.pixel_size), series.unit, series.layout.axes]
+        found += [read(series, i) for i in range(series.layout.number)]
+    return found
+
+
+def picture(shape: tuple[int, ...], dtype: str = "uint16") -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 250, shape).astype(dtype)
+
+
+def tiff(shape: tuple[int, ...], axes: str, name: str = "a.tif", **options: Any) -> Format:
+    def make(folder: Path) -> None:
+        tifffile.imwrite(folder / name, picture(shape), metadata={"axes": axes}, **options)
+
+    return Format(make, images, [f"*{name}"])
+
+
+def pyramid(folder: Path) -> None:
+    with tifffile.TiffWriter(folder / "a.ome.tif", ome=True) as file:
+        file.write(picture((64, 64)), subifds=1, tile=(16, 16), metadata={"axes": "YX"})
+        file.write(picture((32, 32)), subfiletype=1, tile=(16, 16))
+
+
+def png(mode: str, shape: tuple[int, ...], dtype: str) -> Format:
+    from PIL import Image
+
+    def make(folder: Path) -> None:
+        Image.fromarray(picture(shape, dtype), mode).save(folder / "a.png")
+
+    return Format(make, images, ["*.png"], "CRC-32 of every chunk")
+
+
+def run(folder: Path) -> Path:
+    """A run folder with random weights."""
+    config = TrainConfig(name=folder.name, out=str(folder.parent), patch=(8, 8), network=NETWORK, steps=3)
+    batch = {"image": np.zeros((1, 8, 8, 1)), "cond": {"label": np.zeros(1, np.int32)}}
+    shapes = jd.TrainState.shapes(jax.random.key(0), NETWORK, optax.sgd(0.1), batch)
+    rng = np.random.default_rng(0)
+    state = jax.tree.map(lambda leaf: (0.3 * rng.normal(size=leaf.shape)).astype(leaf.dtype), shapes)
+    with Checkpoints(folder / "checkpoints") as checkpoints:
+        checkpoints.save(state.replace(step=np.int32(3)), {"step": 3}, wait=True)
+    write_json(folder / "run.json", describe(config, INFO, Normaliser("asinh", (200.0,), (90.0,), (0.8,), (0.9,))))
+    return folder
+
+
+def packed(folder: Path) -> None:
+    pack(run(folder / "run"), folder / "small")
+    shutil.rmtree(folder / "run")
+
+
+def loaded(folder: Path) -> list[Any]:
+    model = jd.load(folder / "small")
+    return [model.denoise.params, model.network, model.schedule, model.shape, model.normaliser, model.info, model.step]
+
+
+def tuned(folder: Path) -> None:
+    solver = Tuned(np.array([-5.1, 1 / 3, 0.7]), np.array([0.1, 0.2, 0.3]), np.arange(6.0).reshape(3, 2) / 7)
+    stored.save(folder, solver, {"checkpoint": 20, "guidance": 1.0})
+
+
+def calibration(folder: Path) -> None:
+    about = {"settings": {"draws": 8}, "checkpoint": 3}
+    Calibration(temperature=12.5, mean=3.0, std=0.5, images=20, accuracy=0.9, nll=0.3, **about).save(folder)
+
+
+def exported(folder: Path) -> None:
+    path = run(folder / "run")
+    export_sampler(jd.load(path), folder / "a.zip", calls=2, platforms=("cpu",))
+    shutil.rmtree(path)
+
+
+def sampler(folder: Path) -> list[Any]:
+    found = load_sampler(folder / "a.zip")
+    return [dict(found.weights), found.meta, found.program.__name__]
+
+
+def diffusers(folder: Path) -> None:
+    for part in ("unet", "scheduler"):
+        shutil.copytree(TOY / part, folder / part)
+
+
+def pretrained(folder: Path) -> list[Any]:
+    found = load_diffusers(folder)
+    return [found.denoise.params, found.schedule.betas, found.shape, found.denoise.predicts, found.denoise.network]
+
+
+def prepared(file_format: str) -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
+        from jaxdiff.data.prepare import prepare
+
+        source = folder / "images"
+        for name in ("a/0", "a/1", "b/2", "b/3"):
+            path = source / f"{name}.tif"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(path, picture((12, 14)) + np.uint16(int(name[-1])), metadata={"axes": "YX"})
+        prepare(source, folder, "small", file_format, classes=True)  # pyright: ignore[reportArgumentType]
+        shutil.rmtree(source)
+
+    return make
+
+
+def all_records(folder: Path) -> list[Any]:
+    from jaxdiff.data.tfds_source import TfdsSource
+
+    source = TfdsSource("small", folder)
+    return [source.info, source.index, *(source[i] for i in range(len(source)))]
+
+
+def bulk(folder: Path) -> None:
+    out = folder / "out"
+    (out / "sections").mkdir(parents=True)
+    (out / "shards").mkdir()
+    (out / "0").write_bytes(np.random.default_rng(0).bytes(500))
+    Record(0, 0, 4, 2, [Written("0", 500, sha256(out / "0"))], [1], 3, 0, 0.5, "cpu").save(out)
+    sections = [{"batch": 4, "why": "measured", "rates": {"4": 1.5}}]
+    request = {"num": 4, "shard": 4, "seed": 0, "grid": [-3.0, 3.0], "shape": [8, 8, 1], "dtype": "uint16"}
+    values = {"request": request, "asked_batch": None, "calls_per_image": 2, "sections": sections, "complete": False}
+    manifest.write(out, {**values, "run": None, "info": INFO.to_json(), "versions": {"jax": "0.10"}})
+    write_json(out / "sections" / "00001.json", {"batch": 2, "why": "asked for"})
+
+
+def continued(folder: Path) -> list[Any]:
+    values = manifest.read(folder / "out")
+    if values is None:
+        raise ValueError("got a folder without manifest; expected one; to fix: begin anew")
+    found = list(records(folder / "out"))
+    for record in found:
+        if problem := record.problem(folder / "out", verify=True):
+            raise ValueError(f"got {problem}; expected the shard as written; to fix: it is made again")
+    return [values, manifest.sections(folder / "out", values), *map(asdict, found)]
+
+
+def results(folder: Path) -> None:
+    from jaxdiff.tasks.results_folder import ResultsFolder
+
+    place = ResultsFolder(folder / "out", (".txt",), {"calls": 2, "run": "runs/a"})
+    place.claim(resume=False)
+    (folder / "in").write_bytes(b"input")
+    (folder / "out" / "a.txt").write_text("result")
+    place.finish(
+        "a", _as_read(folder / "in"), {"file": "in", "name": "a", "status": "done", "numbers": {"misfit": 1.25}}
+    )
+
+
+def _as_read(path: Path) -> Any:
+    from jaxdiff.tasks.as_read import AsRead
+
+    return AsRead(path)
+
+
+def finished(folder: Path) -> Any:
+    from jaxdiff.tasks.results_folder import ResultsFolder
+
+    place = ResultsFolder(folder / "out", (".txt",), {"calls": 2, "run": "runs/a"})
+    place._check_same()
+    record = place.finished("a", folder / "in")
+    if record is None:
+        raise DataError("another record, result or input", "those that were written", "it is made again")
+    return record
+
+
+def generated(folder: Path) -> None:
+    from jaxdiff.tasks.set_progress import NAME
+
+    values = {"seed": 0, "calls": 5, "groups": [{"names": ["a", "b"], "bytes": [10, 20], "saturated": 0, "crc32": 7}]}
+    (folder / "out").mkdir()
+    write_json(folder / "out" / NAME, {**values, "seconds": 1.5, "warnings": ["one"], "complete": False})
+
+
+def progress(folder: Path) -> list[Any]:
+    from jaxdiff.tasks.set_progress import SetProgress
+
+    found = SetProgress.of(folder / "out", True, {"seed": 0, "calls": 5})
+    return [[asdict(group) for group in found.groups], found.seconds, found.warnings]
+
+
+def psf(folder: Path) -> None:
+    values = gaussian_psf((1.0, 1.0)).astype(np.float32)
+    tifffile.imwrite(folder / "a.tif", values, metadata={"axes": "YX"})
+
+
+def measured(folder: Path) -> list[Any]:
+    image, info = read_image(folder / "a.tif")
+    return [measured_psf(image[..., 0]), info]
+
+
+def checkpoint(folder: Path) -> list[Any]:
+    step, variables = restore_step(folder / "run", like=None)
+    return [step, variables]
+
+
+def rows(folder: Path) -> list[str]:
+    from jaxdiff.training.metrics_log import truncate
+
+    whole = (folder / "metrics.jsonl").read_bytes()
+    truncate(folder / "metrics.jsonl", 3)
+    found = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    (folder / "metrics.jsonl").write_bytes(whole)
+    return [json.loads(line) for line in found]
+
+
+def metrics(folder: Path) -> None:
+    lines = (json.dumps({"step": step, "loss": 1 / step}) + "\n" for step in range(1, 6))
+    (folder / "metrics.jsonl").write_text("".join(lines))
+
+
+YX = (24, 31)
+FORMATS: dict[str, Format] = {
+    "TIFF": tiff(YX, "YX"),
+    "TIFF, zlib": tiff(YX, "YX", compression="zlib"),
+    "TIFF, LZW": tiff(YX, "YX", compression="lzw"),
+    "TIFF, zlib, predictor": tiff(YX, "YX", compression="zlib", predictor=True),
+    "TIFF, tiles": tiff((40, 40), "YX", tile=(16, 16)),
+    "TIFF, RGB": tiff((24, 31, 3), "YXS", photometric="rgb"),
+    "BigTIFF": tiff(YX, "YX", bigtiff=True),
+    "ImageJ stack": tiff((3, 24, 31), "ZYX", imagej=True),
+    "OME-TIFF stack": tiff((3, 24, 31), "ZYX", "a.ome.tif", ome=True),
+    "OME-TIFF, channels and time": tiff((2, 2, 24, 31), "TCYX", "a.ome.tif", ome=True, compression="zlib"),
+    "OME-TIFF pyramid": Format(pyramid, images, ["*.tif"]),
+    "PNG, 8 bits": png("L", (24, 31), "uint8"),
+    "PNG, 16 bits": png("I;16", (24, 31), "uint16"),
+    "PNG, RGB": png("RGB", (24, 31, 3), "uint8"),
+    "PSF (TIFF)": Format(psf, measured, ["*.tif"]),
+    "run.json": Format(packed, loaded, ["small/run.json"]),
+    "params.npz": Format(packed, loaded, ["small/params.npz"], "CRC-32 of every array"),
+    "checkpoint": Format(
+        lambda folder: (run(folder / "run"), None)[1],
+        checkpoint,
+        ["run/checkpoints/3/ema/**/*", "run/checkpoints/3/meta/*", "run/checkpoints/3/_CHECKPOINT_METADATA"],
+        "CRC-32 of every leaf and of meta",
+        quick=False,
+    ),
+    "tuned sampler": Format(tuned, lambda folder: [stored.load(folder, 3).solver.to_json()], ["tuned/3.json"]),
+    "classifier.json": Format(calibration, lambda folder: asdict(load_calibration(folder)), ["*.json"]),
+    "exported sampler": Format(exported, sampler, ["a.zip"], "CRC-32 of every part", quick=False),
+    "diffusers: config": Format(diffusers, pretrained, ["unet/config.json", "scheduler/*.json"], quick=False),
+    "diffusers: weights": Format(diffusers, pretrained, ["unet/*.safetensors"], quick=False),
+    "prepared set: descriptions": Format(
+        prepared("array_record"), all_records, ["small/1.0.0/*.json", "small/1.0.0/*.txt"]
+    ),
+    "prepared set: array_record": Format(
+        prepared("array_record"),
+        all_records,
+        ["small/1.0.0/*.array_record*"],
+        "hash of every block, Adler-32 of every image",
+    ),
+    "prepared set: parquet": Format(prepared("parquet"), all_records, ["small/1.0.0/*.parquet*"]),
+    "bulk: manifest and records": Format(bulk, continued, ["out/manifest.json", "out/sections/*", "out/shards/*"]),
+    "bulk: shard": Format(bulk, continued, ["out/0"], "SHA-256 of the file"),
+    "folder task: record": Format(results, finished, ["out/records/*.json"], "CRC-32 of the record"),
+    "folder task: summary": Format(results, finished, ["out/summary.json"]),
+    "generate.json": Format(generated, progress, ["out/*.json"]),
+    "metrics.jsonl": Format(metrics, rows, ["metrics.jsonl"]),
+}
