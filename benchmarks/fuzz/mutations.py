@@ -133,16 +133,16 @@ def _structure(data: bytes, rng: np.random.Generator) -> tuple[str, bytes] | Non
         values = json.loads(data)
     except ValueError:
         return None
-    places = list(_places(values))
-    if not places:
+    spots = list(places(values))
+    if not spots:
         return None
-    path = places[int(rng.integers(len(places)))]
+    path = spots[int(rng.integers(len(spots)))]
     kind = str(rng.choice(["value", "value", "missing", "more", "other type", "deep", "swap", "twice"]))
     text = json.dumps(values)
     if kind == "deep":
         depth = int(rng.choice([70, 500, 20_000, 200_000]))
         mark = json.dumps("\u0001here")
-        return "JSON: nested deep", json.dumps(_with(values, path, "\u0001here")).replace(
+        return "JSON: nested deep", json.dumps(changed(values, path, "\u0001here")).replace(
             mark, "[" * depth + "]" * depth
         ).encode()
     if kind == "twice" and isinstance(values, dict):
@@ -151,47 +151,47 @@ def _structure(data: bytes, rng: np.random.Generator) -> tuple[str, bytes] | Non
     if kind == "missing":
         return "JSON: field missing", json.dumps(_without(values, path)).encode()
     if kind == "swap":
-        other = places[int(rng.integers(len(places)))]
+        other = spots[int(rng.integers(len(spots)))]
         if path[: len(other)] != other and other[: len(path)] != path:
-            here, there = _at(values, path), _at(values, other)
-            return "JSON: values swapped", json.dumps(_with(_with(values, path, there), other, here)).encode()
+            here, there = at(values, path), at(values, other)
+            return "JSON: values swapped", json.dumps(changed(changed(values, path, there), other, here)).encode()
     if kind == "more":
-        place = _at(values, path)
+        place = at(values, path)
         new = _any(rng)
         if isinstance(place, dict | list):
             new = {**place, "odd": new} if isinstance(place, dict) else [*place, new]
-        return "JSON: one more", json.dumps(_with(values, path, new)).encode()
+        return "JSON: one more", json.dumps(changed(values, path, new)).encode()
     if kind == "other type":
-        value = _at(values, path)
+        value = at(values, path)
         new = str(value) if not isinstance(value, str) else [value] if rng.random() < 0.5 else {"0": value}
-        return "JSON: other type", json.dumps(_with(values, path, new)).encode()
-    return "JSON: other value", json.dumps(_with(values, path, _any(rng))).encode()
+        return "JSON: other type", json.dumps(changed(values, path, new)).encode()
+    return "JSON: other value", json.dumps(changed(values, path, _any(rng))).encode()
 
 
 def _any(rng: np.random.Generator) -> Any:
     return VALUES[int(rng.integers(len(VALUES)))]
 
 
-def _places(values: Any, path: tuple[Any, ...] = ()):
+def places(values: Any, path: tuple[Any, ...] = ()):
     inside = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ()
     for name, value in inside:
         yield (*path, name)
-        yield from _places(value, (*path, name))
+        yield from places(value, (*path, name))
 
 
-def _at(values: Any, path: tuple[Any, ...]) -> Any:
+def at(values: Any, path: tuple[Any, ...]) -> Any:
     for name in path:
         values = values[name]
     return values
 
 
-def _with(values: Any, path: tuple[Any, ...], new: Any) -> Any:
+def changed(values: Any, path: tuple[Any, ...], new: Any) -> Any:
     values = copy.deepcopy(values)
-    _at(values, path[:-1])[path[-1]] = copy.deepcopy(new)
+    at(values, path[:-1])[path[-1]] = copy.deepcopy(new)
     return values
 
 
 def _without(values: Any, path: tuple[Any, ...]) -> Any:
     values = copy.deepcopy(values)
-    del _at(values, path[:-1])[path[-1]]
+    del at(values, path[:-1])[path[-1]]
     return values

@@ -14,7 +14,7 @@ def is_hidden(path: Path) -> bool:
 
 
 def printable(text: str) -> str:
-    r"""The text with bytes of a name that are no UTF-8 as \xff, and halves of letters as \ud800: it can be printed and stored.
+    r"""The text with bytes of a name that are no UTF-8 as \xff, halves of letters as \ud800: it can be printed and stored.
 
     >>> printable("caf\udce9.tif")
     'caf\\xe9.tif'
