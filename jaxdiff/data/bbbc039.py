@@ -7,6 +7,7 @@ second part of a file's name: fields of one well belong in one part of a split.
 
 import shutil
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from jaxdiff.data.errors import DataError
 from jaxdiff.lock import only_writer
 
 URL = "https://data.broadinstitute.org/bbbc/BBBC039/"
+LARGEST = 2**26
+"""Bytes of a field or its mask; the collection's have 0.7 million."""
 WELL = r"_([A-P][0-9]{2})_"
 
 
@@ -72,6 +75,10 @@ def _unpack(archive: Path, folder: Path) -> None:
         with zipfile.ZipFile(archive) as file:
             for member in file.infolist():
                 name = Path(member.filename).name
+                if member.file_size > LARGEST:
+                    raise DataError(
+                        f"{archive} with {name} of {member.file_size} bytes", f"at most {LARGEST}", "remove it"
+                    )
                 if member.is_dir() or name.startswith("."):
                     continue
                 if name.endswith(".png"):
@@ -83,7 +90,7 @@ def _unpack(archive: Path, folder: Path) -> None:
         if not any(partial.iterdir()):
             raise DataError(f"{archive} without TIFF or PNG files", "an archive of BBBC039", "remove it and try again")
         partial.rename(folder)
-    except (zipfile.BadZipFile, OSError) as error:
+    except (*(OSError, EOFError, RuntimeError, LookupError), zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
             f"{archive}, which cannot be unpacked ({error})", "a whole archive and room for it", "remove it"
         ) from error

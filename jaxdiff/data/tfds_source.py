@@ -1,5 +1,6 @@
 """Records of a TFDS data set that lies prepared on disk as array_record or parquet, without TensorFlow."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -195,7 +196,10 @@ def _places(builder: Any, split: str, folder: Path) -> list[tuple[Any, int]]:
 
 def prepared_folder(name: str, data_dir: Path) -> Path:
     """data_dir/name[/config]/version of a prepared data set: the newest version of the only config."""
-    found = sorted(data_dir.glob(f"{name}/**/dataset_info.json"))
+    if not re.fullmatch(r"[\w-]+(/[\w.-]+)*", name) or ".." in name.split("/"):
+        raise DataError(f"name {name!r}", "that of a data set, or name/config", "letters, digits, - and _")
+    versions = (file.parent for file in data_dir.glob(f"{name}/**/dataset_info.json"))
+    found = sorted(folder / "dataset_info.json" for folder in versions if re.fullmatch(r"\d+(\.\d+)*", folder.name))
     if not found:
         raise DataError(
             f"{data_dir} without a prepared data set {name!r}", f"{name}/VERSION/dataset_info.json", _PREPARE

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.training.leaves import mismatches, named
+from jaxdiff.training.leaves import check_finite, mismatches, named
 from jaxdiff.training.restore import restore_params
 from jaxdiff.training.run_folder import read_run
 from jaxdiff.training.state import TrainState
@@ -18,7 +18,7 @@ def start_from(state: TrainState, run: str | Path, predicts: str, *, partial: bo
 
     Raises ValueError with every mismatched leaf (missing, left over, other shape), or, with `partial`, takes the
     leaves that fit, leaves the others as they are and lists them in a warning. Raises ValueError where the run
-    predicts something else.
+    predicts something else, and where its parameters are not finite.
     """
     stored = read_run(run)
     if stored["predicts"] != predicts:
@@ -27,6 +27,7 @@ def start_from(state: TrainState, run: str | Path, predicts: str, *, partial: bo
             f"to fix: --predicts {stored['predicts']}"
         )
     params = restore_params(run)
+    check_finite(params, str(run))
     lines = mismatches(state.params, params)
     if not lines:
         return state.with_params(params)

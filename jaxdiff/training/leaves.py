@@ -40,6 +40,11 @@ def check_variables(expected: Any, found: Any, where: str) -> None:
     """Raises ValueError, naming the leaves, where variables are not the network's, or hold NaN or infinite numbers."""
     if lines := mismatches(expected, found):
         raise ValueError(not_the_networks(where, lines))
+    check_finite(found, where)
+
+
+def check_finite(found: Any, where: str) -> None:
+    """Raises ValueError, naming the leaves, where variables hold NaN or infinite numbers."""
     bad = {name: int(np.count_nonzero(~np.isfinite(leaf))) for name, leaf in named(found).items()}
     if bad := {name: number for name, number in bad.items() if number}:
         name, number = next(iter(bad.items()))

@@ -190,6 +190,17 @@ def test_files_that_are_no_description(made, file, content):
         TfdsSource("small", made.parents[1])
 
 
+@pytest.mark.parametrize("name", ["../small", "/small", "sm*ll", "small/../small", "", "small\0"])
+def test_names_that_are_no_data_sets(made, name):
+    with pytest.raises(DataError, match="expected that of a data set"):
+        TfdsSource(name, made.parents[1])
+
+
+def test_folders_that_are_no_versions_are_left_out(made):
+    shutil.copytree(made, made.with_name("backup"))
+    assert len(TfdsSource("small", made.parents[1])) == 4
+
+
 def test_files_that_are_missing_or_elsewhere(made):
     (file,) = made.glob("*.array_record*")
     file.rename(file.with_name("moved"))
