@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxdiff.data.errors import DataError, UnreadableError
+from jaxdiff.data.names import key
 from jaxdiff.data.tiff_pages import absent, damaged
 from jaxdiff.data.units import one_unit
 
@@ -225,10 +226,10 @@ class _Reader:
         uuid = next((child for child in data if _tag(child) == "UUID"), None)
         if uuid is None:
             return True
-        text = (uuid.text or "").strip()
+        text, name = (uuid.text or "").strip(), uuid.get("FileName", "")
         if self.uuid and text:
             return text == self.uuid.strip()
-        return uuid.get("FileName", "").lower() == self.path.name.lower()
+        return key(name).lower() == key(self.path.name).lower() if name or text else True
 
     def _planes(self, shape: tuple[int, ...], blocks: list[tuple[int, int, int]], spread: int) -> np.ndarray | None:
         total = prod(shape)

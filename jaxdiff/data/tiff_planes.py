@@ -1,5 +1,6 @@
 """The pixels of one image of a TIFF, plane by plane."""
 
+import contextlib
 import math
 import os
 from collections.abc import Iterator
@@ -144,8 +145,11 @@ def _empty(size: int, dtype: np.dtype, scratch: Path | None) -> np.ndarray:
 
 
 def _memory() -> float:
-    """Bytes of the machine's memory."""
+    """Bytes that an image may take: four fifths of the machine's memory, or of the container's where that is less."""
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):
-        return math.inf
+        total = math.inf
+    with contextlib.suppress(ValueError, OSError):  # "max": there is no limit
+        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return 0.8 * total
