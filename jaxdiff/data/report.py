@@ -12,6 +12,7 @@ from jaxdiff.data.mask_report import MaskReport, lines
 from jaxdiff.data.picture import sheet
 from jaxdiff.data.source import Source
 from jaxdiff.data.statistics import PERCENTILES, SAMPLES
+from jaxdiff.data.write import OME_DTYPES
 
 ROWS = 40  # images listed one by one
 PILE = 10  # pixels at the common maximum from which it is called saturation
@@ -120,11 +121,19 @@ def _facts(dataset: Dataset, rows: list[_Row], patch: Sequence[int]) -> list[str
     return [
         f"images        {len(dataset.train)} to train on, {len(dataset.validation)} held out{classes}",
         f"axes          {info.axes}, {shape} pixels, {info.channels} {kind} ({', '.join(info.channel_names)})",
-        f"dtype         {info.dtype}",
+        f"dtype         {info.dtype}{_unwritable(info.dtype)}",
         f"pixel size    {info.pixels}",
         f"with them     {', '.join(have) or 'neither masks, labels nor inputs'}",
         f"patch         {' x '.join(map(str, patch))}",
     ]
+
+
+def _unwritable(dtype: str) -> str:
+    """What is to be known of a dtype that results cannot have."""
+    if dtype in OME_DTYPES:
+        return ""
+    exact = f"; whole numbers are exact up to 2^{np.finfo('float32').nmant + 1}" if np.dtype(dtype).kind in "ui" else ""
+    return f", which OME-TIFF does not have: results need --dtype float32 (sample.py …){exact}"
 
 
 def _levels(dataset: Dataset, pixels: np.ndarray) -> list[str]:

@@ -34,8 +34,7 @@ def write_image(
     if not path.name.lower().endswith((".ome.tif", ".ome.tiff")):
         raise DataError(f"{path}", "a name ending in .ome.tif", f"write {path.name.split('.')[0]}.ome.tif")
     check_one_image(array, info)
-    if dtype not in OME_DTYPES:
-        raise DataError(f"dtype {dtype}", f"one of {', '.join(OME_DTYPES)}", 'write dtype="float32"')
+    check_writable(dtype)
     if path.exists() and not overwrite:
         raise DataError(f"{path}, which exists", "a new file", "choose another folder, or overwrite=True")
 
@@ -58,6 +57,16 @@ def write_image(
     finally:
         partial.unlink(missing_ok=True)
     return saturated
+
+
+def check_writable(dtype: str) -> None:
+    """Raises DataError for a dtype that OME-TIFF does not have: float16, and integers of 64 bits."""
+    if dtype not in OME_DTYPES:
+        raise DataError(
+            f"dtype {dtype}, which OME-TIFF does not have",
+            f"one of {', '.join(OME_DTYPES)}",
+            '--dtype float32, or dtype="float32"',
+        )
 
 
 def check_one_image(array: np.ndarray, info: DataInfo) -> None:

@@ -13,7 +13,7 @@ from jaxdiff.data.info import DataInfo
 from jaxdiff.data.pairing import spread
 from jaxdiff.data.pairs import Parallel
 from jaxdiff.data.picture import GAP, GAP_GREY, coloured, write_png
-from jaxdiff.data.write import write_image
+from jaxdiff.data.write import check_writable, write_image
 from jaxdiff.model import Model
 from jaxdiff.tasks.conditional import check_task
 from jaxdiff.tasks.folder_options import FolderOptions, task_over_folder
@@ -74,10 +74,17 @@ def estimate_folder(
     solver = options.solver_of(model)
 
     def work(key, image, info, path):
+        check_results(options, result_info(info, model))
         result = make(key, model, image, options.samples, calls=options.calls, solver=solver)
         return {**write_estimate(result, image, result_info(info, model), path, options), **numbers(result)}
 
     return task_over_folder(options, model, suffixes(options), work)
+
+
+def check_results(options: EstimateOptions, info: DataInfo) -> None:
+    """Raises DataError, before there is one, for a result of `info` that the format of files cannot hold."""
+    if options.format == "ome-tiff":
+        check_writable(options.dtype or info.dtype)
 
 
 def suffixes(options: EstimateOptions, samples: int | None = None) -> tuple[str, ...]:

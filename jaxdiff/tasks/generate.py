@@ -16,7 +16,7 @@ from tqdm import tqdm
 from jaxdiff.bulk import Job, bulk, manifest
 from jaxdiff.bulk.processes import joined
 from jaxdiff.data.picture import sheet
-from jaxdiff.data.write import write_image
+from jaxdiff.data.write import check_writable, write_image
 from jaxdiff.durable import write_json
 from jaxdiff.guidance import Guidance
 from jaxdiff.lock import only_writer
@@ -107,6 +107,7 @@ def generate(options: Generate, runs: Path = Path("runs"), command: str = "the s
             f"more than {MOST_FILES} images: one sharded Zarr array instead of as many files (--format tiff|array_record)"
         )
     if chosen == "tiff":
+        check_writable(options.dtype or model.info.dtype)
         with only_writer(options.out):
             manifest.read(options.out)  # another process may have been there since
             return _files(options, model, solver, cond)

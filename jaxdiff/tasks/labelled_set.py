@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -28,7 +28,7 @@ from jaxdiff.data.pairs import Joint
 from jaxdiff.data.phenotypes import PHENOTYPES
 from jaxdiff.data.picture import sheet
 from jaxdiff.data.synthetic import Microscope
-from jaxdiff.data.write import as_dtype, write_image
+from jaxdiff.data.write import as_dtype, check_writable, write_image
 from jaxdiff.lock import only_writer
 from jaxdiff.model import Model, load
 from jaxdiff.shipped import shipped
@@ -72,6 +72,8 @@ class GenerateLabelled:
     """ddim, ddpm, dpmpp, unipc, deis, ipndm, sa, edm-heun, or package.module:Class."""
     seed: int = 0
     """Seed of shapes and images."""
+    dtype: Literal["float32"] | None = None
+    """float32 keeps all digits; default the dtype of the training images."""
     checkpoint: int | None = None
     """Step of the checkpoint; default the newest."""
     resume: bool = False
@@ -105,6 +107,8 @@ def _labelled_set(options: GenerateLabelled) -> int:
     joint = model.pairing is not None and isinstance(model.pairing.pairs, Joint)
     if joint:
         info = info.replace(channel_names=info.channel_names[:-1])
+    info = info.replace(dtype=options.dtype or info.dtype)
+    check_writable(info.dtype)
     classes = model.network.num_classes
     model.condition(1, options.label)
     files = None

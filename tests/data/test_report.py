@@ -1,9 +1,12 @@
 import numpy as np
+import pytest
 import tifffile
 from PIL import Image
 
 from jaxdiff.data.config import Folder, Synthetic, open_data
+from jaxdiff.data.errors import DataError
 from jaxdiff.data.report import patches_sheet, report
+from jaxdiff.data.write import check_writable
 
 
 def test_the_report_tells_what_is_there(images, tmp_path):
@@ -53,3 +56,11 @@ def test_synthetic_images_come_with_masks_and_classes():
     assert "mask, label" in report(data, (16, 16))
     again = open_data(Synthetic(num=10, seed=1), (16, 16), seed=2)
     np.testing.assert_array_equal(again.train[0]["image"], record["image"])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int64", "uint64"])
+def test_types_that_results_cannot_have_are_said(images, dtype):
+    data = open_data(Folder(images("odd", num=3, dtype=dtype)), (8, 8), seed=0)
+    assert f"dtype         {dtype}, which OME-TIFF does not have: results need --dtype float32" in report(data, (8, 8))
+    with pytest.raises(DataError, match=f"{dtype}, which OME-TIFF does not have.*to fix: --dtype float32"):
+        check_writable(dtype)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from jaxdiff.tasks.estimate import suffixes, write_estimate
+from jaxdiff.tasks.estimate import check_results, suffixes, write_estimate
 from jaxdiff.tasks.folder_options import parsed, task_over_folder
 from jaxdiff.tasks.restoration.direct import denoise_directly
 from jaxdiff.tasks.restoration.folder import restore_folder
@@ -26,6 +26,7 @@ def main(args: list[str], prog: str = "sample.py denoise") -> int:
     solver = options.solver_of(model)
 
     def work(key, image, info, path):
+        check_results(options, info)
         given = options.exposed(image)
         result = denoise_directly(
             key, model, given, options.camera, options.samples, calls=options.calls, solver=solver

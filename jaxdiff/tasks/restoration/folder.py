@@ -14,7 +14,7 @@ from jaxdiff.physics.operators import LinearOperator
 from jaxdiff.sampling.program import WINDOW
 from jaxdiff.tasks.as_read import read_once
 from jaxdiff.tasks.denoise import bias_in_words
-from jaxdiff.tasks.estimate import info_over, suffixes, write_estimate
+from jaxdiff.tasks.estimate import check_results, info_over, suffixes, write_estimate
 from jaxdiff.tasks.folder_options import task_over_folder
 from jaxdiff.tasks.restoration.options import RestoreOptions
 from jaxdiff.tasks.restoration.restore import check_prior, restore
@@ -54,6 +54,7 @@ def restore_folder(
     )
 
     def work(key, image, info, path):
+        check_results(options, info)
         given = problem(image, info)
         seen = given.pop("seen", True) & options.seen(image)
         exposed = options.exposed(image)
