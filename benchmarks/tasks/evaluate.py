@@ -125,7 +125,9 @@ def _versions(
         return {method.name: images, **firsts}
     if method.name == "regression":
         biases = [
-            mean_bias((see(field) - offset)[..., None].astype(np.float64), (image - offset)[None, ..., None])[0]
+            np.nan_to_num(
+                mean_bias((see(field) - offset)[..., None].astype(np.float64), (image - offset)[None, ..., None])[0]
+            )
             for field, image in zip(chosen, images)
         ]
         return {

@@ -99,7 +99,7 @@ def diffusion(model: Model, task: Task, see: See, photons: int | None, samples: 
         out = denoise(_key(field), model, see(field), samples, calls=calls)
         fitted, raw = None if model.pairing is None else model.pairing.pairs, out.image
         if out.bias is not None and isinstance(fitted, Denoising) and fitted.offset is not None:
-            raw = (fitted.offset + (raw - fitted.offset) * (1 + out.bias)).astype(np.float32)
+            raw = (fitted.offset + (raw - fitted.offset) * (1 + np.nan_to_num(out.bias))).astype(np.float32)
         return {"x0": out.image[..., 0], "first": out.samples[0, ..., 0], "uncorrected": raw[..., 0]}
 
     settings = identity(model) | {"photons": photons, "samples": samples, "calls": calls}
