@@ -78,7 +78,7 @@ class Job:
         values = {
             **dict(self.source),
             "network": _structure(network),
-            "parameters": _digest(_leaves(self.model.denoise)),
+            "parameters": parameters_checksum(self.model),
             "normaliser": self.model.normaliser.to_json(),
             "num": self.num,
             "seed": self.seed,
@@ -95,6 +95,11 @@ class Job:
             "format": self.format,
         }
         return json.loads(json.dumps(values))  # as it is read back
+
+
+def parameters_checksum(model: Model) -> str:
+    """SHA-256 of the parameters that a model denoises with: a run of the same name may have been trained anew."""
+    return _digest(_leaves(model.denoise))
 
 
 def versions() -> dict[str, str]:

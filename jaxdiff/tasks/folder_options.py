@@ -12,6 +12,7 @@ import numpy as np
 import tyro
 from jaxtyping import PRNGKeyArray
 
+from jaxdiff.bulk.job import parameters_checksum
 from jaxdiff.data.info import DataInfo
 from jaxdiff.model import Model, load
 from jaxdiff.shipped import shipped
@@ -91,7 +92,8 @@ def task_over_folder(
     expected: what the images are; default the model's image condition. also: what the results depend on beside the
     options, plain values. complete: see `over_folder`.
     """
-    describe = {**asdict(options), "run": str(model.run), "checkpoint": model.step, **(also or {})}
+    of_model = {"run": str(model.run), "checkpoint": model.step, "parameters": parameters_checksum(model)}
+    describe = {**asdict(options), **of_model, **(also or {})}
     for name in ("resume", "out", "input"):  # inputs are known by their checksums, wherever they lie
         del describe[name]
     key = jax.random.key(options.seed)

@@ -19,6 +19,7 @@ import numpy as np
 import tyro
 from tqdm import tqdm
 
+from jaxdiff.bulk.job import parameters_checksum
 from jaxdiff.data.files import inspect, read
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.labels import write_labels
@@ -184,7 +185,8 @@ def _labelled_set(options: GenerateLabelled) -> int:
 def _about(options: GenerateLabelled, model: Model) -> dict[str, Any]:
     """What the set depends on, plain values."""
     values = to_plain(asdict(options))
-    return {"options": {k: v for k, v in values.items() if k not in ("out", "resume")}, "checkpoint": model.step}
+    kept = {k: v for k, v in values.items() if k not in ("out", "resume")}
+    return {"options": kept, "checkpoint": model.step, "parameters": parameters_checksum(model)}
 
 
 def _shows(shown: list[tuple[np.ndarray, np.ndarray]], size: tuple[int, ...]) -> bool:

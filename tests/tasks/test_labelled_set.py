@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 import tifffile
@@ -293,6 +294,14 @@ def test_a_damaged_record_of_a_set_is_said(desk, capsys, text):
     assert "generate.json" in said
     assert "to fix: " in said
     assert "Traceback" not in said
+
+
+def test_another_model_of_the_same_name_is_refused(desk, capsys, monkeypatch):
+    assert command("--out", "out", "--masks", "masks") == 0
+    other = dataclasses.replace(MODEL, denoise=jax.tree.map(lambda leaf: leaf * 1.01, MODEL.denoise))
+    monkeypatch.setattr(labelled_set, "load", lambda run, step=None: other)
+    assert command("--out", "out", "--masks", "masks", "--resume") == 2
+    assert "parameters: " in capsys.readouterr().err
 
 
 def test_another_process_on_the_same_set_is_refused(desk, capsys):
