@@ -102,6 +102,8 @@ def read_ome(path: Path, text: str, number: int, samples: int) -> Ome:
         return Ome((), ("its OME metadata are in another file, which is not read",), axes_known=False)
     _refuse_modulo(path, root)
     elements = [element for element in root if _tag(element) == "Image"]
+    if not elements:
+        raise damaged(path, "its OME-XML has no Image")
     own, outside = [], []
     for element in elements:
         pixels = next((child for child in element if _tag(child) == "Pixels"), None)

@@ -360,6 +360,12 @@ def test_metadata_that_the_pages_contradict(old, new, tmp_path):
         inspect(tmp_path / "a.ome.tif")
 
 
+def test_metadata_without_an_image(tmp_path):
+    document(path=tmp_path / "a.ome.tif")
+    with pytest.raises(UnreadableError, match="no Image"):
+        inspect(tmp_path / "a.ome.tif")
+
+
 def test_hidden_axes_are_refused(tmp_path):
     modulo = '<ModuloAlongT Type="lifetime" Start="0" End="5"/>'
     annotation = f'<XMLAnnotation ID="A"><Value><Modulo>{modulo}</Modulo></Value></XMLAnnotation>'
