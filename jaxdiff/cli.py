@@ -232,7 +232,15 @@ def run(command: Callable[[Sequence[str], str], int], args: Sequence[str], prog:
         ours = isinstance(error, RuntimeError) and type(error).__module__.startswith("jaxdiff")
         if not (ours or isinstance(error, ValueError | OSError)):
             raise
-        print(f"{prog}: error: {error}", file=sys.stderr)
+        from jaxdiff.durable import is_full
+
+        text = str(error)
+        if is_full(error) and not text.startswith("got "):
+            text = (
+                f"got a full disk ({text}); expected room for what is written; to fix: free some space, then the same "
+                "command again, with --resume where it has that"
+            )
+        print(f"{prog}: error: {text}", file=sys.stderr)
         return 2
 
 

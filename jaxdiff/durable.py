@@ -1,6 +1,7 @@
 """Files that are there whole or not at all, whenever the process dies: written aside, flushed to disk, then renamed."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -15,6 +16,22 @@ from jaxdiff.schema import FIX, parsed
 
 LIMIT = 2**28
 """Bytes of a JSON file that is read, unless its reader expects more."""
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether a failed write means that there is no space, or no more of it for this person."""
+    return isinstance(error, OSError) and error.errno in FULL
+
+
+def with_number(error: BaseException) -> BaseException:
+    """array_record's errors are texts; those of a full disk get the system's number back."""
+    for number in FULL:
+        if isinstance(error, RuntimeError) and os.strerror(number) in str(error):
+            return OSError(number, os.strerror(number))
+    return error
 
 
 def write_bytes(path: Path, data: bytes | memoryview, aside: Path) -> None:

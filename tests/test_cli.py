@@ -139,3 +139,21 @@ def test_sample_refuses_a_folder_in_use(desk, capsys):
     status, error = said(capsys, cli.sample, "generate", "--run", "x", "--out", "out")
     assert status == 2
     assert "not empty" in error
+
+
+def test_a_full_disk_is_said_whoever_notices_it(desk, capsys, monkeypatch):
+    """TFDS and array_record tell it as a text, the system as a number."""
+    from jaxdiff.data.tfds_build import RecordsBuilder
+
+    def full(self):
+        raise RuntimeError(
+            'Failed to finalize writing of split "train": write() failed: No space left on device; at byte 3'
+        )
+
+    monkeypatch.setattr(RecordsBuilder, "download_and_prepare", full)
+    (desk / "images").mkdir()
+    tifffile.imwrite(desk / "images" / "a.tif", np.arange(64, dtype=np.uint16).reshape(8, 8))
+    status, error = said(capsys, cli.prepare, "images", "--out", "sets", "--name", "x")
+    assert status == 2
+    assert "got a full disk ([Errno 28] No space left on device); expected room" in error
+    assert list((desk / "sets").iterdir()) == []

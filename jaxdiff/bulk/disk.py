@@ -1,6 +1,5 @@
 """Free space: looked at before a bulk run, and explained when it has run out."""
 
-import errno
 import math
 import shutil
 
@@ -15,11 +14,6 @@ SMALLEST = 0.25
 
 class DiskFull(OSError):
     """No space is left; everything finished is kept."""
-
-
-def is_full(error: BaseException) -> bool:
-    """Whether a failed write means that there is no space, or no more of it for this person."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def check_space(job: Job) -> str | None:

@@ -5,7 +5,6 @@ Records hold `image` in its own dtype (raw bytes, which array_record compresses)
 """
 
 import contextlib
-import errno
 import importlib
 import os
 from pathlib import Path
@@ -19,7 +18,7 @@ from tensorflow_datasets.core import dataset_info, example_serializer, naming, s
 from jaxdiff.bulk.shards import Filled, Record, Written
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.tfds_build import METADATA
-from jaxdiff.durable import publish, sha256
+from jaxdiff.durable import publish, sha256, with_number
 
 NAME, SPLIT = "generated", "train"
 
@@ -74,7 +73,7 @@ class RecordStore:
             publish(aside, path)
         except BaseException as error:
             aside.unlink(missing_ok=True)
-            raise _with_number(error) from None
+            raise with_number(error) from None
         return [Written(path.name, size, digest)], payload
 
     def complete(self, finished: list[Record]) -> None:
@@ -112,11 +111,3 @@ class RecordStore:
             if filled.labels is not None:
                 record["label"] = int(filled.labels[i])
             yield record
-
-
-def _with_number(error: BaseException) -> BaseException:
-    """array_record's errors are texts; those of the system get their number back."""
-    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        if isinstance(error, RuntimeError) and os.strerror(number) in str(error):
-            return OSError(number, os.strerror(number))
-    return error

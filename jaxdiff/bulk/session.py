@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from jaxdiff.bulk import manifest
 from jaxdiff.bulk.convert import empty, put
-from jaxdiff.bulk.disk import check_space, full, is_full
+from jaxdiff.bulk.disk import check_space, full
 from jaxdiff.bulk.job import Job
 from jaxdiff.bulk.memory import is_out_of_memory
 from jaxdiff.bulk.pipeline import pump
@@ -20,6 +20,7 @@ from jaxdiff.bulk.program import Program
 from jaxdiff.bulk.shards import Filled, Record, Shard, damaged, forget, records, shard_of
 from jaxdiff.bulk.stores import Store
 from jaxdiff.data.picture import sheet
+from jaxdiff.durable import is_full
 from jaxdiff.training.interrupt import Interrupt
 
 ASIDE = ".partial"

@@ -29,7 +29,7 @@ from jaxdiff.data.statistics import Statistics
 from jaxdiff.data.tfds_build import VERSION, FileFormat, RecordsBuilder
 from jaxdiff.data.tfds_source import TfdsSource
 from jaxdiff.data.tiles import number, tiles
-from jaxdiff.durable import crc32, write_json
+from jaxdiff.durable import crc32, with_number, write_json
 from jaxdiff.lock import only_writer_of
 
 REPORT = "report.json"
@@ -79,7 +79,10 @@ def prepare(
         work = _Preparation(listing, aside, tile, allow_blank, skip_unreadable)
         builder = RecordsBuilder(work.records, info, name, aside, file_format, masks is not None, listing.input_info)
         with _silent():
-            builder.download_and_prepare()
+            try:
+                builder.download_and_prepare()
+            except RuntimeError as error:
+                raise with_number(error) from error
         made = aside / name / VERSION
         work.read_back(name, aside).write(made)
         write_json(made / REPORT, {"folder": str(path), **work.report()})

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from jaxdiff.bulk.disk import is_full
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.files import SUFFIXES, check_image, info_of, inspect, read, refusal
 from jaxdiff.data.folder import find_images, stem
@@ -24,6 +23,7 @@ from jaxdiff.data.imagefile import ImageFile
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.kind import check_kind
 from jaxdiff.data.names import key, printable
+from jaxdiff.durable import is_full
 from jaxdiff.lock import only_writer
 from jaxdiff.tasks.as_read import AsRead, Stamp, stamp
 from jaxdiff.tasks.results_folder import ResultsFolder
