@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import tifffile
@@ -139,6 +141,13 @@ def test_masks_of_files_and_prepared_sets(tmp_path, images):
         assert record["mask"].dtype == np.int32
         np.testing.assert_array_equal(record["mask"], OBJECTS)
     prepare(folder, tmp_path / "sets", "tiles", masks=masks, tile=(24, 16))
+    report = json.loads(next((tmp_path / "sets" / "tiles").rglob("report.json")).read_text())["masks"]
+    assert report["masks"] == 6
+    assert report["objects"] == {"all": 15, "least": 2, "median": 2.5, "most": 3}, (
+        "2 and 3 objects in the tiles of each"
+    )
+    assert report["background_share"] == np.mean([OBJECTS[:, :16] == 0, OBJECTS[:, 14:] == 0])
+    assert not report["warnings"]
     tiles = open_data(Tfds("tiles", tmp_path / "sets", validation=0.0), (8, 8), seed=0).train
     assert len(tiles) == 6
     for i in range(6):

@@ -141,7 +141,10 @@ def test_real_images_are_varied(desk, capsys):
     for name, size in (("a 1", WINDOW), ("b.v2", WINDOW), ("c", (17, 21))):
         write_image(f"real/{name}.ome.tif", np.full((*size, 1), 1200, np.uint16), IMAGE)
     assert command("--out", "out", "--masks", "masks", "--start", "real", "--start-lam", -1, "--label", 0) == 1
-    reason = json.loads((desk / "out" / "generate.json").read_text())["failed"]["c"]
+    told = json.loads((desk / "out" / "generate.json").read_text())
+    for name in ("a 1", "b.v2"):
+        assert f"{name}: blank: every pixel has the value 1200; it is varied all the same" in told["warnings"]
+    reason = told["failed"]["c"]
     assert "c.ome.tif of (17, 21) pixels; expected (17, 20), as its mask" in reason
     made = read_image(desk / "out" / "images" / "a 1.ome.tif")[0]  # this model has no spread, whatever the start
     np.testing.assert_array_equal(made[..., 0], np.rint(1000 + 40 * signed_distance(disc(*WINDOW).astype(np.int32))))
