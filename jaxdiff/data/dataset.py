@@ -1,6 +1,7 @@
 """A checked data set: what to train on, what is held out, and how grey levels become network units."""
 
 import functools
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -92,6 +93,7 @@ def checked(
     good: list[int] = []
     files: list[str] = []
     seen: list[Seen] = []
+    single: set[int | None] = set()  # the label of masks with one label, None of others with objects
     skipped: list[str] = []
     for i in tqdm(range(len(source)), desc="checking images", unit="image", leave=False, disable=None, delay=2):
         try:
@@ -105,6 +107,15 @@ def checked(
         good.append(i)
         files.append(record.get("file", record["name"]))
         seen.append(Seen(files[-1], files[-1], digest(record)))
+        if "mask" in record and record["mask"].any():
+            most = int(record["mask"].max())
+            single.add(most if np.isin(record["mask"], (0, most)).all() else None)
+    if single == {255} or (len(single) == 1 and len(good) > 1 and None not in single):
+        warnings.warn(
+            f"label {max(one for one in single if one is not None)} is the only one in all masks, so that each has one "
+            "object; are they masks of objects? --check counts",
+            stacklevel=3,
+        )
     if not good:
         raise DataError(f"no readable image of {len(source)}", "at least one", "copy the files again")
     return Subset(source, good, seen), files, tuple(skipped)

@@ -128,7 +128,7 @@ def suspicions(masks: Iterable[MaskFacts]) -> dict[str, str]:
         if label == 255 or pieces > len(some) or len(some) > 1:
             told["semantic"] = (
                 f"the masks may be semantic: {label} is the only label, in {pieces} connected pieces in {_in(some)}, and "
-                f"becomes one object of each; to fix: {FIX}"
+                f"is one object in each; to fix: {FIX}"
             )
     elif pieces >= TORN * objects:
         told["semantic"] = (

@@ -72,6 +72,8 @@ def test_check_says_it(images, tmp_path):
     masks.mkdir()
     for i in range(2):
         tifffile.imwrite(masks / f"field_{i:02}.tif", blobs(255, 255).astype(np.uint8))
+    with pytest.warns(UserWarning, match="label 255 is the only one in all masks"):
+        open_data(Folder(folder, masks=masks), (8, 8), seed=0)
     text = report(open_data(Folder(folder, masks=masks), (8, 8), seed=0), (8, 8))
     assert "objects       2 in 2 masks: 1 to 1 in one, median 1" in text
     assert "background    92.0% of the pixels" in text
