@@ -50,6 +50,14 @@ def install(prog: str) -> None:
         threading.Thread(target=_watch, args=(read,), daemon=True).start()
 
 
+def reinstall() -> None:
+    """Puts Python's handlers back after a library has put its own below them, as `jax.distributed` does for SIGTERM."""
+    if threading.current_thread() is threading.main_thread():
+        for signum in WORDS:
+            if callable(handler := signal.getsignal(signum)):
+                signal.signal(signum, handler)
+
+
 def signalled() -> int | None:
     """The signal that ends this command, if there was one."""
     return _told.signum

@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 
+from jaxdiff import stopping
 from jaxdiff.bulk import manifest
 
 PATIENCE = 1800.0
@@ -52,6 +53,7 @@ def joined(
         yield jax.process_index(), jax.process_count()
     finally:
         jax.distributed.shutdown()
+        stopping.reinstall()
 
 
 def wait_for_manifest(out: Path) -> dict[str, Any]:
