@@ -5,7 +5,7 @@ With y = A x0 + s n, the score of p(x | y) is that of p(x) plus ∇ log p(y | x)
     D_y(x, λ) = E[x0 | x, y] = D + (σ²/α) ∇_x log p(y | x),      (σ²/α) ∂D/∂x = Cov[x0 | x]
 
 (Tweedie, first and second order). p(y | x) is what the methods here approximate, each in its file. All keep D's signature,
-and go with every solver, grid and other guidance.
+and go with every solver, grid and other guidance. In all of them A D_y is no farther from y than A D (`Linearised.bounded`).
 """
 
 from jaxdiff.guidance.posterior.ddnm import DDNM as DDNM

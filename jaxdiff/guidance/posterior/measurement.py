@@ -21,13 +21,28 @@ class Linearised(NamedTuple):
     noise: Any
     iterations: int
 
-    def solved(self, variance: Any) -> Float[Array, "*measured C"]:
-        """(s² + v A Aᵀ)⁻¹ r for a scalar v, by conjugate gradients."""
+    def proximal(self, variance: Any) -> Float[Array, "*spatial C"]:
+        """v Aᵀ (s² + v A Aᵀ)⁻¹ r for a scalar v, by conjugate gradients."""
+        size = jnp.maximum(self.noise**2 + variance, jnp.finfo(self.residual.dtype).tiny)
+        noise, share = self.noise**2 / size, variance / size  # at most 1, however large v is
 
         def apply(u):
-            return self.noise**2 * u + variance * self.operator(self.operator.adjoint(u))
+            return noise * u + share * self.operator(self.operator.adjoint(u))
 
-        return jax.scipy.sparse.linalg.cg(apply, self.residual, tol=1e-6, maxiter=self.iterations)[0]
+        unit, length = unit_and_length(self.residual)
+        solution = jax.scipy.sparse.linalg.cg(apply, unit, tol=1e-6, maxiter=self.iterations)[0]
+        return share * length * self.operator.adjoint(solution)
+
+    def bounded(self, step: Float[Array, "*spatial C"]) -> Float[Array, "*spatial C"]:
+        """τ step, 0 ≤ τ ≤ 1, no longer than where |r − τ A step| is least: no step leaves more unexplained than there was.
+
+        A step V Aᵀ (s² + A V Aᵀ)⁻¹ r with V ≥ 0 is left as it is: with F = A V Aᵀ (s² + A V Aᵀ)⁻¹, 0 ≤ F ≤ 1, A step = F r
+        and ⟨r, F r⟩ ≥ |F r|². What is shortened is a step whose V is not that of its Aᵀ (…)⁻¹ r, or no covariance.
+        """
+        towards, left = unit_and_length(self.residual)
+        along, length = unit_and_length(self.operator(step))
+        best = dot(towards, along) * left / jnp.maximum(length, jnp.finfo(step.dtype).tiny)
+        return jnp.where(length > 0, jnp.clip(best, 0, 1), 1) * step
 
 
 class AbstractMeasurement(eqx.Module):
@@ -42,7 +57,10 @@ class AbstractMeasurement(eqx.Module):
 
     @abc.abstractmethod
     def corrected(self, x0: Float[Array, "*spatial C"], spread: Any) -> Float[Array, "*spatial C"]:
-        """x0 + A⁺ w (y − h(x0)): w = min(1, spread / s), `spread` the standard deviation of what x0 may be."""
+        """x0 + A⁺ (y − h(x0)), each 1/a of A⁺ (a a singular value of A) at most `spread` / s.
+
+        spread: the standard deviation of what a pixel of x0 may be.
+        """
 
 
 class Measurement(AbstractMeasurement):
@@ -68,8 +86,23 @@ class Measurement(AbstractMeasurement):
 
     def corrected(self, x0, spread):
         near = self.at(x0)
-        weight = jnp.where(near.noise > spread, spread / jnp.where(near.noise > 0, near.noise, 1), 1)
-        return x0 + weight * self.operator.pseudo_inverse(near.residual)
+        most = jnp.where(near.noise > 0, spread / jnp.where(near.noise > 0, near.noise, 1), jnp.inf)
+        return x0 + near.bounded(self.operator.damped_inverse(near.residual, most))
+
+
+def unit_and_length(a: Any) -> tuple[Any, Any]:
+    """a/|a| and |a|, of zeros 0 and 0; squares of the largest float32 do not overflow."""
+    tiny = jnp.finfo(a.dtype).tiny
+    size = jax.lax.stop_gradient(jnp.maximum(jnp.max(jnp.abs(a)), tiny))
+    scaled = a / size
+    square = dot(scaled, scaled)
+    length = jnp.sqrt(jnp.where(square > 0, square, 1))
+    return scaled / length, jnp.where(square > 0, size * length, 0)
+
+
+def dot(a: Any, b: Any) -> Any:
+    """⟨a, b⟩ of arrays of one shape."""
+    return jnp.sum(a * b)
 
 
 def check_seen(seen: Any, y: Any, x0: Any) -> None:

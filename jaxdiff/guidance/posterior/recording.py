@@ -65,8 +65,9 @@ class Recording(AbstractMeasurement):
         slope, residual, weight = self._whitened(x0)
         grey = residual / jnp.where(weight > 0, weight, 1)
         # One standard deviation of the noise against what `spread` of every pixel of x0 changes.
-        trust = jnp.minimum(1, spread * weight * jnp.abs(self.operator(slope)))
-        return x0 + self.operator.pseudo_inverse(trust * grey) / slope
+        most = spread * weight * jnp.abs(self.operator(slope))
+        step = self.operator.damped_inverse(jnp.minimum(1, most) * grey, jnp.maximum(1, jnp.max(most))) / slope
+        return x0 + self.at(x0).bounded(step)
 
     def _light(self, x0):
         """u(x0) and its slope."""

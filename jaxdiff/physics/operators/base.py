@@ -28,6 +28,13 @@ class LinearOperator(eqx.Module):
             "method of posterior sampling that needs the adjoint alone"
         )
 
+    def damped_inverse(self, y: Float[Array, "*measured C"], most: Any) -> Float[Array, "*spatial C"]:
+        """A⁺ y with min(1/a, `most`) in place of 1/a, for each singular value a of A.
+
+        As it stands, for operators whose singular values are 0 or 1. Raises NotImplementedError as `pseudo_inverse` does.
+        """
+        return jnp.minimum(1, most) * self.pseudo_inverse(y)
+
     def __matmul__(self, inner: "LinearOperator") -> "Product":
         return Product(self, inner)
 

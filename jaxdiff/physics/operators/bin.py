@@ -38,3 +38,6 @@ class Bin(LinearOperator):
         for axis, factor in enumerate(self.factors):
             y = jnp.repeat(y, factor, axis=axis)
         return y
+
+    def damped_inverse(self, y, most):
+        return jnp.minimum(1, most / math.sqrt(math.prod(self.factors))) * self.pseudo_inverse(y)

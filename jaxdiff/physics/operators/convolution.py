@@ -48,12 +48,17 @@ class Convolution(LinearOperator):
         """A⁺ y of "periodic", frequencies below `rcond` of the largest left out."""
         if self.boundary != "periodic":
             return super().pseudo_inverse(y)
+        return self.damped_inverse(y, jnp.inf, rcond)
+
+    def damped_inverse(self, y, most, rcond: float = 1e-6):
+        if self.boundary != "periodic":
+            return super().damped_inverse(y, most)
         self._check(y)
         otf = self._otf(y.shape[:-1], y.dtype)
         size = jnp.abs(otf)
         kept = size > rcond * size.max()
-        inverse = jnp.where(kept, jnp.conj(otf) / jnp.where(kept, size, 1) ** 2, 0)
-        return _filtered(y, inverse)
+        size = jnp.where(kept, size, 1)
+        return _filtered(y, jnp.where(kept, jnp.conj(otf) / size * jnp.minimum(1 / size, most), 0))
 
     def _check(self, x):
         half = [k // 2 for k in self.psf.shape]

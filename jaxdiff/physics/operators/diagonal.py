@@ -21,3 +21,9 @@ class Diagonal(LinearOperator):
     def pseudo_inverse(self, y):
         weights = self.weights.astype(y.dtype)
         return jnp.where(weights == 0, 0, y / jnp.where(weights == 0, 1, weights))
+
+    def damped_inverse(self, y, most):
+        weights = self.weights.astype(y.dtype)
+        return jnp.where(
+            weights == 0, 0, jnp.sign(weights) * jnp.minimum(1 / jnp.abs(jnp.where(weights == 0, 1, weights)), most) * y
+        )
