@@ -1,13 +1,15 @@
-"""Gain and noise of a camera from a single image, and whether given ones fit it.
+"""Gain and noise of a camera from a single image, how sure that is, and whether given ones fit the image.
 
 1. d = h * y, h the outer product of (1, −2, 1)/√6 with itself, has the variance of the noise, and nothing of what is linear
    along rows or columns (Immerkær 1996, doi:10.1006/cviu.1996.0060). m, the mean over AROUND × AROUND pixels, is uncorrelated
    with it.
-2. Pixels are grouped by m; each group's variance is (1.4826 median |d|)², which the few pixels on edges hardly move.
-3. Var = slope m + intercept over the groups, by least squares of the relative deviation, reweighted towards the least
-   absolute one (Foi, Trimeche, Katkovnik & Egiazarian 2008, doi:10.1109/TIP.2008.2001399, in outline).
+2. Pixels are grouped by m; those around which m changes by more than noise makes it are left out, half of a group at most. Its
+   variance is Huber's estimate of scale, which the few pixels on edges that are left hardly move; where edges are the most of
+   it, of differences of the fourth order. It is that of the mean light under h², which at an edge is not m.
+3. `jaxdiff.physics.photon_transfer` fits the line of variance over grey level, with what is given of the camera.
 
-Texture as fine as a pixel counts as noise: it makes the estimate too high.
+Texture as fine as a pixel counts as noise. Where its contrast is the same everywhere it grows with the square of the light, and
+is told apart; else it makes the estimate too high.
 """
 
 import dataclasses
@@ -17,13 +19,28 @@ from jaxtyping import Bool, Float
 from scipy import ndimage
 
 from jaxdiff.physics.camera import Camera
+from jaxdiff.physics.photon_transfer import Interval, fit
 
 AROUND = 5
 GROUPS = 48
-CLEAR = 3.0
-"""Standard errors from which a slope is one."""
 FEWEST = 64
 """Pixels from which anything is estimated."""
+WIDE = 0.1
+"""Half width of the interval of a gain, relative, from which it is wide."""
+DIFFERENCES = (np.array([1.0, -2.0, 1.0]) / np.sqrt(6), np.array([1.0, -4.0, 6.0, -4.0, 1.0]) / np.sqrt(70))
+"""h along one axis: of the second order, and of the fourth, which sees less of edges and says less of noise."""
+BENT = 0.75
+"""Standard errors by which the variance has to be less with the fourth order for a group to be taken from it."""
+HUBER = 1.5
+"""Standard deviations beyond which a pixel of d counts as if it were there."""
+WINSORISED = 0.7784655
+"""E[min(z², HUBER²)] of the normal distribution."""
+EFFICIENCY = 0.8
+"""Of that estimate, beside the mean square."""
+CHANGE = 1.2
+"""Change of m, in standard deviations of the noise, up to which it may be noise alone: 99 of 100 pixels without any light."""
+SPIKE, ENDS = 4.0, 16
+"""A sensor's end: so many times as many pixels as at the next grey level, and at least so many."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,28 +53,50 @@ class NoiseEstimate:
     """Mean grey level of each group of pixels."""
     variances: Float[np.ndarray, " groups"]
     """Variance of the noise in it."""
+    errors: Float[np.ndarray, " groups"]
+    """Standard error of that, relative."""
 
-    def camera(self, offset: float | None = None) -> Camera:
-        """A camera of this noise: its gain is the slope.
+    def camera(self, offset: float | None = None, read_noise: float | None = None) -> Camera:
+        """A camera of this noise, with what is known of it.
 
         Offset and read noise show in the variance only together: without `offset` all is counted as photons above an offset
-        that need not be the real one. Of noise that does not grow with light all is read noise, with next to no photons.
+        that need not be the real one (and `read_noise` moves that). With it the read noise is what the photons do not
+        explain, 0 or more. Of noise that does not grow with light all is read noise, with next to no photons. `gain` says
+        how sure the gain is.
         """
-        least = 0.01 * float(np.median(self.variances)) / max(float(np.ptp(self.means)), 1e-12)
-        if self.slope <= least:
-            dark = float(self.means.min()) if offset is None else offset
-            return Camera(gain=least, offset=dark, read_noise=float(np.sqrt(np.median(self.variances))) / least)
         if offset is None:
-            return Camera(gain=self.slope, offset=-self.intercept / self.slope)
-        read = self.intercept + self.slope * offset
-        if read < 0:  # less noise than the photons above this offset would make
-            above = np.maximum(self.means - offset, 1e-3 * np.abs(self.means - offset).max())
-            return Camera(gain=max(float(np.median(self.variances / above)), least), offset=offset)
-        return Camera(gain=self.slope, offset=offset, read_noise=float(np.sqrt(read)) / self.slope)
+            gain = self.gain(read_noise=read_noise).value
+            if gain <= self._least:
+                return self._dark(float(self.means.min()))
+            read = read_noise or 0.0
+            return Camera(gain=gain, offset=gain * read**2 - self.intercept / gain, read_noise=read)
+        fitted = fit(self.means - offset, self.variances, self.errors, read_noise)
+        if fitted.gain.value <= self._least:
+            return self._dark(offset)
+        return Camera(gain=fitted.gain.value, offset=offset, read_noise=fitted.read_noise)
+
+    def gain(self, offset: float | None = None, read_noise: float | None = None) -> Interval:
+        """Grey levels per electron, as of `camera`, with the interval of two standard errors.
+
+        The scatter of the groups about the fit is in it, and what read noise and texture may take of the variance.
+        """
+        if offset is None:  # a free offset is a free intercept, of any sign, whatever the read noise
+            return fit(self.means, self.variances, self.errors, free=True).gain
+        return fit(self.means - offset, self.variances, self.errors, read_noise).gain
 
     def ratio(self, camera: Camera) -> float:
         """Variance found over that of `camera`: the median over the groups."""
         return float(np.median(self.variances / np.maximum(camera.variance(self.means), 1e-12)))
+
+    @property
+    def _least(self) -> float:
+        """The gain up to which the variance does not grow with light."""
+        return 0.01 * float(np.median(self.variances)) / max(float(np.ptp(self.means)), 1e-12)
+
+    def _dark(self, offset: float) -> Camera:
+        return Camera(
+            gain=self._least, offset=offset, read_noise=float(np.sqrt(np.median(self.variances))) / self._least
+        )
 
 
 def estimate_noise(
@@ -65,50 +104,94 @@ def estimate_noise(
 ) -> NoiseEstimate:
     """The noise of an image of 2 or 3 spatial axes (planes are looked at one by one), channels together.
 
-    seen: False for pixels that are left out, such as saturated ones. Raises ValueError for fewer than FEWEST pixels, and for
-    an image without any noise.
+    seen: False for pixels that are left out, such as saturated ones; pixels at a sensor's end, of which there are many more than
+    at the next grey level, are left out anyway. Raises ValueError for fewer than FEWEST pixels, and for an image without any
+    noise.
     """
     image = np.asarray(image, np.float64)
     kept = np.isfinite(image) if seen is None else np.broadcast_to(seen, image.shape) & np.isfinite(image)
-    filled = np.where(kept, image, 0.0)
+    inside = kept & ~_at_an_end(image, kept)
     plane = (image.ndim - 3, image.ndim - 2)
-    high, mean, around = filled, filled, kept.astype(np.float64)
-    for axis in plane:
-        high = ndimage.convolve1d(high, np.array([1.0, -2.0, 1.0]) / np.sqrt(6), axis=axis)
-        mean = ndimage.uniform_filter1d(mean, AROUND, axis=axis)
-        around = ndimage.uniform_filter1d(around, AROUND, axis=axis)
-    inner = np.zeros(image.shape, bool)
-    inner[(slice(None),) * plane[0] + (slice(2, -2), slice(2, -2))] = True
-    whole = inner & (around > 1 - 1e-6)
-    high, mean = high[whole], mean[whole]
-    if high.size < FEWEST:
+    whole = _whole(inside, plane)
+    if np.count_nonzero(whole) < FEWEST:  # nothing else is there
+        inside, whole = kept, _whole(kept, plane)
+    if np.count_nonzero(whole) < FEWEST:
         raise ValueError(
-            f"got {high.size} pixels to estimate the noise from; expected at least {FEWEST}; to fix: give --gain and "
-            "--read-noise"
+            f"got {np.count_nonzero(whole)} pixels to estimate the noise from; expected at least {FEWEST}; to fix: give "
+            "--gain and --read-noise"
         )
-    parts = np.array_split(np.argsort(mean, kind="stable"), min(GROUPS, high.size // FEWEST))
-    means = np.array([mean[part].mean() for part in parts])
-    variances = np.array([(1.4826 * np.median(np.abs(high[part]))) ** 2 for part in parts])
-    if not (variances > 0).any():
+    image = np.where(inside, image, 0.0)
+    mean = _separable(image, np.full(AROUND, 1 / AROUND), plane)
+    window = tuple(AROUND if axis in plane else 1 for axis in range(image.ndim))
+    change = (ndimage.maximum_filter(mean, window) - ndimage.minimum_filter(mean, window))[whole]
+    parts = np.array_split(np.argsort(mean[whole], kind="stable"), min(GROUPS, np.count_nonzero(whole) // FEWEST))
+    curves = []
+    for taps in DIFFERENCES:
+        high, light = (_separable(image, taps**power, plane)[whole] for power in (1, 2))
+        rho = np.correlate(taps, taps, "full")
+        quiet = [_quiet(part, high, change) for part in parts]
+        counts = np.array([len(part) for part in quiet]) / np.sum(rho**2) ** len(plane)
+        curves.append(
+            (
+                np.array([light[part].mean() for part in quiet]),
+                np.array([_scale(high[part]) ** 2 for part in quiet]),
+                np.sqrt(2 / (EFFICIENCY * counts)),
+            )
+        )
+    (_, variances, errors), (_, finer, _) = curves
+    bent = finer < (1 - BENT * errors) * variances
+    means, variances, errors = (np.where(bent, fine, plain) for plain, fine in zip(*curves, strict=True))
+    some = variances > 0
+    if not some.any():
         raise ValueError("got an image without noise; expected a recording; to fix: give --gain and --read-noise")
-    means, variances = means[variances > 0], variances[variances > 0]
-    return NoiseEstimate(*_line(means, variances), means, variances)
+    means, variances, errors = means[some], variances[some], errors[some]
+    line = fit(means, variances, errors, free=True)
+    return NoiseEstimate(line.gain.value, line.intercept, means, variances, errors)
 
 
-def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Slope and intercept of y by relative deviations, reweighted to the least absolute ones; slope 0 unless it is clear."""
-    columns = np.stack([x - x.mean(), np.ones_like(x)], axis=1)
-    fitted, weight, found = np.full_like(y, np.median(y)), np.ones_like(y), np.zeros(2)
-    least = 0.1 * np.median(y)
-    scaled, scale = columns, weight
-    for _ in range(30):
-        scale = weight / np.maximum(fitted, least)
-        scaled = columns * scale[:, None]
-        found = np.linalg.lstsq(scaled, y * scale, rcond=None)[0]
-        fitted = columns @ found
-        weight = 1 / np.sqrt(np.maximum(np.abs(y - fitted) / np.maximum(fitted, least), 1e-2))
-    rest = (y - fitted) * scale
-    error = np.sqrt(np.linalg.pinv(scaled.T @ scaled)[0, 0] * np.sum(rest**2) / max(len(y) - 2, 1))
-    if found[0] < CLEAR * error:
-        return 0.0, float(np.median(y))
-    return float(found[0]), float(found[1] - found[0] * x.mean())
+def _quiet(part: np.ndarray, high: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """The pixels of a group around which the light changes no more than noise alone makes it seem, and half at least."""
+    order = part[np.argsort(change[part], kind="stable")]
+    half = order[: max(len(order) // 2, 1)]
+    return order[: max(len(half), np.searchsorted(change[order], CHANGE * _scale(high[half])))]
+
+
+def _whole(kept: np.ndarray, plane: tuple[int, int]) -> np.ndarray:
+    """Pixels around which all AROUND × AROUND are kept."""
+    inner = np.zeros(kept.shape, bool)
+    inner[(slice(None),) * plane[0] + (slice(2, -2), slice(2, -2))] = True
+    return inner & (_separable(kept.astype(np.float64), np.full(AROUND, 1 / AROUND), plane) > 1 - 1e-6)
+
+
+def _separable(image: np.ndarray, taps: np.ndarray, plane: tuple[int, int]) -> np.ndarray:
+    for axis in plane:
+        image = ndimage.convolve1d(image, taps, axis=axis)
+    return image
+
+
+def _at_an_end(image: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Pixels at the lowest or highest grey level, where a sensor or a file cut them off."""
+    ends = np.zeros(image.shape, bool)
+    values = np.sort(image[kept])
+    if values.size == 0 or values[0] == values[-1]:
+        return ends
+    for level, after in (
+        (values[0], values[np.searchsorted(values, values[0], "right")]),
+        (values[-1], values[np.searchsorted(values, values[-1], "left") - 1]),
+    ):
+        here, next_to = (
+            np.searchsorted(values, v, "right") - np.searchsorted(values, v, "left") for v in (level, after)
+        )
+        if here >= ENDS and here > SPIKE * next_to:
+            ends |= image == level
+    return ends
+
+
+def _scale(values: np.ndarray) -> float:
+    """Huber's estimate of the standard deviation about 0 (proposal 2): of grey levels that are whole numbers, too, smooth."""
+    scale = 1.4826 * float(np.median(np.abs(values)))
+    if scale == 0:  # more than half of the pixels are equal
+        scale = float(np.sqrt(np.mean(values**2)))
+    for _ in range(20):
+        scale = float(np.sqrt(np.mean(np.minimum(values**2, (HUBER * scale) ** 2)) / WINSORISED))
+    return scale
