@@ -1,6 +1,7 @@
-"""`python -m benchmarks.posterior [measure] [report]`: methods of posterior sampling beside posteriors in closed form.
+"""`python -m benchmarks.posterior [measure [METHOD …] | report]`: methods of posterior sampling beside closed forms.
 
-measure: `jd.check_posterior` of every method, with more samples; writes benchmarks/results/posterior.json.
+measure: `jd.check_posterior` of every method, or of some while the rest of the result stays, with more samples; writes
+benchmarks/results/posterior.json.
 report: writes the tables between the marks of docs/posterior.md from it.
 """
 
@@ -93,16 +94,17 @@ def tables(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def measure() -> None:
+def measure(names: list[str]) -> None:
     """Writes benchmarks/results/posterior.json."""
     fields = [field.name for field in dataclasses.fields(Cell)]
-    result: dict[str, Any] = {"machine": describe(), "samples": SAMPLES, "fields": fields, "methods": {}}
-    for name, method in METHODS.items():
-        report = check_posterior(method, samples=SAMPLES)
-        print(report, flush=True)
+    before = load()["methods"] if names else {}
+    result: dict[str, Any] = {"machine": describe(), "samples": SAMPLES, "fields": fields, "methods": before}
+    for name in names or METHODS:
+        checked = check_posterior(METHODS[name], samples=SAMPLES)
+        print(checked, flush=True)
         rounded = lambda v: float(f"{v:.4g}") if isinstance(v, float) else v  # noqa: E731
-        rows = [[rounded(getattr(cell, field)) for field in fields] for cell in report.cells]
-        result["methods"][name] = {"bounded": report["bounded"].measured, "cells": rows}
+        rows = [[rounded(getattr(cell, field)) for field in fields] for cell in checked.cells]
+        result["methods"][name] = {"bounded": checked["bounded"].measured, "cells": rows}
     print("written:", write("posterior", result))
 
 
@@ -115,6 +117,7 @@ def report() -> None:
 
 
 if __name__ == "__main__":
-    wanted = sys.argv[1:] or ["measure", "report"]
-    for name in wanted:
-        {"measure": measure, "report": report}[name]()
+    what, *names = sys.argv[1:] or ["measure"]
+    if what == "measure":
+        measure(names)
+    report()

@@ -32,6 +32,7 @@ USAGE = """usage: jaxdiff COMMAND …
   pack RUN --out DIR                          a run as two small files, for shipping
   tune RUN [--nfe 4 5 6 8]                    learn samplers of few calls for a trained run: --solver tuned:5
   check-solver NAME|package.module:Class      hold a solver to what the library promises, and print the table
+  check-posterior NAME|package.module:Class   hold a method of posterior sampling beside posteriors in closed form
   export RUN [--out FILE.zip]                 the sampler as one file that runs without jaxdiff, on CPU, CUDA and TPU
   demo                                        what the models that come with jaxdiff do, as pictures
   demo-train [--option value …]               train a small model on synthetic microscope images and sample from it
@@ -144,6 +145,13 @@ def calibrate(args: Sequence[str], prog: str = "jaxdiff calibrate") -> int:
 def check_solver(args: Sequence[str], prog: str = "jaxdiff check-solver") -> int:
     """`jaxdiff check-solver package.module:Class`: the conformance table of a solver."""
     from jaxdiff.tasks.check_solver import main as check
+
+    return check(list(args), prog)
+
+
+def check_posterior(args: Sequence[str], prog: str = "jaxdiff check-posterior") -> int:
+    """`jaxdiff check-posterior package.module:Class`: how right a method of posterior sampling is, and where."""
+    from jaxdiff.tasks.check_posterior import main as check
 
     return check(list(args), prog)
 
@@ -291,6 +299,7 @@ def main() -> NoReturn:
         "prepare": prepare,
         "pack": pack,
         "check-solver": check_solver,
+        "check-posterior": check_posterior,
         "demo": demo,
         "demo-train": demo_train,
     }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from jaxdiff import analytic as analytic
 from jaxdiff import guidance as guidance
 from jaxdiff import predictions as predictions
+from jaxdiff.conformance import check_posterior as check_posterior
 from jaxdiff.conformance import check_solver as check_solver
 from jaxdiff.denoiser import Denoiser as Denoiser
 from jaxdiff.denoiser import bind as bind

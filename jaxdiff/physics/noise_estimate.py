@@ -3,13 +3,13 @@
 1. d = h * y, h the outer product of (1, −2, 1)/√6 with itself, has the variance of the noise, and nothing of what is linear
    along rows or columns (Immerkær 1996, doi:10.1006/cviu.1996.0060). m, the mean over AROUND × AROUND pixels, is uncorrelated
    with it.
-2. Pixels are grouped by m; those around which m changes by more than noise makes it are left out, half of a group at most. Its
-   variance is Huber's estimate of scale, which the few pixels on edges that are left hardly move; where edges are the most of
-   it, of differences of the fourth order. It is that of the mean light under h², which at an edge is not m.
+2. Pixels are grouped by m; those around which m changes by more than noise makes it are left out, half of a group at most.
+   Its variance is Huber's estimate of scale, which the few pixels on edges that are left hardly move; where edges are the
+   most of it, of differences of the fourth order. It is that of the mean light under h², which at an edge is not m.
 3. `jaxdiff.physics.photon_transfer` fits the line of variance over grey level, with what is given of the camera.
 
-Texture as fine as a pixel counts as noise. Where its contrast is the same everywhere it grows with the square of the light, and
-is told apart; else it makes the estimate too high.
+Texture as fine as a pixel counts as noise. Where its contrast is the same everywhere it grows with the square of the
+light, and is told apart; else it makes the estimate too high.
 """
 
 import dataclasses
@@ -55,6 +55,8 @@ class NoiseEstimate:
     """Variance of the noise in it."""
     errors: Float[np.ndarray, " groups"]
     """Standard error of that, relative."""
+    rounding: float = 0.0
+    """Variance that rounding to whole grey levels adds."""
 
     def camera(self, offset: float | None = None, read_noise: float | None = None) -> Camera:
         """A camera of this noise, with what is known of it.
@@ -70,10 +72,12 @@ class NoiseEstimate:
                 return self._dark(float(self.means.min()))
             read = read_noise or 0.0
             return Camera(gain=gain, offset=gain * read**2 - self.intercept / gain, read_noise=read)
-        fitted = fit(self.means - offset, self.variances, self.errors, read_noise)
+        fitted = fit(self.means - offset, self.variances, self.errors, read_noise, rounding=self.rounding)
         if fitted.gain.value <= self._least:
             return self._dark(offset)
-        return Camera(gain=fitted.gain.value, offset=offset, read_noise=fitted.read_noise)
+        return Camera(
+            gain=fitted.gain.value, offset=offset, read_noise=fitted.read_noise if read_noise is None else read_noise
+        )
 
     def gain(self, offset: float | None = None, read_noise: float | None = None) -> Interval:
         """Grey levels per electron, as of `camera`, with the interval of two standard errors.
@@ -82,7 +86,7 @@ class NoiseEstimate:
         """
         if offset is None:  # a free offset is a free intercept, of any sign, whatever the read noise
             return fit(self.means, self.variances, self.errors, free=True).gain
-        return fit(self.means - offset, self.variances, self.errors, read_noise).gain
+        return fit(self.means - offset, self.variances, self.errors, read_noise, rounding=self.rounding).gain
 
     def ratio(self, camera: Camera) -> float:
         """Variance found over that of `camera`: the median over the groups."""
@@ -104,9 +108,9 @@ def estimate_noise(
 ) -> NoiseEstimate:
     """The noise of an image of 2 or 3 spatial axes (planes are looked at one by one), channels together.
 
-    seen: False for pixels that are left out, such as saturated ones; pixels at a sensor's end, of which there are many more than
-    at the next grey level, are left out anyway. Raises ValueError for fewer than FEWEST pixels, and for an image without any
-    noise.
+    seen: False for pixels that are left out, such as saturated ones; pixels at a sensor's end, of which there are many
+    more than at the next grey level, are left out anyway. Raises ValueError for fewer than FEWEST pixels, and for an image
+    without any noise.
     """
     image = np.asarray(image, np.float64)
     kept = np.isfinite(image) if seen is None else np.broadcast_to(seen, image.shape) & np.isfinite(image)
@@ -146,7 +150,8 @@ def estimate_noise(
         raise ValueError("got an image without noise; expected a recording; to fix: give --gain and --read-noise")
     means, variances, errors = means[some], variances[some], errors[some]
     line = fit(means, variances, errors, free=True)
-    return NoiseEstimate(line.gain.value, line.intercept, means, variances, errors)
+    whole = bool(np.all(image[inside] == np.rint(image[inside])))
+    return NoiseEstimate(line.gain.value, line.intercept, means, variances, errors, 1 / 12 if whole else 0.0)
 
 
 def _quiet(part: np.ndarray, high: np.ndarray, change: np.ndarray) -> np.ndarray:

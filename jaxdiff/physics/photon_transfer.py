@@ -3,9 +3,10 @@
     Var = R + b a + t a²,   a = grey level − offset,   b the gain,   R = b² read_noise² ≥ 0,   t ≥ 0
 
 t a² is fixed pattern or texture of a contrast √t that is the same everywhere (Janesick 2007, Photon Transfer, SPIE). Relative
-deviations are fitted, since the variance of each group of pixels is known to the same share of it, reweighted so that a few that
-are off count less (Foi, Trimeche, Katkovnik & Egiazarian 2008, doi:10.1109/TIP.2008.2001399, in outline). The fit is a profile over b:
-for each b what is best of the rest, not below 0.
+deviations are fitted, since the variance of each group of pixels is known to the same share of it, reweighted so that a
+few that are off count less (Foi, Trimeche, Katkovnik & Egiazarian 2008, doi:10.1109/TIP.2008.2001399, in outline). The fit
+is a
+profile over b: for each b what is best of the rest, not below 0.
 """
 
 from typing import NamedTuple
@@ -62,15 +63,17 @@ def fit(
     read_noise: float | None = None,
     *,
     free: bool = False,
+    rounding: float = 0.0,
 ) -> Fit:
     """Of variances (grey levels²) over light (grey levels above the offset).
 
-    errors: relative standard errors of the variances. read_noise: electrons, where it is known. free: the offset is not known: the intercept may have any sign, and there is no
-    t, which an offset would be mixed up with. The gain is 0 where the variance does not grow with light beyond its errors.
+    errors: relative standard errors of the variances. read_noise: electrons, where it is known, which `rounding` (grey
+    levels²) comes on top of. free: the offset is not known: the intercept may have any sign, and there is no t, which an
+    offset would be mixed up with. The gain is 0 where the variance does not grow with light beyond its errors.
     """
     light, variances = np.asarray(light, np.float64), np.asarray(variances, np.float64)
     light = light if free else np.maximum(light, 0.0)
-    curve = _Curve(light, variances, np.asarray(errors), np.ones_like(light), read_noise, free, free)
+    curve = _Curve(light, variances, np.asarray(errors), np.ones_like(light), read_noise, free, free, rounding)
     plain, textured = _fitted(curve._replace(even=True)), _fitted(curve)
     curve, best, scatter = plain
     other, terms, least = textured
@@ -108,6 +111,7 @@ class _Curve(NamedTuple):
     free: bool
     even: bool
     """Without t."""
+    rounding: float
 
     def at(self, terms: np.ndarray) -> np.ndarray:
         return terms[0] + terms[1] * self.light + terms[2] * self.light**2
@@ -141,7 +145,7 @@ class _Curve(NamedTuple):
         if self.read_noise is None:
             intercept, *texture = _solved([one] if self.even else [one, square], rest, True)
             return np.array([intercept, b, *(texture or [0.0])])
-        intercept = (b * self.read_noise) ** 2
+        intercept = (b * self.read_noise) ** 2 + self.rounding
         length = square @ square
         return np.array(
             [intercept, b, 0.0 if self.even or not length else max(0.0, square @ (rest - intercept * one) / length)]

@@ -75,6 +75,45 @@ def test_pixels_that_are_not_seen_are_left_to_the_prior_and_counted():
     assert got.std[4:].mean() < 10
 
 
+def test_the_method_is_chosen_by_what_was_recorded():
+    y, seen = noisy(field(8, 8)), np.arange(64).reshape(8, 8, 1) % 2 == 0
+    assert restore(jax.random.key(0), WHITE, y, None, EVEN, 2, calls=4).method == "diffpir"
+    got = restore(jax.random.key(0), WHITE, y, None, EVEN, 2, calls=4, seen=seen)
+    assert got.method == "mmps"
+    assert not got.diverged.any()
+    np.testing.assert_allclose(got.misfit, got.misfits.mean())
+    assert restore(jax.random.key(0), WHITE, y, None, EVEN, 2, calls=4, seen=seen, method="dps").method == "dps"
+
+
+def test_a_sample_that_did_diverge_is_said():
+    """A method that adds a thousand standard deviations to a sample, or not."""
+    y = noisy(field(8, 8))
+
+    def broken(denoise, measurement):
+        return lambda x, lam, cond=None: denoise(x, lam, cond) + jnp.where(x[0, 0, 0] > 0, 1e3, 0.0)
+
+    with pytest.warns(UserWarning, match="of 8 samples diverged: they leave up to"):
+        got = restore(jax.random.key(0), WHITE, y, None, EVEN, 8, calls=1, method=broken, correct=False)
+    far = np.abs(got.samples - MEAN).reshape(8, -1).max(axis=1) > 1e4
+    assert 0 < far.sum() < 8
+    np.testing.assert_array_equal(got.diverged, far)
+    assert got.method == "broken"
+
+
+@pytest.mark.filterwarnings("ignore:the samples leave")
+def test_the_gain_of_a_given_offset_comes_with_its_interval():
+    camera = Camera(gain=0.05, offset=90.0, read_noise=2.0)
+    rows = np.linspace(1.0, 400.0, 64)[:, None, None] * np.ones((64, 64, 1))
+    y = camera.record(np.random.default_rng(0), rows)
+    got = restore(jax.random.key(0), WHITE, y, None, None, 1, calls=1, offset=90.0, read_noise=2.0)
+    assert got.camera.offset == 90.0
+    assert got.camera.read_noise == 2.0
+    assert abs(got.camera.gain / 0.05 - 1) < max(0.1, got.gain.half_width)
+    flat = camera.record(np.random.default_rng(0), np.full((64, 64, 1), 100.0))
+    with pytest.warns(UserWarning, match=r"the gain is .* \(.* to .*\) grey levels per electron, no better known"):
+        restore(jax.random.key(0), WHITE, flat, None, None, 1, calls=1, offset=90.0)
+
+
 def test_light_is_kept():
     """A prior that is 20 grey levels too bright pulls the samples up; the light of the recording says otherwise."""
     y = noisy(np.full((16, 16, 1), 80.0))
@@ -202,6 +241,10 @@ def test_commands_write_mean_spread_and_checks(run, images, task, more, size):
     numbers = summary["files"][0]["numbers"]
     assert numbers["left_out"] == 6 + (54 if task == "inpaint" else 0)
     assert {"misfit", "gain", "offset", "read_noise", "bias_before_correction"} <= set(numbers)
+    assert numbers["method"] == ("mmps" if task == "inpaint" else "diffpir")
+    assert numbers["diverged_samples"] >= 0
+    assert len(numbers["misfit_of_samples"].split()) == 2
+    assert ("gain_low" in numbers) == ("--gain" not in more)
 
 
 @pytest.mark.filterwarnings("ignore")

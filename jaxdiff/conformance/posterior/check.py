@@ -25,8 +25,8 @@ def check_posterior(
 ) -> PosteriorConformance:
     """How far the samples of a method are from the posterior, and where; about a minute.
 
-    method: a class or function of a denoiser and a measurement (`jaxdiff.guidance.posterior.AbstractMeasurement`) that returns a
-        denoiser, such as `jaxdiff.guidance.posterior.MMPS` or `functools.partial(MMPS, iterations=3)`.
+    method: a class or function of a denoiser and a measurement (`jaxdiff.guidance.posterior.AbstractMeasurement`) that
+        returns a denoiser, such as `jaxdiff.guidance.posterior.MMPS` or `functools.partial(MMPS, iterations=3)`.
     operators, noises, calls: of the suite, or some of them. samples: for each cell of a method that is not affine in x; of
         one that is, mean and covariance come by recursion, without any chance.
     verbose: print the table.
@@ -34,11 +34,12 @@ def check_posterior(
     Two correlated Gaussian priors (8 × 6 pixels) × {denoising, blur, binning, mask, slices} × noise × calls: the posterior is
     Gaussian in closed form. Each cell has the distance of the samples' mean in standard deviations of the posterior and their
     spread over the posterior's; beside it what the exact denoiser gets in the same solver (`DPMpp(eta=1)` on the default
-    grid), since few calls are too few for any method. Then 30 harsher runs (noise 0, operators × 10⁴, 3 and 1000 calls, λ from
-    −12 to 12, other solvers), in which nothing may diverge. `passed` needs all of it; `region` says where a method is right.
+    grid), since few calls are too few for any method. Then 30 harsher runs (noise 0, operators × 10⁴, 3 and 1000 calls, λ
+    from −12 to 12, other solvers), in which nothing may diverge. `passed` needs all of it; `region` says where a method is
+    right.
 
-    Raises ValueError for what is no function, and for an operator that the suite does not have; what the method itself raises is
-    told in the table.
+    Raises ValueError for what is no function, and for an operator that the suite does not have; what the method itself
+    raises is told in the table.
     """
     if not callable(method):
         raise ValueError(

@@ -1,8 +1,8 @@
 """Mean and covariance of what a guided denoiser's samples are: by recursion where it is affine, else of samples.
 
 On Gaussian images many methods are affine in x at each λ. Their matrices come from the images of a basis; with them mean and
-covariance of all samples follow from those of the noise, without any chance (`recursion`). Others (steps of conjugate gradients, a
-step whose length depends on the residual) are sampled.
+covariance of all samples follow from those of the noise, without any chance (`recursion`). Others (steps of conjugate
+gradients, a step whose length depends on the residual) are sampled.
 """
 
 import functools

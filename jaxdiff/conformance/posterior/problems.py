@@ -44,7 +44,8 @@ PRIORS: dict[str, GaussianProblem] = {
     "rough": _prior(lambda r: 0.8 * np.exp(-r / 2.0), 0.02),
     "smooth": _prior(lambda r: np.exp(-(r**2) / (2 * 2.0**2)), 0.003),
 }
-"""Textures whose neighbours have a correlation of 0.59 and of 0.88; the latter leaves little to know of a pixel beside others."""
+"""Textures whose neighbours have a correlation of 0.59 and of 0.88; the latter leaves little to know of a pixel beside
+others."""
 
 
 class Matrix(LinearOperator):

@@ -10,9 +10,9 @@ from jaxdiff.guidance.posterior.measurement import AbstractMeasurement
 class DDNM(eqx.Module):
     """D_y = D + A⁺ (y − A D), each 1/a of A⁺, a a singular value of A, at most σ/(α s): without noise A D_y = y exactly.
 
-    The bound is the paper's DDNM+: data noisier than x are trusted less, and a blur's noise is amplified no more than to that of
-    x. Without noise, or where it is said to be less than it is, a blur amplifies it. Needs an operator with a pseudo-inverse
-    (`Mask`, `Slices`, `Bin`, periodic `Convolution`). One network call.
+    The bound is the paper's DDNM+: data noisier than x are trusted less, and a blur's noise is amplified no more than to
+    that of x. Without noise, or where it is said to be less than it is, a blur amplifies it. Needs an operator with a
+    pseudo-inverse (`Mask`, `Slices`, `Bin`, periodic `Convolution`). One network call.
     """
 
     denoise: Denoiser

@@ -15,10 +15,11 @@ class DiffPIR(eqx.Module):
     scale: ζ. v is the spread of x0 given x without any prior, so that the data count for more than they should while there is
     much noise; with v = Cov[x0 | x] of white data it is ΠGDM on them, without the gradient. One network call.
 
-    v is one number for all pixels: what a value says of pixels that A does not see in it, by their correlation with those that
-    it sees, is left to the next call. Under a mask or between slices no ζ mends that, and samples of smooth images are too wide
-    and off (docs/posterior.md); blur and binning, which look at every pixel, are what it is for. The data step is implicit: A
-    D_y lies between A D and y for every s, λ and A.
+    v is one number for all pixels: what a value says of pixels that A does not see in it, by their correlation with those
+    that it sees, is left to the next call. Under a mask or between slices no ζ mends that, and samples of smooth images
+    are too wide and off (docs/posterior.md); blur and binning, which look at every pixel, are what it is for. The data
+    step is
+    implicit: A D_y lies between A D and y for every s, λ and A.
     """
 
     denoise: Denoiser

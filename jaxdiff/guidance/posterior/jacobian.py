@@ -9,7 +9,8 @@ from jaxdiff.guidance.posterior.measurement import Linearised, dot
 from jaxdiff.process.gaussian import alpha, sigma
 
 WIDEST = 4.0
-"""Most that Cov[x0 | x] is taken for in units of σ²/α², its bound for every log-concave distribution of x0 (Brascamp-Lieb)."""
+"""Most that Cov[x0 | x] is taken for in units of σ²/α², its bound for every log-concave distribution of x0
+(Brascamp-Lieb)."""
 
 
 class Spread(NamedTuple):
@@ -23,8 +24,8 @@ class Spread(NamedTuple):
     def of(self, u: Any) -> tuple[Any, Any, Any]:
         """V Aᵀ u, A V Aᵀ u, and uᵀ A V Aᵀ u.
 
-        The last is the square of a length: |V w|² ≤ |V| wᵀ V w of a covariance bounds it from below. The Jacobian of a network
-        is not quite one, and without the bound a small or negative number would make a step of any length.
+        The last is the square of a length: |V w|² ≤ |V| wᵀ V w of a covariance bounds it from below. The Jacobian of a
+        network is not quite one, and without the bound a small or negative number would make a step of any length.
         """
         pulled = sigma(self.lam) ** 2 / alpha(self.lam) * self.pull(self.near.operator.adjoint(u))[0]
         seen = self.near.operator(pulled)

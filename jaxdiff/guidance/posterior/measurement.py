@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from jaxdiff.physics.operators import LinearOperator
 from jaxdiff.solvers.base import array_leaf
@@ -22,16 +22,18 @@ class Linearised(NamedTuple):
     iterations: int
 
     def proximal(self, variance: Any) -> Float[Array, "*spatial C"]:
-        """v Aᵀ (s² + v A Aᵀ)⁻¹ r for a scalar v, by conjugate gradients."""
+        """v Aᵀ (s² + v A Aᵀ)⁻¹ r for a scalar v, by conjugate gradients.
+
+        As v (s² + v Aᵀ A)⁻¹ Aᵀ r, which has a solution without noise, too, where no image has such an r.
+        """
         size = jnp.maximum(self.noise**2 + variance, jnp.finfo(self.residual.dtype).tiny)
         noise, share = self.noise**2 / size, variance / size  # at most 1, however large v is
 
         def apply(u):
-            return noise * u + share * self.operator(self.operator.adjoint(u))
+            return noise * u + share * self.operator.adjoint(self.operator(u))
 
-        unit, length = unit_and_length(self.residual)
-        solution = jax.scipy.sparse.linalg.cg(apply, unit, tol=1e-6, maxiter=self.iterations)[0]
-        return share * length * self.operator.adjoint(solution)
+        unit, length = unit_and_length(self.operator.adjoint(self.residual))
+        return share * length * jax.scipy.sparse.linalg.cg(apply, unit, tol=1e-6, maxiter=self.iterations)[0]
 
     def bounded(self, step: Float[Array, "*spatial C"]) -> Float[Array, "*spatial C"]:
         """τ step, 0 ≤ τ ≤ 1, no longer than where |r − τ A step| is least: no step leaves more unexplained than there was.
@@ -82,12 +84,18 @@ class Measurement(AbstractMeasurement):
     def at(self, x0):
         seen = self.operator(x0)
         check_seen(seen, self.y, x0)
-        return Linearised(self.operator, self.y.astype(x0.dtype) - seen, self.noise.astype(x0.dtype), self.iterations)
+        residual = jnp.where(rows_seen(self.operator, x0), self.y.astype(x0.dtype) - seen, 0)
+        return Linearised(self.operator, residual, self.noise.astype(x0.dtype), self.iterations)
 
     def corrected(self, x0, spread):
         near = self.at(x0)
         most = jnp.where(near.noise > 0, spread / jnp.where(near.noise > 0, near.noise, 1), jnp.inf)
         return x0 + near.bounded(self.operator.damped_inverse(near.residual, most))
+
+
+def rows_seen(operator: LinearOperator, x0: Float[Array, "*spatial C"]) -> Bool[Array, "*measured C"]:
+    """Which values of A x are of x at all: others, such as those under a mask, are 0 whatever y is there, and say nothing."""
+    return operator(jax.random.normal(jax.random.key(0), x0.shape, x0.dtype)) != 0
 
 
 def unit_and_length(a: Any) -> tuple[Any, Any]:

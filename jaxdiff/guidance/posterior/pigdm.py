@@ -16,8 +16,8 @@ class PiGDM(eqx.Module):
 
     v = c σ²/(c α² + σ²) is Cov[x0 | x] of white data of variance c (`variance`, 1 in model units), for which all is exact.
     Images are not white: where c says more than a pixel's neighbours leave open, the pull is too weak at first, and posterior
-    samples too wide; along what neighbours share it is too strong, and shortened to where it explains the most of y. One network
-    call and its gradient; the solve calls no network.
+    samples too wide; along what neighbours share it is too strong, and shortened to where it explains the most of y. One
+    network call and its gradient; the solve calls no network.
     """
 
     denoise: Denoiser
@@ -26,7 +26,9 @@ class PiGDM(eqx.Module):
 
     def __check_init__(self):
         if isinstance(self.variance, np.ndarray) and not (self.variance > 0).all():
-            raise ValueError(f"got variance={self.variance}; expected a number above 0, the variance of a pixel; to fix: 1")
+            raise ValueError(
+                f"got variance={self.variance}; expected a number above 0, the variance of a pixel; to fix: 1"
+            )
 
     def __call__(self, x, lam, cond=None):
         x0, pull = jax.vjp(lambda x: self.denoise(x, lam, cond), x)

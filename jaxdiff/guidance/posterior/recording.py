@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from jaxdiff.guidance.posterior.measurement import AbstractMeasurement, Linearised, check_seen
+from jaxdiff.guidance.posterior.measurement import AbstractMeasurement, Linearised, check_seen, rows_seen
 from jaxdiff.physics import likelihood
 from jaxdiff.physics.camera import Camera
 from jaxdiff.physics.operators import Diagonal, LinearOperator
@@ -82,5 +82,5 @@ class Recording(AbstractMeasurement):
         check_seen(mean, self.y, x0)
         whiten = likelihood.stabilised if self.stabilised else likelihood.photon
         residual, weight = whiten(camera, self.y.astype(x0.dtype), mean)
-        seen = jnp.asarray(self.seen)
+        seen = jnp.asarray(self.seen) & rows_seen(self.operator, x0)
         return slope, jnp.where(seen, residual, 0), jnp.where(seen, weight, 0)

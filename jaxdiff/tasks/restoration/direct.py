@@ -12,7 +12,8 @@ from jaxdiff.process.gaussian import alpha
 from jaxdiff.solvers import DPMpp
 from jaxdiff.tasks.conditional import sampled, with_channels
 from jaxdiff.tasks.estimate import Estimate, estimate
-from jaxdiff.tasks.restoration.restore import camera_of, check_prior, default_order
+from jaxdiff.tasks.restoration.camera import camera_of
+from jaxdiff.tasks.restoration.restore import check_prior, default_order
 from jaxdiff.tasks.scale import repeated, say_scale
 
 UNEVEN = 1.3

@@ -46,6 +46,8 @@ def restore_folder(
         restore,
         mesh=mesh,
         method=options.method,
+        offset=options.offset,
+        read_noise=options.read_noise,
         calls=options.calls,
         solver=solver,
         correct=options.correct,
@@ -74,12 +76,17 @@ def restore_folder(
                 scratch.unlink(missing_ok=True)
         camera = result.camera
         of_camera = {name: getattr(camera, name) for name in ("gain", "offset", "read_noise") if camera is not None}
+        interval = {} if result.gain is None else {"gain_low": result.gain.low, "gain_high": result.gain.high}
         return {
             **numbers,
+            "method": result.method,
             "misfit": result.misfit,
+            "misfit_of_samples": " ".join(f"{value:.4g}" for value in result.misfits),
+            "diverged_samples": int(np.count_nonzero(result.diverged)),
             "bias_before_correction": bias_in_words(np.asarray(result.bias)),
             "left_out": result.left_out,
             **of_camera,
+            **interval,
         }
 
     expected = info_over(model.info, tuple(1 / f for f in factor))

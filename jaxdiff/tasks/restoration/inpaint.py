@@ -34,6 +34,8 @@ def main(args: list[str], prog: str = "sample.py inpaint") -> int:
         if seen.all():
             raise DataError("an image that misses no pixel", "some", "give --missing FILE, or deconvolve or denoise it")
         blur = {"operator": options.blur(info, image.shape[:-1])} if options.blurs else {}
-        return {"seen": seen, **blur}
+        # However few are missing, they are what was asked for.
+        method = {"method": "mmps"} if options.method is None else {}
+        return {"seen": seen, **blur, **method}
 
     return restore_folder(options, problem)

@@ -29,8 +29,10 @@ class RestoreOptions(EstimateOptions):
     """Network calls for each sample."""
     eta: float | None = None
     """Noise of the solver, where it has an eta; default 1 for dpmpp."""
-    method: Literal["diffpir", "mmps", "pigdm", "dps", "ddnm"] = "diffpir"
-    """How the recording guides sampling; mmps, pigdm and dps take gradients of the network."""
+    method: Literal["diffpir", "mmps", "pigdm", "dps", "ddnm"] | None = None
+    """How the recording guides sampling; mmps, pigdm and dps take gradients of the network; default by what was recorded:
+    mmps
+    where pixels are missing, else diffpir (docs/posterior.md)."""
     remat: Remat = "all"
     """What these gradients compute again of large images: all, or all but convolutions (faster, more memory)."""
     gain: float | None = None
@@ -50,8 +52,11 @@ class RestoreOptions(EstimateOptions):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.gain is None and self.read_noise is not None:
-            raise ValueError("got --read-noise without --gain; expected both; to fix: add --gain, or leave both out")
+        if self.gain is None and self.offset is None and self.read_noise is not None:
+            raise ValueError(
+                "got --read-noise without --gain or --offset; expected one of them; to fix: add --offset to have the gain "
+                "estimated, or leave it out"
+            )
         if self.gain is not None and self.offset is None:
             raise ValueError("got --gain without --offset; expected both; to fix: --offset 0 where dark pixels are 0")
         if not 0 < self.exposure < np.inf:

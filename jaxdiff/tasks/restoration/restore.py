@@ -1,7 +1,6 @@
 """Restoration by one unconditional model: samples of p(image | recording) for a known microscope."""
 
-import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -14,24 +13,21 @@ from jaxtyping import Bool, Float, PRNGKeyArray
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.guidance.posterior import DDNM, DPS, MMPS, AbstractMeasurement, DiffPIR, PiGDM, Recording
 from jaxdiff.model import Model
-from jaxdiff.physics import likelihood
 from jaxdiff.physics.camera import Camera
-from jaxdiff.physics.noise_estimate import estimate_noise
 from jaxdiff.physics.operators import Crop, Diagonal, LinearOperator
+from jaxdiff.physics.photon_transfer import Interval
 from jaxdiff.solvers import DPMpp
 from jaxdiff.tasks.conditional import Remat, sampled
 from jaxdiff.tasks.denoise import mean_bias, say_unmeasured
 from jaxdiff.tasks.estimate import estimate
+from jaxdiff.tasks.restoration.agreement import diverged_of, misfits_of
+from jaxdiff.tasks.restoration.camera import camera_and_gain
+from jaxdiff.tasks.restoration.choice import choose
 from jaxdiff.tasks.scale import repeated, say_scale
 
 Method = Callable[[Denoiser, AbstractMeasurement], Denoiser]
 METHODS: Mapping[str, Method] = {"diffpir": DiffPIR, "mmps": MMPS, "pigdm": PiGDM, "dps": DPS, "ddnm": DDNM}
 """Methods of posterior sampling by name."""
-
-CONTRADICTION = 1.5
-"""Factor between the variance of the noise in an image and that of its camera from which a warning says so."""
-MISFIT = 0.2
-"""Distance of the misfit from 1, beyond its own scatter, from which a warning says so."""
 
 SECOND_ORDER = 12
 """Calls from which the default solver is of order 2."""
@@ -55,6 +51,14 @@ class Restored(NamedTuple):
     """Pixels of the recording that the likelihood does not see: saturated, missing."""
     camera: Camera | None
     """That was given or estimated; None of a blank recording, of which none can be."""
+    gain: Interval | None
+    """The estimated gain, and between which it is likely to lie; None for a camera that was given."""
+    method: str
+    """That was given or chosen, by name."""
+    misfits: Float[np.ndarray, " k"]
+    """The misfit of each sample."""
+    diverged: Bool[np.ndarray, " k"]
+    """Samples that are finite and wrong: their misfit is above what any noise explains, or values lie far beyond training."""
 
 
 def restore(
@@ -67,7 +71,9 @@ def restore(
     *,
     size: tuple[int, ...] | None = None,
     seen: Bool[np.ndarray, "*measured channels"] | None = None,
-    method: str | Method = "diffpir",
+    method: str | Method | None = None,
+    offset: float | None = None,
+    read_noise: float | None = None,
     calls: int = 20,
     solver: Any = None,
     correct: bool = True,
@@ -81,10 +87,12 @@ def restore(
     recording: any size, in the units of the training images; pixels that are not finite are left out. operator: A, such as
         `Convolution(psf)` (`jaxdiff.physics.operators`); None for noise alone. size: spatial size of the image, where it is
         not that of the recording. camera: None to estimate the noise from the recording (`estimate_noise`).
-    seen: False for pixels to leave out. method: one of METHODS, or a function of denoiser and measurement. calls: of the
-        denoiser, for each sample, on the model's default grid; a method may need a gradient of each. solver: default
-        `DPMpp(eta=1)`: noise at each step lets samples forget what the approximations did to them (measured). Its order is 2
-        from 12 calls on, and 1 below, where a look at the call before misleads more than it helps (measured).
+    seen: False for pixels to leave out. method: one of METHODS, or a function of denoiser and measurement; None for that
+        which is right for the operator (`choice.choose`). offset, read_noise: what is known of a camera that is to be
+        estimated. calls: of the denoiser, for each sample, on the model's default grid; a method may need a gradient of
+        each. solver: default `DPMpp(eta=1)`: noise at each step lets samples forget what the approximations did to them
+        (measured). Its order is 2 from 12 calls on, and 1 below, where a look at the call before misleads more than it
+        helps (measured).
     correct: scale the light of the samples, so that what is expected of them has the mean light of the recording; noise of
         mean 0 leaves it unchanged.
     together: windows in one network call, over all samples. mesh: devices; those of an axis "window" share the windows of an
@@ -112,13 +120,26 @@ def restore(
     if say_scale(np.where(kept, recording, np.nan), model.levels, model.normaliser, model.info, noisy=True):
         image = _constant(operator, recording, kept, size)
         if image is not None:
-            return Restored(*estimate(repeated(image, samples)), np.nan, np.nan, int(np.count_nonzero(~kept)), camera)
-    camera = camera_of(camera, recording, kept)
+            return Restored(
+                *estimate(repeated(image, samples)),
+                misfit=np.nan,
+                bias=np.nan,
+                left_out=int(np.count_nonzero(~kept)),
+                camera=camera,
+                gain=None,
+                method="none",
+                misfits=np.full(samples, np.nan),
+                diverged=np.zeros(samples, bool),
+            )
+    camera, gain = camera_and_gain(camera, recording, kept, offset, read_noise)
+    if method is None:
+        method = choose(operator, kept, (*size, recording.shape[-1]))
+    make = METHODS[method] if isinstance(method, str) else method
 
     def around(denoise: Denoiser, canvas: tuple[int, ...]) -> Denoiser:
         seen_of = operator if canvas == size else operator @ Crop(size, canvas)
         of = Recording(seen_of, recording, camera, model.normaliser.inverse, seen=kept)
-        return (METHODS[method] if isinstance(method, str) else method)(denoise, of)
+        return make(denoise, of)
 
     shape = (samples, *size, model.info.channels)
     draws = sampled(
@@ -138,11 +159,22 @@ def restore(
     bias = mean_bias(light, (np.where(kept, _expected(operator, d, camera) - camera.offset, 0) for d in draws))
     say_unmeasured(light, bias, camera.offset)
     if correct:
-        factor, offset = (1 / (1 + np.nan_to_num(bias))).astype(np.float32), np.float32(camera.offset)
+        factor, dark = (1 / (1 + np.nan_to_num(bias))).astype(np.float32), np.float32(camera.offset)
         for draw in draws:
-            draw[...] = offset + (draw - offset) * factor
-    misfit = _misfit(camera, recording, kept, (_expected(operator, draw, camera) for draw in draws))
-    return Restored(*estimate(draws), misfit, _mean_of_known(bias), int(np.count_nonzero(~kept)), camera)
+            draw[...] = dark + (draw - dark) * factor
+    misfits = misfits_of(camera, recording, kept, (_expected(operator, draw, camera) for draw in draws))
+    diverged = diverged_of(misfits, np.array([np.abs(model.normaliser.forward(draw)).max() for draw in draws]), kept)
+    return Restored(
+        *estimate(draws),
+        misfit=float(np.mean(misfits)),
+        bias=_mean_of_known(bias),
+        left_out=int(np.count_nonzero(~kept)),
+        camera=camera,
+        gain=gain,
+        method=method if isinstance(method, str) else getattr(method, "__name__", type(method).__name__),
+        misfits=misfits,
+        diverged=diverged,
+    )
 
 
 def _constant(
@@ -169,23 +201,6 @@ def check_prior(model: Model) -> None:
         )
 
 
-def camera_of(camera: Camera | None, recording: np.ndarray, kept: np.ndarray) -> Camera:
-    """The camera, or the one whose noise is in the recording. It warns where these differ."""
-    if camera is None:
-        return estimate_noise(recording, kept).camera()
-    try:
-        ratio = estimate_noise(recording, kept).ratio(camera)
-    except ValueError:  # too small to tell, or without noise, which the misfit will tell
-        return camera
-    if not 1 / CONTRADICTION < ratio < CONTRADICTION:
-        warnings.warn(
-            f"the variance of the noise in the image is {ratio:.3g} times that of the camera (gain {camera.gain:g}, offset "
-            f"{camera.offset:g}, read noise {camera.read_noise:g}); to fix: leave out --gain to have it estimated",
-            stacklevel=3,
-        )
-    return camera
-
-
 def _mean_of_known(bias: np.ndarray) -> float:
     """The mean over the channels where it is known; NaN where it is in none."""
     return np.nan if np.isnan(bias).all() else float(np.nanmean(bias))
@@ -197,25 +212,6 @@ def _expected(operator: LinearOperator, image: np.ndarray, camera: Camera) -> np
 
 
 _applied = jax.jit(lambda operator, light: operator(light))
-
-
-def _misfit(camera: Camera, recording: Any, kept: np.ndarray, expected: Iterable[Any]) -> float:
-    """Mean of the squared normalised residuals; a warning says where it is not 1."""
-    noise = likelihood.Noise(camera.gain, camera.offset, camera.read_noise)
-    number = int(np.count_nonzero(kept))
-    squares = [np.mean(np.asarray(likelihood.photon(noise, recording, mean).residual)[kept] ** 2) for mean in expected]
-    misfit = float(np.mean(squares))
-    scatter = 4 * np.sqrt(2 / number)
-    if not 1 - MISFIT - scatter < misfit < 1 + MISFIT + scatter:
-        why = "the PSF or the noise may be others, or the image of a kind that the model has not seen"
-        if misfit < 1:
-            why = "the noise is less than was said, or the calls are too few"
-        warnings.warn(
-            f"the samples leave {misfit:.3g} times the variance of the noise between them and the recording; expected 1: "
-            + why,
-            stacklevel=3,
-        )
-    return misfit
 
 
 def _check(
