@@ -10,6 +10,7 @@ from jaxdiff.conformance.posterior.problems import NOISES, OPERATORS, PRIORS, SH
 from jaxdiff.conformance.posterior.report import Cell, PosteriorConformance, region
 from jaxdiff.conformance.report import Row
 from jaxdiff.guidance.posterior import Measurement
+from jaxdiff.physics.operators import LinearOperator
 
 CALLS = (10, 20, 100)
 
@@ -73,10 +74,10 @@ def shapes(method: Method, operators: tuple[str, ...]) -> Row:
     """On the operators themselves, whose recordings have other shapes than the image, D_y has x's shape and dtype."""
     wrong, x = [], jax.ShapeDtypeStruct(SHAPE, jnp.float32)
     for name in operators:
-        operator = jax.tree.map(jnp.asarray, OPERATORS[name])
+        operator: LinearOperator = jax.tree.map(jnp.asarray, OPERATORS[name])
         y = np.zeros(jax.eval_shape(operator, x).shape)
         with jax.enable_x64(False):
-            denoise = denoiser_of(method, PRIORS["rough"].denoise, Measurement(operator, y, 0.1))
+            denoise = denoiser_of(method, PRIORS["rough"].denoise, Measurement(operator=operator, y=y, noise=0.1))
             image = jax.eval_shape(lambda x, denoise=denoise: denoise(x, jnp.asarray(0.3, jnp.float32), None), x)
         if (image.shape, image.dtype) != (x.shape, x.dtype):
             wrong.append(f"{image.dtype}{list(image.shape)} ({name})")

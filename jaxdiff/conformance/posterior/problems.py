@@ -123,7 +123,9 @@ class Problem:
         """`method` of the prior's denoiser and of the recording, in the precision that JAX is in."""
         left, singular, right = np.linalg.svd(self.matrix)
         operator = Matrix(*map(jnp.asarray, (self.matrix, left, singular, right)))
-        return denoiser_of(method, self.images.denoise, Measurement(operator, self.y.reshape(SHAPE), self.noise))
+        return denoiser_of(
+            method, self.images.denoise, Measurement(operator=operator, y=self.y.reshape(SHAPE), noise=self.noise)
+        )
 
 
 class Made(eqx.Module):

@@ -41,8 +41,8 @@ def diverged_of(misfits: np.ndarray, largest: np.ndarray, kept: np.ndarray) -> n
         warnings.warn(
             f"{np.count_nonzero(wrong)} of {len(wrong)} samples diverged: they leave up to {misfits[wrong].max():.3g} times "
             f"the variance of the noise (a sample of the posterior 1, at most {most:.3g}), with values up to "
-            f"{largest[wrong].max():.3g} standard deviations of the training pixels (at most {LARGEST:g}); to fix: more calls, "
-            "a solver that adds noise (eta=1), another method, or the operator and noise of this recording",
+            f"{largest[wrong].max():.3g} standard deviations of the training pixels (at most {LARGEST:g}); to fix: more "
+            "calls, a solver that adds noise (eta=1), another method, or the operator and noise of this recording",
             stacklevel=3,
         )
     return wrong

@@ -19,8 +19,8 @@ def choose(operator: LinearOperator, kept: Bool[np.ndarray, "*measured C"], shap
     kept: False for measured values that are left out. shape: (*spatial, C) of the image.
 
     "diffpir", one network call a step, is right where every pixel is seen: denoising, blur, binning. Where pixels are left
-    out (a mask, distant slices) what neighbours say of them comes through the network's gradient only: "mmps" is right, "diffpir"
-    too wide and off (benchmarks/results/posterior.json; a test holds this rule to it).
+    out (a mask, distant slices) what neighbours say of them comes through the network's gradient only: "mmps" is right,
+    "diffpir" too wide and off (benchmarks/results/posterior.json; a test holds this rule to it).
     """
     return "mmps" if unseen(operator, kept, shape) > UNSEEN else "diffpir"
 
