@@ -13,8 +13,10 @@ Results: benchmarks/results/fuzz.json. Exits with 1 where a case failed.
 
 import collections
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import tyro
@@ -46,6 +48,12 @@ class Options:
 
 
 def main(options: Options) -> int:
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+        return measure(options, Path(folder))
+
+
+def measure(options: Options, folder: Path) -> int:
+    """Runs the cases with files in `folder`, prints and writes the table; the exit status."""
     from benchmarks.fuzz.case import Result
     from benchmarks.fuzz.formats import FORMATS
     from benchmarks.machine import describe, write
@@ -63,7 +71,7 @@ def main(options: Options) -> int:
     counts = {name: collections.Counter() for name in names}
     slowest = dict.fromkeys(names, 0.0)
     faults: list[dict[str, Any]] = []
-    workers = [Worker() for _ in range(options.workers)]
+    workers = [Worker(folder / f"process_{i}") for i in range(options.workers)]
     bar = tqdm(total=options.cases, desc="files", disable=None)
 
     def count(name: str, number: int, result: Result) -> None:

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import resource
-import tempfile
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import Any
 import numpy as np
 
 
-def work(pipe: Connection) -> None:
-    """A process: takes (format, first case, cases, seed), gives ("case", number, result) and ("done",)."""
+def work(pipe: Connection, folder: Path) -> None:
+    """A process: takes (format, first case, cases, seed), gives ("case", number, result) and ("done",); files in `folder`."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import logging
 
@@ -24,29 +23,32 @@ def work(pipe: Connection) -> None:
     quiet = os.open(os.devnull, os.O_WRONLY)  # what C++ readers print
     os.dup2(quiet, 2)
     wholes: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
-        while True:
-            name, first, number, seed = pipe.recv()
-            if name not in wholes:
-                wholes[name] = Whole(FORMATS[name], Path(folder) / str(len(wholes)))
-            used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-            resource.setrlimit(resource.RLIMIT_AS, (used + 2**32, resource.RLIM_INFINITY))
-            for i in range(first, first + number):
-                pipe.send(("case", i, None))
-                rng = np.random.default_rng([seed, list(FORMATS).index(name), i])
-                pipe.send(("case", i, wholes[name].case(rng)))
-            pipe.send(("done", first + number, None))
+    while True:
+        name, first, number, seed = pipe.recv()
+        if name not in wholes:
+            wholes[name] = Whole(FORMATS[name], folder / str(len(wholes)))
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + 2**32, resource.RLIM_INFINITY))
+        for i in range(first, first + number):
+            pipe.send(("case", i, None))
+            rng = np.random.default_rng([seed, list(FORMATS).index(name), i])
+            pipe.send(("case", i, wholes[name].case(rng)))
+        pipe.send(("done", first + number, None))
 
 
 class Worker:
     """A process with the part of the work that it has."""
 
-    def __init__(self):
+    def __init__(self, folder: Path):
+        """folder: of the files of this process, and of those that take its place."""
+        self.folder, self.starts = folder, 0
         self.start()
 
     def start(self) -> None:
+        self.starts += 1
+        own = self.folder / str(self.starts)
         self.pipe, theirs = multiprocessing.get_context("spawn").Pipe()
-        self.process = multiprocessing.get_context("spawn").Process(target=work, args=(theirs,), daemon=True)
+        self.process = multiprocessing.get_context("spawn").Process(target=work, args=(theirs, own), daemon=True)
         self.process.start()
         theirs.close()
         self.task, self.current, self.heard = None, None, time.monotonic()

@@ -10,9 +10,10 @@ import logging
 import numpy as np
 import pytest
 
-from benchmarks.fuzz.case import Whole, equal
+from benchmarks.fuzz.case import CLEAN, Whole, equal
 from benchmarks.fuzz.formats import FORMATS, Format
 from benchmarks.fuzz.mutations import BYTES, damaged
+from benchmarks.machine import RESULTS
 
 QUICK = [name for name, format in FORMATS.items() if format.quick]
 FILES = 300
@@ -68,3 +69,12 @@ def test_damage_is_the_seeds():
     for seed in range(50):
         name, text = damaged(b'{"a": [1, {"b": "c"}], "d": 2.5}', np.random.default_rng(seed), True)
         assert (name, text) == damaged(b'{"a": [1, {"b": "c"}], "d": 2.5}', np.random.default_rng(seed), True)
+
+
+def test_the_kept_table_holds_what_the_docs_say():
+    table = json.loads((RESULTS / "fuzz.json").read_text())
+    assert set(table["formats"]) == set(FORMATS)
+    assert table["total"]["files"] >= 10_000
+    assert table["faults"] == []
+    assert not any(table["total"][name] for name in ("unclean", "wrong", "hang", "blow-up"))
+    assert CLEAN.match("got a; expected b; to fix: c")
