@@ -88,8 +88,9 @@ def read_json(path: Path, limit: int = LIMIT) -> Any:
     try:
         return parsed(path.read_bytes())
     except ValueError as error:
+        reason = str(error).removeprefix("got ").partition("; expected ")[0]
         raise ValueError(
-            f"got an unreadable {path} ({error}); expected JSON; to fix: restore it, or start anew in another folder"
+            f"got an unreadable {path} ({reason}); expected JSON; to fix: restore it, or start anew in another folder"
         ) from error
 
 

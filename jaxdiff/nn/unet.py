@@ -88,10 +88,10 @@ class UNet(nn.Module):
         for name in ("num_classes", "vector_size", "image_channels", "augmentation_size"):
             if getattr(self, name) < 0:
                 raise ValueError(f"got UNet {name}={getattr(self, name)}; expected 0 or more; to fix: 0 = no condition")
-        if self.blocks > 64 or len(self.multipliers) > 16 or self.patch_size > 64:
+        if self.blocks > 32 or len(self.multipliers) > 16 or self.patch_size > 64:
             raise ValueError(
                 f"got UNet blocks={self.blocks}, {len(self.multipliers)} levels, patch_size={self.patch_size}; expected "
-                "at most 64, 16 and 64; to fix: a smaller network"
+                "at most 32, 16 and 64; to fix: a smaller network"
             )
         if not self.multipliers or min(self.multipliers) < 1:
             raise ValueError(f"got UNet multipliers={self.multipliers}; expected positive integers; to fix: (1, 2, 2)")

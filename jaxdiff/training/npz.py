@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from jaxdiff.durable import write_bytes
+from jaxdiff.schema import Malformed
 
 DEFLATE = 1032
 """Bytes that one byte of a deflated stream becomes, at most."""
@@ -49,7 +50,7 @@ def read_npz(
             raise ValueError(f"it has no array {missing[0]}")
         headers = {name: _header(file, members[name]) for name in only or members}
         if shapes is not None:
-            _check_shapes(headers, shapes)
+            _check_shapes(path, headers, shapes)
         return {name: _array(file, members[name], *header) for name, header in headers.items()}
 
 
@@ -73,7 +74,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
             raise ValueError("it is no file")
         with zipfile.ZipFile(path) as file:
             yield file
-    except FileNotFoundError:
+    except (FileNotFoundError, Malformed):
         raise
     except (
         *(OSError, EOFError, ValueError, LookupError, TypeError, RuntimeError, NotImplementedError, ArithmeticError),
@@ -125,14 +126,17 @@ def _header(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[tuple[int, ..
     return shape, fortran, dtype, before
 
 
-def _check_shapes(headers: Mapping[str, tuple[Any, ...]], shapes: Mapping[str, Sequence[int]]) -> None:
+def _check_shapes(path: Path, headers: Mapping[str, tuple[Any, ...]], shapes: Mapping[str, Sequence[int]]) -> None:
     lines = [f"{name}: missing, expected {list(shape)}" for name, shape in shapes.items() if name not in headers]
     lines += [f"{name}: left over, {list(header[0])}" for name, header in headers.items() if name not in shapes]
     both = ((name, list(header[0]), list(shapes[name])) for name, header in headers.items() if name in shapes)
     lines += [f"{name}: {here}, expected {there}" for name, here, there in both if here != there]
     if lines:
         more = f"; and {len(lines) - 8} more" if len(lines) > 8 else ""
-        raise ValueError(f"{len(lines)} of its arrays are not the network's: {'; '.join(sorted(lines)[:8])}{more}")
+        raise Malformed(
+            f"got {path} with {len(lines)} arrays that are not those of the network: {'; '.join(sorted(lines)[:8])}{more}; "
+            "expected the names and shapes of its description; to fix: take both from the same run"
+        )
 
 
 def _array(

@@ -48,11 +48,11 @@ def read(folder: Path, items: tuple[str, ...] = ITEMS, like: Any = None) -> tupl
         meta, leaves = sealed["meta"], sealed["leaves"]
         intact = sealed == seal(meta, leaves)
         tree = {name: _arrays(folder / name, like) for name in items}
+        wrong = of_leaves.wrong(tree, {name: crc for name, crc in leaves.items() if name.split("/")[0] in items})
     except Other as error:
         raise ValueError(str(error)) from error
     except Exception as error:  # whatever a broken file makes the readers raise
         raise Damaged(one_line(error)) from error
-    wrong = of_leaves.wrong(tree, {name: crc for name, crc in leaves.items() if name.split("/")[0] in items})
     if wrong or not intact:
         raise Damaged(
             f"wrong checksum of {wrong[0] if wrong else 'meta'}" + f" and {len(wrong) - 1} more" * (len(wrong) > 1)
@@ -104,7 +104,7 @@ def restore_step(
             f"{found or 'at least one'}; to fix: "
             + ("choose a step from this list" if found else "train the run first")
         )
-    item = "ema" if ema else "params"
+    item, newest = "ema" if ema else "params", None
     for candidate in [step] if step is not None else found[::-1]:
         try:
             return candidate, read(folder / str(candidate), (item,), like)[0][item]
@@ -114,7 +114,8 @@ def restore_step(
                     f"got a damaged checkpoint {folder / str(step)} ({error}); expected a whole one; "
                     f"to fix: use another step of {found}"
                 ) from error
+            newest = newest or error
             warnings.warn(f"checkpoint {candidate} of {run_dir} is damaged ({error}); using an older one", stacklevel=2)
     raise CheckpointError(
-        f"got only damaged checkpoints in {folder}; expected a whole one; to fix: train the run again"
+        f"got only damaged checkpoints in {folder} (the newest: {newest}); expected a whole one; to fix: train the run again"
     )

@@ -20,6 +20,7 @@ import jaxdiff as jd
 from jaxdiff.training.checkpoint import Checkpoints
 from jaxdiff.training.npz import nested, read_npz, write_npz
 from jaxdiff.training.packed import NAME, pack, unpack
+from jaxdiff.training.restore import CheckpointError, seal
 from jaxdiff.training.run_folder import read_run
 
 CLEAN = r"(?s)^got .*; expected .*; to fix: "
@@ -148,7 +149,7 @@ def test_missing_left_over_and_other_shapes_are_told_together(small):
     values[first] = values[first][..., :4]
     values["params/more/kernel"] = values.pop(second)
     write_npz(small / NAME, values, "float16")
-    with pytest.raises(ValueError, match="3 of its arrays are not the network's") as error:
+    with pytest.raises(ValueError, match="with 3 arrays that are not those of the network") as error:
         jd.load(small)
     for words in (
         f"{first}: [3, 3, 1, 4], expected [3, 3, 1, 8]",
@@ -256,3 +257,15 @@ def test_what_is_stored_is_not_changed_by_reading(run):
     values = json.loads((run / "run.json").read_text())
     before = copy.deepcopy(values)
     assert read_run(run) == before
+
+
+@pytest.mark.parametrize("crc", [3, "x", [], [3], [[3]], [[[[0, "a"]], 1]], None, {}])
+def test_checksums_that_are_none_are_damage(run, tmp_path, crc):
+    """Of a checkpoint whose own seal fits: whoever wrote it."""
+    folder = shutil.copytree(run, tmp_path / "run")
+    path = folder / "checkpoints" / "7" / "meta" / "metadata"
+    sealed = json.loads(path.read_text())
+    leaves = sealed["leaves"] | dict.fromkeys(sealed["leaves"], crc)
+    path.write_text(json.dumps(seal(sealed["meta"], leaves)))
+    with pytest.raises(CheckpointError, match=CLEAN):
+        jd.load(folder, 7)
