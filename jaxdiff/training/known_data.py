@@ -67,11 +67,10 @@ class KnownData:
         return None if self.now is None else zlib.crc32(json.dumps(self.now.to_json(), sort_keys=True).encode())
 
     def store(self, folder: Path, config: TrainConfig) -> None:
-        """Writes what is new, and into run.json where other data are."""
-        if self.now is None or self.now is self.before:
-            return
-        write_json(folder / NAME, {"format": FORMAT, "data": self.now.to_json()})
-        if self.other:
+        """Writes what is new, and into run.json where data are that may be elsewhere."""
+        if self.now is not None and self.now is not self.before:
+            write_json(folder / NAME, {"format": FORMAT, "data": self.now.to_json()})
+        if self.resumed and config.other_data:
             stored = read_run(folder)
             moved = {**stored["config"], "data": config.to_json()["data"]}
             write_json(folder / "run.json", {**stored, "config": moved})

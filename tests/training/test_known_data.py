@@ -57,12 +57,17 @@ def test_other_data_are_refused_by_name_and_accepted_by_a_recorded_flag(config, 
     assert held(run) == before
     assert read_run(run)["config"]["data"]["path"] == moved.as_posix()
 
+    elsewhere = moved.rename(folder.parent / "elsewhere")  # the same data: nothing is other, but their place
+    train(config(data=Folder(path=elsewhere), steps=4, other_data=True))
+    assert len(json.loads((run / NAME).read_text())["data"]["accepted"]) == 1
+    assert read_run(run)["config"]["data"]["path"] == elsewhere.as_posix()
+
     # From now on these are the run's data: no flag, and the same images are held out.
-    train(config(data=Folder(path=moved), steps=5, validation_images=2))
+    train(config(data=Folder(path=elsewhere), steps=5, validation_images=2))
     assert held(run) == before
-    (moved / min(before)).unlink()
+    (elsewhere / min(before)).unlink()
     with pytest.raises(ValueError, match=rf"{min(before)}, which was held out, is missing"):
-        train(config(data=Folder(path=moved), steps=6))
+        train(config(data=Folder(path=elsewhere), steps=6))
 
 
 def test_a_run_of_before_gets_a_fingerprint_and_says_so(config, folder, capsys):
