@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+import jaxdiff as jd
 from jaxdiff.process.schedules import (
     BrownianBridge,
     Cosine,
@@ -166,6 +167,33 @@ def test_discrete_betas_are_exactly_the_trained_steps():
     assert s.to_lam(0.0) == s.to_lam(0.0004) == lams[0] == s.lam_max
 
 
+@pytest.mark.parametrize("first", [1e-4, 0.0])
+def test_no_image_at_the_end_and_no_noise_at_the_start_are_finite_ends(first):
+    """√ᾱ shifted to 0 at the end, as diffusers' rescale_betas_zero_snr: β_T = 1; everywhere else λ is that of its ᾱ."""
+    root = np.sqrt(np.cumprod(1 - BETAS))
+    bar = ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
+    betas = 1 - np.append(bar[0], bar[1:] / bar[:-1])
+    assert betas[-1] == 1
+    betas[0], bar = first, bar * (1 - first) / bar[0]
+    s = DiscreteBetas(betas)
+    assert s.lam_min == -10
+    assert np.all(np.diff(s.lams) < 0)
+    assert np.all(np.isfinite(s.lams))
+    inner = slice(1 if first == 0 else 0, -1)
+    np.testing.assert_allclose(1 / (1 + np.exp(-2 * s.lams[inner])), bar[inner], rtol=1e-9)
+    assert first or s.lam_max == 10
+    np.testing.assert_allclose(s.to_time(s.lams), np.arange(1, 1001) / 1000, rtol=1e-12)
+    np.testing.assert_array_equal(jd.grids.discrete(s, 4, "trailing"), s.lams[[999, 749, 499, 249]])
+    assert np.all(np.isfinite(jax.grad(lambda t: s.to_lam(t).sum())(jnp.array([0.0, 0.5, 0.9995, 1.0]))))
+
+
+@pytest.mark.parametrize("betas", [[0.0, 1.0], [0.5, 1.0], [0.0, 0.5], [0.5, 1 - 1e-12, 1.0]])
+def test_the_shortest_tables_with_such_ends(betas):
+    lams = DiscreteBetas(betas).lams
+    assert np.all(np.isfinite(lams))
+    assert np.all(np.diff(lams) < 0)
+
+
 def test_linear_beta_is_the_limit_of_the_discrete_betas():
     """β_i = β(t_i)/T for T → ∞ (Song et al. 2021, appendix B)."""
     t, error = np.linspace(0.1, 1, 10), []
@@ -187,7 +215,11 @@ def test_linear_beta_is_the_limit_of_the_discrete_betas():
         (lambda: Karras(rho=0.0), "got rho=0.0"),
         (lambda: LogNormal(std=0.0), "got std=0.0"),
         (lambda: BrownianBridge(s=0.0), "got s=0.0"),
-        (lambda: DiscreteBetas([0.1, 1.0]), "expected at least two numbers inside"),
+        (lambda: DiscreteBetas([0.1, 1.0, 1.0]), r"got betas\[1\] = 1 of 3; expected at least two numbers inside"),
+        (lambda: DiscreteBetas([0.1, 0.0, 0.2]), r"got betas\[1\] = 0 of 3"),
+        (lambda: DiscreteBetas([1.0, 0.5]), r"got betas\[0\] = 1 of 2"),
+        (lambda: DiscreteBetas([0.1, 1.5]), r"got betas\[1\] = 1.5 of 2"),
+        (lambda: DiscreteBetas([0.1, float("nan")]), r"got betas\[1\] = nan of 2"),
         (lambda: DiscreteBetas(0.1), "expected at least two numbers inside"),
     ],
 )
