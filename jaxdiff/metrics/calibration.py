@@ -35,14 +35,17 @@ def reliability(probability: ArrayLike, truth: ArrayLike, bins: int = 15) -> Rel
     * classes: probability (*any, classes) that sums to 1, truth (*any) of class numbers. Here the probability of the
       most probable class is held against whether it was the right one (top-1).
 
-    Bins are (i/B, (i+1)/B]; 0 belongs to the first.
+    Bins are (i/B, (i+1)/B]; 0 belongs to the first. What rounding (up to 0.001) carried beyond 0 or 1 counts as 0 or 1.
 
     Raises ValueError for other shapes, probabilities outside [0, 1] or not summing to 1, or a truth of other values.
     """
     if bins < 1:
         raise ValueError(f"got bins={bins}; expected at least 1; to fix: 15")
     p, right = _predictions(finite(probability, "probability"), np.asarray(truth))
-    place = np.maximum(np.searchsorted(np.arange(bins + 1) / bins, p, side="left") - 1, 0)
+    # Ends as the probabilities' own precision writes them: 0.2 of float32 is no more than its fifth.
+    kind = np.asarray(probability).dtype
+    ends = (np.arange(bins + 1) / bins).astype(kind if np.issubdtype(kind, np.floating) else np.float64)
+    place = np.clip(np.searchsorted(ends.astype(np.float64), p, side="left") - 1, 0, bins - 1)
     counts = np.bincount(place, minlength=bins)
     with np.errstate(invalid="ignore"):
         confidence, frequency = (np.bincount(place, v, minlength=bins) / counts for v in (p, right))
@@ -60,7 +63,7 @@ def expected_calibration_error(probability: ArrayLike, truth: ArrayLike, bins: i
 
 def _predictions(p: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities and whether each came true (1.0 or 0.0), both flat."""
-    if p.min() < 0 or p.max() > 1 + ROUNDING:
+    if p.min() < -ROUNDING or p.max() > 1 + ROUNDING:
         raise ValueError(
             f"got probabilities from {p.min():g} to {p.max():g}; expected [0, 1]; to fix: apply sigmoid or softmax"
         )
@@ -78,11 +81,11 @@ def _predictions(p: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarr
             "to fix: labels > 0 makes instances a foreground; leave out what has no class"
         )
     if p.shape == truth.shape:
-        return p.ravel(), truth.ravel().astype(np.float64)
+        return np.clip(p, 0, 1).ravel(), truth.ravel().astype(np.float64)
     off = np.abs(p.sum(axis=-1) - 1).max()
     if off > ROUNDING:
         raise ValueError(f"got class probabilities {off:g} off a sum of 1; expected 1; to fix: apply softmax")
-    return p.max(axis=-1).ravel(), (p.argmax(axis=-1) == truth).ravel().astype(np.float64)
+    return np.clip(p.max(axis=-1), 0, 1).ravel(), (p.argmax(axis=-1) == truth).ravel().astype(np.float64)
 
 
 class Coverage(NamedTuple):

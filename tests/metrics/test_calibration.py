@@ -48,6 +48,24 @@ def test_right_and_wrong_predictions():
     assert np.isnan(table.confidence[5])
 
 
+@pytest.mark.parametrize("bins", [1, 7, 15])
+def test_rounding_beyond_the_ends_makes_no_further_bin(bins):
+    p = np.array([1.0, 1 + 5e-4, 1 + 2e-16, np.float32(1.0000001), -1e-9, 0.0, 0.5])
+    table = metrics.reliability(p, np.array([1, 1, 1, 1, 0, 0, 1]), bins=bins)
+    assert table.confidence.shape == table.frequency.shape == table.counts.shape == (bins,)
+    assert (table.counts[0], table.counts[-1], table.counts.sum()) == ((7, 7, 7) if bins == 1 else (2, 4, 7))
+    if bins > 1:
+        assert (table.confidence[0], table.confidence[-1]) == (0, 1)
+    classes = np.array([[1 + 4e-4, -4e-4], [0.25, 0.75]])
+    assert metrics.reliability(classes, np.array([0, 1]), bins=bins).counts.shape == (bins,)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_an_end_of_a_bin_belongs_to_it_in_every_precision(dtype):
+    p = (np.arange(11) / 10).astype(dtype)
+    assert metrics.reliability(p, np.zeros(11, bool), bins=10).counts.tolist() == [2, *(1,) * 9]
+
+
 @pytest.mark.parametrize("number", [2, 4, 19])
 def test_interval_of_exchangeable_samples_covers_its_nominal_share(number):
     draws = np.random.default_rng(3).normal(size=(number + 1, 100, 400))
