@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "jaxdiff"
 
 FLOORS = [
-    {"durable", "lock", "schema", "stopping"},
+    {"durable", "lock", "programs", "schema", "seeds", "stopping"},
     {"process"},
     {"predictions", "denoiser", "analytic"},
     {"nn"},

@@ -15,6 +15,7 @@ from jaxtyping import PyTree
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.sampling.program import program
 from jaxdiff.sampling.solve import on_rows
+from jaxdiff.seeds import key_of
 
 
 class Program:
@@ -46,7 +47,7 @@ class Program:
         solve = on_rows(solver, grid)
         self.calls = solve.calls
 
-        arrays, rest = eqx.partition((solve, denoise, jax.random.key(seed)), eqx.is_array)
+        arrays, rest = eqx.partition((solve, denoise, key_of(seed)), eqx.is_array)
         # On every device once, instead of with each call.
         self._fixed = eqx.combine(jax.device_put(arrays, everywhere), rest)
         self._kind = (mesh if len(devices) > 1 else None, tuple(shape), jnp.dtype(jnp.float32))

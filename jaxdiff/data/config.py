@@ -79,14 +79,14 @@ class Synthetic:
     """Images without noise, and one noisy recording of each as its input."""
 
     def open(self, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset:
-        import jax
 
         from jaxdiff.data.synthetic import Microscope
+        from jaxdiff.seeds import key_of
 
         if self.num < 2:
             raise DataError(f"num={self.num}", "2 or more", "raise it")
         microscope = Microscope()
-        field = microscope.fields(jax.random.key(self.seed), self.num, tuple(patch))
+        field = microscope.fields(key_of(self.seed), self.num, tuple(patch))
         across = microscope.pixel_size_um
         info = DataInfo(
             axes="YXC" if len(patch) == 2 else "ZYXC",

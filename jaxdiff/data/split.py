@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxdiff.data.errors import DataError
+from jaxdiff.seeds import checked_seed
 
 
 def groups(names: Sequence[str], regex: str | None) -> list[str]:
@@ -43,7 +44,7 @@ def split_groups(group: Sequence[str], fraction: float, seed: int) -> tuple[list
     """
     unique = sorted(set(group))
     held = max(1, min(len(unique) - 1, round(fraction * len(unique))))
-    chosen = {unique[i] for i in np.random.default_rng(seed).permutation(len(unique))[:held]}
+    chosen = {unique[i] for i in np.random.default_rng(checked_seed(seed)).permutation(len(unique))[:held]}
     validation = [i for i, g in enumerate(group) if g in chosen]
     return [i for i, g in enumerate(group) if g not in chosen], validation
 

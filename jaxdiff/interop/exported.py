@@ -17,6 +17,7 @@ from jax import export as jax_export
 from jaxdiff.data.info import DataInfo
 from jaxdiff.interop.export import FORMAT, PLATFORMS
 from jaxdiff.schema import fields, malformed, parsed, within
+from jaxdiff.seeds import WORD, checked_seed
 from jaxdiff.training.npz import read_npz, read_part
 
 PROGRAM, META, README = "sampler.stablehlo", "meta.json", "README.md"
@@ -48,7 +49,9 @@ class Sampler:
     """Of the images."""
 
     def __call__(self, seed: int, index: Any, cond: Mapping[str, Any] | None = None) -> jax.Array:
-        given = (np.uint32(seed), np.asarray(index, np.int32)) + (() if cond is None else (dict(cond),))
+        given = (np.uint32(checked_seed(seed, WORD)), np.asarray(index, np.int32)) + (
+            () if cond is None else (dict(cond),)
+        )
         return self.program(self.weights, *given)
 
 

@@ -15,6 +15,7 @@ from jaxdiff.data.kind import check_kind
 from jaxdiff.data.names import key
 from jaxdiff.lock import only_writer_of
 from jaxdiff.model import Model, load
+from jaxdiff.seeds import key_of
 from jaxdiff.tasks.class_calibration import NAME, Calibration, fitted
 from jaxdiff.tasks.classifier_options import ClassifierOptions
 from jaxdiff.tasks.classify import check_classes, classify, estimate
@@ -65,7 +66,7 @@ def _calibrated(options: CalibrateRun) -> Calibration:
     if len(set(numbers)) > 1:
         found = ", ".join(f"{n} of {name}" for name, n in zip(class_names(model), numbers))
         print(f"got {found}: probabilities will be those of classes as frequent as these; to fix: as many of each")
-    how, noise, errors = options.settings(), jax.random.key(options.seed), []
+    how, noise, errors = options.settings(), key_of(options.seed), []
     with tqdm(images, unit="image", desc="calibrating", dynamic_ncols=True) as bar:
         for i, image in enumerate(bar):
             errors.append(classify(jax.random.fold_in(noise, i), model, image, **how).error)

@@ -15,6 +15,7 @@ from jaxtyping import PRNGKeyArray
 from jaxdiff.bulk.job import parameters_checksum
 from jaxdiff.data.info import DataInfo
 from jaxdiff.model import Model, load
+from jaxdiff.seeds import key_of
 from jaxdiff.shipped import shipped
 from jaxdiff.tasks.over_folder import over_folder
 from jaxdiff.tasks.solver_names import solver_named
@@ -96,7 +97,7 @@ def task_over_folder(
     describe = {**asdict(options), **of_model, **(also or {})}
     for name in ("resume", "out", "input"):  # inputs are known by their checksums, wherever they lie
         del describe[name]
-    key = jax.random.key(options.seed)
+    key = key_of(options.seed)
 
     def one(image: np.ndarray, info: DataInfo, name: str) -> Mapping[str, str | float]:
         own = jax.random.fold_in(key, zlib.crc32(name.encode()))

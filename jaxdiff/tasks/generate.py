@@ -21,6 +21,7 @@ from jaxdiff.durable import write_json
 from jaxdiff.guidance import Guidance
 from jaxdiff.lock import only_writer
 from jaxdiff.model import Model, load
+from jaxdiff.seeds import key_of
 from jaxdiff.solvers import Tuned
 from jaxdiff.tasks.solver_names import solver_named
 
@@ -138,7 +139,7 @@ def _files(options: Generate, model: Model, solver: Any, cond: dict[str, Any] | 
     out, devices = Path(options.out), jax.devices()
     mesh = jax.make_mesh((len(devices),), ("image",)) if len(devices) > 1 else None
     batch, grid = options.batch or min(BATCH, math.ceil(options.num / len(devices))), model.grid(options.steps, solver)
-    key, size = jax.random.key(options.seed), batch * len(devices)
+    key, size = key_of(options.seed), batch * len(devices)
     digits, info = max(5, len(str(options.num - 1))), model.info.replace(synthetic=True)
     shown, failed, saturated, nfe = [], [], 0, 0
     began = time.perf_counter()

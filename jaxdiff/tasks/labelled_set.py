@@ -32,6 +32,7 @@ from jaxdiff.data.synthetic import Microscope
 from jaxdiff.data.write import as_dtype, check_writable, write_image
 from jaxdiff.lock import only_writer
 from jaxdiff.model import Model, load
+from jaxdiff.seeds import key_of
 from jaxdiff.shipped import shipped
 from jaxdiff.tasks.generate_labelled import START, generate_labelled
 from jaxdiff.tasks.masks_of_folder import Group, MasksOfFolder
@@ -132,7 +133,7 @@ def _labelled_set(options: GenerateLabelled) -> int:
                 pairs = _read(out, group.names) if _shows(shown, size) else []
             else:
                 made = generate_labelled(
-                    jax.random.fold_in(jax.random.key(options.seed), count),
+                    jax.random.fold_in(key_of(options.seed), count),
                     model,
                     group.masks,
                     num=number,
@@ -245,7 +246,7 @@ def _drawn(options: GenerateLabelled, model: Model, joint: bool) -> Iterator[Gro
         names = [f"image_{i:05}" for i in range(low, min(low + TOGETHER, total))]
         masks = None
         if not joint:
-            key = jax.random.fold_in(jax.random.key(options.seed), 2**31 + low)
+            key = jax.random.fold_in(key_of(options.seed), 2**31 + low)
             masks = np.asarray(scope.fields(key, TOGETHER, size).mask)[: len(names)]
         yield Group(names, masks)
 

@@ -14,6 +14,7 @@ from jaxdiff import tuning
 from jaxdiff.lock import only_writer
 from jaxdiff.model import load
 from jaxdiff.process import grids
+from jaxdiff.seeds import key_of
 from jaxdiff.tuning import stored
 
 
@@ -78,7 +79,7 @@ def _tune(options: Tune) -> dict[int, list[tuning.Score]]:
 
     def examples(part: int, num: int, name: str) -> tuning.Examples:
         """Start noises and images of a part of the run's randomness, in chunks with progress."""
-        key = jax.random.fold_in(jax.random.key(options.seed), part)
+        key = jax.random.fold_in(key_of(options.seed), part)
         cond = model.condition(num, np.arange(num) % classes if classes else None)
         grid = grids.uniform_lam(model.schedule, options.teacher)
         with tqdm(total=num, unit="image", desc=name, dynamic_ncols=True) as bar:

@@ -21,6 +21,7 @@ from jaxdiff.process.schedules import (
     VarianceExploding,
 )
 from jaxdiff.schema import INFINITE, conform, malformed
+from jaxdiff.seeds import checked_seed
 from jaxdiff.training.cadence import Every
 from jaxdiff.training.ema import EMA
 from jaxdiff.training.optimizer import AdamW
@@ -130,7 +131,8 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"got {name}={value}; expected more than 0; to fix: raise it")
-        for name in ("previews", "validation_images", "seed", "workers", "prefetch", "max_unreadable"):
+        checked_seed(self.seed)
+        for name in ("previews", "validation_images", "workers", "prefetch", "max_unreadable"):
             if getattr(self, name) < 0:
                 raise ValueError(f"got {name}={getattr(self, name)}; expected 0 or more; to fix: raise it")
         if not 0 <= self.drop_condition <= 1:

@@ -17,6 +17,7 @@ from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairs import with_levels
 from jaxdiff.durable import write_json
 from jaxdiff.lock import is_lock, only_writer
+from jaxdiff.seeds import key_of
 from jaxdiff.training import hosts
 from jaxdiff.training.batch import to_batch
 from jaxdiff.training.cadence import Budget, Clock, Due
@@ -133,9 +134,7 @@ class _Run:
                 f"got batch_size={config.batch_size} for {jax.device_count()} devices and accumulate={config.accumulate}; "
                 f"expected a multiple of {parts}; to fix: --batch-size {-(-config.batch_size // parts) * parts}"
             )
-        self.key_init, self.key, self.key_validation, self.key_preview = jax.random.split(
-            jax.random.key(config.seed), 4
-        )
+        self.key_init, self.key, self.key_validation, self.key_preview = jax.random.split(key_of(config.seed), 4)
         part = jax.process_index(), jax.process_count()
         self.loader = self._loader(config.batch_size, config.augment, part=part, workers=config.workers)
         stack.callback(self.loader.close)
