@@ -26,7 +26,7 @@ def defined(section: str, name: str):
     return names[name]
 
 
-@pytest.mark.parametrize("section", ["solver", "table", "schedule", "loss", "guidance"])
+@pytest.mark.parametrize("section", ["solver", "table", "schedule", "loss", "guidance", "transformation"])
 def test_each_example_is_short(section):
     lines = [
         line for line in SECTIONS[section].splitlines() if line.strip() and not line.startswith(("import", "from"))
@@ -110,3 +110,9 @@ def test_guidance_wraps_a_denoiser():
         seen = len(traces)
     jd.sample(jax.random.key(0), make(Twice(), -1.0, 0.5), shape=(3, 1), num=4, solver=jd.DDIM(), grid=[-2.0, 0.0, 2.0])
     assert len(traces) == seen
+
+
+def test_sampling_is_differentiated_inside_a_program():
+    brightness, slope = defined("transformation", "brightness"), defined("transformation", "slope")
+    difference = float(brightness(0.51) - brightness(0.49)) / 0.02
+    np.testing.assert_allclose(slope, difference, atol=1e-3)

@@ -2,12 +2,15 @@
 
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 
-def interval_ends(interval: tuple[float, float] | None) -> Float[np.ndarray, " 2"]:
-    """The ends in λ, infinite where None. Raises `ValueError` for an empty interval."""
+def interval_ends(interval: tuple[float, float] | None) -> Float[Array | np.ndarray, " 2"]:
+    """The ends in λ, infinite where None. Raises `ValueError` for an empty interval, unless its ends are traced."""
     low, high = (-np.inf, np.inf) if interval is None else interval
+    if isinstance(low, Tracer) or isinstance(high, Tracer):
+        return jnp.stack([jnp.asarray(low), jnp.asarray(high)])
     if not low < high:
         raise ValueError(
             f"got interval={interval}; expected (low, high) in λ with low < high; to fix: exchange the ends"

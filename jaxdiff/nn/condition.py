@@ -58,15 +58,17 @@ def _with_presence(name: str, values: Any, least: int):
 
 
 def null(cond: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The absent condition with the same keys, shapes and dtypes; None for None.
+    """The absent condition with the same keys, shapes and dtypes; None for None, entries too.
 
     label -1, vector and image zero, augmentation kept.
     """
     if cond is None:
         return None
-    given = {name: value for name, value in cond.items() if value is not None}
-    empty = {name: jnp.full_like(value, -1 if name == "label" else 0) for name, value in given.items()}
-    return {**empty, **{name: value for name, value in given.items() if name == "augmentation"}}
+    keep = lambda name, value: value is None or name == "augmentation"  # noqa: E731
+    return {
+        name: value if keep(name, value) else jnp.full_like(value, -1 if name == "label" else 0)
+        for name, value in cond.items()
+    }
 
 
 def expected_shapes(network: Any, batch: int, spatial: tuple[int, ...]) -> dict[str, tuple[int, ...]]:

@@ -27,12 +27,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 
 def namespace(*values) -> Any:
     """`jax.numpy` when any value is a JAX array, else `numpy`: numbers and NumPy arrays are computed in float64."""
     return jnp if any(isinstance(value, jax.Array) for value in values) else np
+
+
+def on_host(values) -> Any:
+    """Numbers in float64 on the host; those of a trace stay there, and what is computed of them is in its precision."""
+    return values if isinstance(values, Tracer) else np.asarray(values, np.float64)
 
 
 def _half_log_sigmoid(z):
@@ -71,7 +77,7 @@ def noise(
     images = jnp.asarray(images)
     indices = first + jnp.arange(images.shape[0])
     eps = jax.vmap(lambda i: start_noise(jax.random.fold_in(key, i), images.shape[1:], images.dtype))(indices)
-    a, s = (jnp.asarray(f(np.asarray(lam, np.float64)), images.dtype) for f in (alpha, sigma))
+    a, s = (jnp.asarray(f(on_host(lam)), images.dtype) for f in (alpha, sigma))
     return a * images + s * eps
 
 

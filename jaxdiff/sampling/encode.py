@@ -27,7 +27,8 @@ def encode(
     Song et al. 2021, arXiv 2011.13456, section 4.3.
     """
     x, span = start(images, ends)
-    return batched(denoise, x, span, keys_of(jax.random.key(0), len(x)), cond, options(None, solver, controller)).x
+    choices = options(None, solver, controller, denoise, x, span, cond)
+    return batched(denoise, x, span, keys_of(jax.random.key(0), len(x)), cond, choices).x
 
 
 def slerp(a: Float[ArrayLike, "*shape"], b: Float[ArrayLike, "*shape"], share: ArrayLike) -> Array:

@@ -7,13 +7,15 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import diffrax
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, ArrayLike
 
-from jaxdiff.process.gaussian import alpha
+from jaxdiff.process.gaussian import alpha, on_host
+from jaxdiff.programs import kept_programs
+from jaxdiff.sampling.adjoint import of_inputs
 
 CONTROLLER = diffrax.PIDController(rtol=1e-6, atol=1e-6)
 MAX_STEPS = 4096
@@ -39,6 +41,7 @@ def backwards(
     solver: diffrax.AbstractAdaptiveSolver,
     controller: diffrax.AbstractStepSizeController,
     max_steps: int,
+    adjoint: diffrax.AbstractAdjoint,
 ) -> Backwards:
     """x, at λ = ends[1] (the clean end), brought to λ = ends[0]."""
 
@@ -59,6 +62,7 @@ def backwards(
         dt0=0.02 * (ends[1] - ends[0]),
         y0=(x, jnp.zeros((), x.dtype)),
         stepsize_controller=controller,
+        adjoint=adjoint,
         max_steps=max_steps,
         throw=False,
     )
@@ -102,9 +106,9 @@ def hutchinson_trace(probes: int) -> Trace:
     return trace
 
 
-@eqx.filter_jit
+@kept_programs
 def batched(denoise: Any, images: Array, ends: Array, keys: Array, cond: Any, options: tuple) -> Backwards:
-    """`backwards` of all images (num, *shape); options: trace, solver, controller, max_steps."""
+    """`backwards` of all images (num, *shape); options: trace, solver, controller, max_steps, adjoint."""
     return jax.vmap(
         lambda x, key, cond: backwards(lambda x, lam: denoise(x, lam, cond), x, ends, key, *options),
         in_axes=(0, 0, None if cond is None else 0),
@@ -112,13 +116,14 @@ def batched(denoise: Any, images: Array, ends: Array, keys: Array, cond: Any, op
 
 
 def start(images: ArrayLike, ends: tuple[float, float]) -> tuple[Array, Array]:
-    """The states at the clean end, and the ends. Raises ValueError for ends that do not rise."""
-    low, high = (float(end) for end in ends)
-    if not (np.isfinite([low, high]).all() and low < high):
+    """The states at the clean end, and the ends. Raises ValueError for ends that do not rise, unless they are traced."""
+    low, high = (on_host(end) for end in ends)
+    traced = isinstance(low, Tracer) or isinstance(high, Tracer)
+    if not (traced or (np.isfinite([low, high]).all() and low < high)):
         raise ValueError(f"got ends={ends}; expected the least and the greatest λ; to fix: (schedule.lam_min, 5.0)")
     x = jnp.asarray(images)
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    return jnp.asarray(alpha(high), x.dtype) * x, jnp.asarray([low, high], x.dtype)
+    return jnp.asarray(alpha(high), x.dtype) * x, jnp.stack([jnp.asarray(low, x.dtype), jnp.asarray(high, x.dtype)])
 
 
 def keys_of(key: Array, num: int) -> Array:
@@ -126,7 +131,8 @@ def keys_of(key: Array, num: int) -> Array:
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(num))
 
 
-def options(trace: Any, solver: Any, controller: Any) -> tuple:
-    """Of `batched`."""
+def options(trace: Any, solver: Any, controller: Any, *inputs: Any) -> tuple:
+    """Of `batched`, for these inputs."""
     solver = diffrax.Tsit5() if solver is None else solver
-    return trace, solver, CONTROLLER if controller is None else controller, MAX_STEPS
+    controller = CONTROLLER if controller is None else controller
+    return trace, solver, controller, MAX_STEPS, of_inputs(solver, controller, *inputs)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray, PyTree
 
 from jaxdiff.denoiser import Denoiser
-from jaxdiff.process.gaussian import log_alpha
+from jaxdiff.process.gaussian import log_alpha, on_host
 from jaxdiff.sampling import flow
 
 
@@ -58,7 +58,8 @@ def log_likelihood(
     if probes is not None and probes < 1:
         raise ValueError(f"got probes={probes}; expected 1 or more, or None for the exact divergence; to fix: probes=1")
     x, span = flow.start(images, ends)
-    keys, options = flow.keys_of(key, len(x)), flow.options(_trace(probes), solver, controller)
+    keys = flow.keys_of(key, len(x))
+    options = flow.options(_trace(probes), solver, controller, denoise, x, span, cond)
     parts = []
     for low in range(0, len(x), batch):
         rows = slice(low, low + batch)
@@ -67,7 +68,7 @@ def log_likelihood(
     back = parts[0] if len(parts) == 1 else jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
     size = x[0].size
     # p of images is that of the states α x0, times α for each value.
-    return Likelihood(back.log_noise + back.gained + size * log_alpha(float(ends[1])), back.x, back.steps)
+    return Likelihood(back.log_noise + back.gained + size * log_alpha(on_host(ends[1])), back.x, back.steps)
 
 
 @functools.lru_cache

@@ -1,6 +1,5 @@
 """The program that `sample` runs: one batch of images on each device, compiled once."""
 
-import functools
 import math
 from typing import Any, NamedTuple
 
@@ -12,11 +11,14 @@ from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
 
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.process.gaussian import start_noise
+from jaxdiff.programs import Programs, split
 from jaxdiff.sampling.solve import Adaptive, OnRows, Solved
 
 
 class Program:
     """A batch of images a device, and which are finite; all but shapes and functions are arguments: nothing retraces.
+
+    Of programs for other shapes the newest are kept (`jaxdiff.programs.MOST`).
 
     `program(solve, denoise, key, images, mesh, shape, dtype)` dispatches and returns; `program.lower(...)` compiles ahead.
     images: (indices, cond, start), leading axis the batch of all devices; without start each begins from its own noise.
@@ -35,14 +37,14 @@ class Program:
         shape: tuple[int, ...],
         dtype: Any,
     ) -> tuple[Solved, Bool[Array, " batch"]]:
-        arrays, functions = _split(solve, denoise, key)
-        return _sampler(arrays, images, functions, mesh, tuple(shape), jnp.dtype(dtype))
+        arrays, functions = split((solve, denoise, key))
+        return _programs(arrays, images, functions, mesh, tuple(shape), jnp.dtype(dtype))
 
     def lower(self, *arguments: Any) -> "Lowered":
         """The program for the arguments of a call, or others of their shapes, not yet compiled."""
         solve, denoise, key, images, mesh, shape, dtype = arguments
-        arrays, functions = _split(solve, denoise, key)
-        return Lowered(_sampler.lower(arrays, images, functions, mesh, tuple(shape), jnp.dtype(dtype)))
+        arrays, functions = split((solve, denoise, key))
+        return Lowered(_programs.lower(arrays, images, functions, mesh, tuple(shape), jnp.dtype(dtype)))
 
 
 class Lowered(NamedTuple):
@@ -61,7 +63,7 @@ class Compiled(NamedTuple):
 
     def __call__(self, *arguments: Any) -> tuple[Solved, Bool[Array, " batch"]]:
         solve, denoise, key, images, *_ = arguments
-        return self.compiled(_split(solve, denoise, key)[0], images)
+        return self.compiled(split((solve, denoise, key))[0], images)
 
 
 program = Program()
@@ -80,14 +82,6 @@ def image_devices(mesh: Mesh | None) -> int:
     return 1 if mesh is None else math.prod(mesh.shape[axis] for axis in image_axes(mesh))
 
 
-def _split(*parts) -> tuple[PyTree, tuple]:
-    """Arrays, and all else as something to compare by."""
-    arrays, rest = eqx.partition(parts, eqx.is_array)
-    leaves, tree = jax.tree.flatten(rest)
-    return arrays, (tuple(leaves), tree)
-
-
-@functools.partial(jax.jit, static_argnums=(2, 3, 4, 5))
 def _sampler(arrays, images, functions, mesh, shape, dtype):
     leaves, tree = functions
     solve, denoise, key = jax.tree.unflatten(tree, leaves)
@@ -115,3 +109,6 @@ def _sampler(arrays, images, functions, mesh, shape, dtype):
         chunk = jax.shard_map(chunk, mesh=mesh, in_specs=(spread, PartitionSpec()), out_specs=spread, check_vma=False)
     solved = chunk(images, arrays)
     return solved, jnp.all(jnp.isfinite(solved.image.reshape(solved.image.shape[0], -1)), axis=1)
+
+
+_programs = Programs(_sampler, static=(2, 3, 4, 5))

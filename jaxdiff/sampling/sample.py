@@ -8,15 +8,17 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from jaxdiff.denoiser import Denoiser
-from jaxdiff.process.gaussian import step_noise
+from jaxdiff.process.gaussian import namespace, on_host, step_noise
+from jaxdiff.sampling.adjoint import of_inputs
 from jaxdiff.sampling.program import image_axes, image_devices, program
 from jaxdiff.sampling.solve import Adaptive, NoiseSource, on_rows
 from jaxdiff.solvers.base import RowSolver
-from jaxdiff.solvers.stepped import cost
+from jaxdiff.solvers.stepped import cost, is_stochastic
 
 DEFAULT_BATCH = 64
 
@@ -71,14 +73,21 @@ def sample(
         same images on all its devices, for denoisers that share their work (`windowed(axis="window")`).
     final: "denoise" returns D at the end of the grid, "state" x itself.
     trajectory: keep every `trajectory`-th state.
-    adjoint: diffrax's; default `RecursiveCheckpointAdjoint`, which costs nothing forward and can be differentiated.
+    adjoint: diffrax's. Default: on a grid, both modes of differentiation, one more call of the denoiser for each, and a
+        state for each row in memory (`RecursiveCheckpointAdjoint` keeps fewer and calls more often); with `controller`
+        `RecursiveCheckpointAdjoint`, or `ForwardMode` under `jax.jvp` and `jax.jacfwd`.
     eta: (★)'s η for diffrax's own solvers, 0 the ODE and 1 the SDE; jaxdiff's solvers carry their own.
     noise: source of the steps' noise, for tests that share a Brownian path.
+
+    It may be called inside `jax.jit`, `jax.vmap`, `jax.grad`, `jax.jvp`, `jax.lax.map` and their like: all numbers may be
+    traced, grid, η and other numbers of solver, controller and denoiser among them. What is traced is not checked, and
+    coefficients of a traced grid or η are computed by the same formulas in the precision of the trace: in float32 within
+    1e-5 of the float64 table for steps h ≥ 0.05 (without that trace they are always of float64).
 
     Raises `ValueError` on shapes, grids or options that do not fit, before anything is traced.
     """
     grid = checked_grid(getattr(solver, "grid", None) if grid is None else grid)
-    _check(shape, num, batch, final, trajectory, controller, solver, eta)
+    _check(shape, num, batch, first, final, trajectory, controller, solver, eta)
     if mesh is not None:  # with automatic axes, so that any number of images can be cut from what comes back
         mesh = Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
     devices = image_devices(mesh)
@@ -89,10 +98,10 @@ def sample(
     start = None if start is None else start.astype(dtype)
     _check_leading("cond", cond, num)
 
-    adjoint = diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint
     if controller is not None:
-        ends, etas = np.stack([grid[0], grid[-1]]), np.asarray(eta, np.float64)
-        solve: Any = Adaptive(solver, controller, ends, etas, final, bool(eta), 4096, adjoint)
+        adjoint = of_inputs(denoise, cond, start, grid, eta, solver, controller) if adjoint is None else adjoint
+        ends, eta = namespace(grid).stack([grid[0], grid[-1]]), on_host(eta)
+        solve: Any = Adaptive(solver, controller, ends, eta, final, is_stochastic(eta), 4096, adjoint)
     else:
         solve = on_rows(solver, grid, final, trajectory, adjoint, noise, eta)
 
@@ -112,9 +121,9 @@ def sample(
     if controller is None:
         nfe = batch_nfe = solve.calls
     else:
-        nfe = np.asarray(solved.calls)
+        nfe = solved.calls if isinstance(solved.calls, Tracer) else np.asarray(solved.calls)
         groups = np.arange(num) // batch
-        batch_nfe = np.array([nfe[groups == group].max() for group in groups])
+        batch_nfe = namespace(nfe).stack([nfe[groups == group].max() for group in range(groups[-1] + 1)])[groups]
     return Samples(solved.image, nfe, finite, batch_nfe, solved.trajectory)
 
 
@@ -124,23 +133,33 @@ def _where_it_is(leaf):
 
 
 def checked_grid(grid) -> np.ndarray:
-    """`grid` in float64. Raises `ValueError` unless its values are finite and rise."""
+    """`grid` in float64. Raises `ValueError` unless its values are finite and rise; a traced one stays as it is."""
     if grid is None:
         raise ValueError("got no grid; expected n rising values of λ; to fix: grid=jd.grids.uniform_lam(schedule, n)")
-    grid = np.asarray(grid, np.float64)
-    if grid.ndim != 1 or len(grid) < 1 or not np.all(np.isfinite(grid)) or np.any(np.diff(grid) <= 0):
+    grid = on_host(grid)
+    if isinstance(grid, Tracer):
+        right, shown = grid.ndim == 1 and len(grid) >= 1, str(grid)
+    else:
+        right = grid.ndim == 1 and len(grid) >= 1 and np.all(np.isfinite(grid)) and np.all(np.diff(grid) > 0)
+        shown = np.array2string(grid, precision=4, threshold=8)
+    if not right:
         raise ValueError(
-            f"got a grid {np.array2string(grid, precision=4, threshold=8)}; expected finite values of λ, strictly rising "
-            "from noise to data; to fix: build it with jd.grids, or sort it"
+            f"got a grid {shown}; expected finite values of λ, strictly rising from noise to data; to fix: build it with "
+            "jd.grids, or sort it"
         )
-    return grid
+    return grid.astype(jnp.promote_types(grid.dtype, jnp.float32))
 
 
-def _check(shape, num, batch, final, trajectory, controller, solver, eta) -> None:
+def _check(shape, num, batch, first, final, trajectory, controller, solver, eta) -> None:
     if len(shape) < 1 or any(int(size) < 1 for size in shape):
         raise ValueError(f"got shape={shape}; expected (*spatial, channels) with every size at least 1")
     if num < 1 or (batch is not None and batch < 1):
         raise ValueError(f"got num={num}, batch={batch}; expected at least 1 of each")
+    if not isinstance(first, Tracer) and not 0 <= first <= 2**32 - num:
+        raise ValueError(
+            f"got first={first}, num={num}; expected images 0 to 2**32 - 1, which have noise of their own; to fix: another "
+            "key"
+        )
     if final not in ("denoise", "state"):
         raise ValueError(f"got final={final!r}; expected 'denoise' or 'state'")
     if trajectory is not None and (trajectory < 1 or controller is not None):
@@ -150,7 +169,7 @@ def _check(shape, num, batch, final, trajectory, controller, solver, eta) -> Non
     if not isinstance(solver, diffrax.AbstractSolver):
         raise ValueError(f"got solver={solver!r}; expected an object such as jd.DPMpp(order=2) or diffrax.Tsit5()")
     if isinstance(solver, RowSolver):
-        if controller is not None or eta:
+        if controller is not None or is_stochastic(eta):
             raise ValueError(
                 f"got {type(solver).__name__} with controller or eta; expected those with diffrax's own solvers only; "
                 "to fix: leave them out, or set the solver's own eta"

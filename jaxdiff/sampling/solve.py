@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jaxdiff.process.gaussian import step_noise
+from jaxdiff.process.gaussian import on_host, step_noise
+from jaxdiff.sampling.adjoint import AlongRows
 from jaxdiff.sampling.first_stages import CountFirstStages
 from jaxdiff.solvers.base import Rows, RowSolver, Run, drift, tabulate
 from jaxdiff.solvers.stepped import Stepped, cost, terms
@@ -47,6 +48,8 @@ class OnRows(eqx.Module):
         return steps * self.solver.evaluations + (self.once if steps else 0) + after
 
     def __call__(self, denoise: Callable, key: Array, x: Array) -> Solved:
+        if isinstance(self.adjoint, AlongRows):
+            denoise = jax.checkpoint(denoise)  # a network's activations are computed again, one call at a time
         rows = jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype if leaf.dtype == bool else x.dtype), self.rows)
         steps = len(rows.last)
         states = x[None]
@@ -87,9 +90,9 @@ def on_rows(
     """`solver` over the rows of `grid`; a diffrax solver takes one step for each interval, on (★) at `eta`."""
     once = 0 if isinstance(solver, RowSolver) else cost(solver).once
     rowed = solver if isinstance(solver, RowSolver) else Stepped(solver, eta)
-    adjoint = diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint
+    adjoint = AlongRows() if adjoint is None else adjoint
     rows = tabulate(rowed, grid, final)
-    return OnRows(rowed.kernel, rows, np.asarray(grid[-1]), final, trajectory, adjoint, noise, once)
+    return OnRows(rowed.kernel, rows, on_host(grid[-1]), final, trajectory, adjoint, noise, once)
 
 
 class Adaptive(eqx.Module):

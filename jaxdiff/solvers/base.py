@@ -13,10 +13,9 @@ import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
-from jaxdiff.process.gaussian import alpha, sigma
+from jaxdiff.process.gaussian import alpha, namespace, on_host, sigma
 
 
 class Point(NamedTuple):
@@ -30,8 +29,8 @@ class Point(NamedTuple):
 
     @classmethod
     def of(cls, lam) -> "Point":
-        """The point at λ, in float64; an array of λ gives rows."""
-        lam = np.asarray(lam, np.float64)
+        """The point at λ, in float64 unless it is traced; an array of λ gives rows."""
+        lam = on_host(lam)
         return cls(lam, alpha(lam), sigma(lam))
 
 
@@ -106,7 +105,11 @@ class RowSolver(diffrax.AbstractSolver):
         return grid[:-1], grid[1:]
 
     def weights(self, at: Point, to: Point) -> PyTree:
-        """The solver's own coefficients, float64 on the host, from points whose fields are arrays of all rows."""
+        """The solver's own coefficients, float64 on the host, from points whose fields are arrays of all rows.
+
+        With a traced grid or field (`jax.jit`, `jax.grad` over η) they are traced as well, where the formulas are written
+        with the functions of `process.gaussian.namespace(…)`.
+        """
         return None
 
     def result(self, x0: Float[Array, " *shape"]) -> Float[Array, " *shape"]:
@@ -197,16 +200,17 @@ def recorded(denoise: Callable) -> tuple[Callable, list[Array]]:
 
 
 def tabulate(solver: RowSolver, grid: Float[np.ndarray, " n"], final: str = "denoise") -> Rows:
-    """The table of a run over `grid`, float64 on the host.
+    """The table of a run over `grid`, float64 on the host, or traced where the grid or the solver's numbers are.
 
     final: "denoise" adds the row whose denoiser call is the result, for solvers of one evaluation (others make their
     last call after the loop); "state" ends at the grid's last value.
     """
-    start, end = (np.asarray(lam, np.float64) for lam in solver.nodes(grid))
+    start, end = (on_host(lam) for lam in solver.nodes(grid))
+    xp = namespace(start, end)
     last = np.zeros(len(start), bool)
     if final == "denoise" and solver.evaluations == 1:
         # It leads on by a little only so that no formula meets h = 0 or ∞: mostly, the update of this row is not used.
-        start, end = np.append(start, grid[-1]), np.append(end, grid[-1] + 1e-3)
+        start, end = xp.append(start, grid[-1]), xp.append(end, grid[-1] + 1e-3)
         last = np.append(last, not solver.ends_itself)
     at, to = Point.of(start), Point.of(end)
     return Rows(at._replace(weights=solver.weights(at, to)), to, last)
@@ -214,4 +218,4 @@ def tabulate(solver: RowSolver, grid: Float[np.ndarray, " n"], final: str = "den
 
 def array_leaf(value) -> Any:
     """Converter of number fields: an array leaf of one type, so that another value is no new trace."""
-    return value if isinstance(value, Tracer) else np.asarray(value, np.float64)
+    return on_host(value)

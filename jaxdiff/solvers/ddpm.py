@@ -2,8 +2,7 @@
 
 from typing import ClassVar
 
-import numpy as np
-
+from jaxdiff.process.gaussian import namespace
 from jaxdiff.solvers.base import Point
 from jaxdiff.solvers.multistep import LinearMultistep, Weights
 
@@ -24,9 +23,10 @@ class DDPM(LinearMultistep):
 
     def weights(self, at: Point, to: Point) -> Weights:
         h = to.lam - at.lam
-        share = -np.expm1(-2.0 * h)
-        table = Weights.of(at, "x0")
-        table.predictor_y[:] = to.sigma / at.sigma * np.exp(-h)
-        table.predictor_v[:, 0] = to.alpha * share
-        table.predictor_z[:] = to.sigma * np.sqrt(share)
-        return table
+        xp = namespace(h)
+        share = -xp.expm1(-2.0 * h)
+        return Weights.of(at, "x0").filled(
+            predictor_y=to.sigma / at.sigma * xp.exp(-h),
+            predictor_v=(to.alpha * share)[:, None],
+            predictor_z=to.sigma * xp.sqrt(share),
+        )

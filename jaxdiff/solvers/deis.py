@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 import equinox as eqx
 
 from jaxdiff.solvers.base import Point
-from jaxdiff.solvers.multistep import LinearMultistep, Weights, history, phi_weights
+from jaxdiff.solvers.multistep import LinearMultistep, Weights, over_history, phi_weights
 
 
 class DEIS(LinearMultistep):
@@ -30,9 +30,5 @@ class DEIS(LinearMultistep):
 
     def weights(self, at: Point, to: Point) -> Weights:
         h = to.lam - at.lam
-        table = Weights.of(at, "eps")
-        table.predictor_y[:] = to.alpha / at.alpha
-        for k in range(len(h)):
-            nodes = history(at, k, self.order)
-            table.predictor_v[k, : len(nodes)] = to.sigma[k] * phi_weights(h[k], nodes, -1.0)
-        return table
+        quadrature = over_history(at, self.order, lambda k, nodes: to.sigma[k, None] * phi_weights(h[k], nodes, -1.0))
+        return Weights.of(at, "eps").filled(predictor_y=to.alpha / at.alpha, predictor_v=quadrature)

@@ -5,8 +5,9 @@ from typing import ClassVar, Literal
 import equinox as eqx
 import numpy as np
 
+from jaxdiff.process.gaussian import namespace
 from jaxdiff.solvers.base import Point, array_leaf
-from jaxdiff.solvers.multistep import LinearMultistep, Weights, history, phi_weights
+from jaxdiff.solvers.multistep import LinearMultistep, Weights, noise_share, over_history, phi_weights
 
 
 class DPMpp(LinearMultistep):
@@ -32,17 +33,20 @@ class DPMpp(LinearMultistep):
         return self.order > 1
 
     def weights(self, at: Point, to: Point) -> Weights:
-        eta2 = float(np.asarray(self.eta)) ** 2
         h = to.lam - at.lam
-        table = Weights.of(at, "x0")
-        table.predictor_y[:] = to.sigma / at.sigma * np.exp(-eta2 * h)
-        table.predictor_z[:] = to.sigma * np.sqrt(-np.expm1(-2.0 * eta2 * h))
-        for k in range(len(h)):
-            nodes = history(at, k, self.order)
-            if len(nodes) == 2:
-                slope = 0.5 * -np.expm1(-(1.0 + eta2) * h[k]) * h[k] / -nodes[1]
-                weights = np.array([-np.expm1(-(1.0 + eta2) * h[k]) + slope, -slope])
+        xp, rate = namespace(h, self.eta), 1.0 + self.eta**2
+
+        def quadrature(k, nodes):
+            if nodes.shape[1] == 2:
+                whole = -xp.expm1(-rate * h[k])
+                slope = 0.5 * whole * h[k] / -nodes[:, 1]
+                weights = xp.stack([whole + slope, -slope], axis=1)
             else:
-                weights = phi_weights(h[k], nodes, 1.0 + eta2)
-            table.predictor_v[k, : len(nodes)] = to.alpha[k] * weights
-        return table
+                weights = phi_weights(h[k], nodes, rate)
+            return to.alpha[k, None] * weights
+
+        return Weights.of(at, "x0").filled(
+            predictor_y=to.sigma / at.sigma * xp.exp(-(self.eta**2) * h),
+            predictor_v=over_history(at, self.order, quadrature),
+            predictor_z=to.sigma * noise_share(self.eta, h),
+        )

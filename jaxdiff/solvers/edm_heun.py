@@ -6,6 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdiff.process.gaussian import namespace
 from jaxdiff.solvers.base import Point, Solver, array_leaf
 
 
@@ -40,36 +41,40 @@ class EDMHeun(Solver):
     def memory(self, x):
         return x, jnp.zeros_like(x)
 
-    def _rise(self, intervals: int) -> float:
+    def _rise(self, intervals: int):
         """log(1 + γ): how far the noise is raised, in λ."""
-        return float(np.log1p(min(float(np.asarray(self.churn)) / (intervals + 1), np.sqrt(2.0) - 1.0)))
+        xp = namespace(self.churn)
+        return xp.log1p(xp.minimum(self.churn / (intervals + 1), np.sqrt(2.0) - 1.0))
 
     def nodes(self, grid):
-        at = np.stack([grid[:-1] - self._rise(len(grid) - 1), grid[1:]], 1)
-        return at.reshape(-1), np.repeat(grid[1:], 2)
+        rise = self._rise(len(grid) - 1)
+        xp = namespace(grid, rise)
+        return xp.stack([grid[:-1] - rise, grid[1:]], 1).reshape(-1), xp.repeat(grid[1:], 2)
 
     def weights(self, at: Point, to: Point) -> _Weights:
         rows = len(at.lam)
         predictor = np.arange(rows) % 2 == 0
-        rise = np.where(predictor, self._rise(rows // 2), 0.0)
-        if rows % 2 == 1:
-            rise[-1] = 0.0  # the last call of `final="denoise"`
+        raised = predictor & (np.arange(rows) < rows - rows % 2)  # not in the last call of `final="denoise"`
+        rise = self._rise(rows // 2)
+        xp = namespace(at.lam, to.lam, rise)
+        rise = xp.where(raised, rise, 0.0)
         before = Point.of(at.lam + rise)
         keep = at.alpha / before.alpha
-        fresh = at.sigma * np.sqrt(-np.expm1(-2.0 * rise))
+        # Where nothing is raised the derivative of the root would be infinite.
+        fresh = at.sigma * xp.where(raised, xp.sqrt(-xp.expm1(-2.0 * xp.where(raised, rise, 1.0))), 0.0)
 
         # predictor: DDIM's step. corrector: from ŷ (the row before) with the mean of both slopes
-        start = Point.of(np.where(predictor, at.lam, np.roll(at.lam, 1)))
-        shrink = np.expm1(start.lam - to.lam)  # s'/ŝ − 1
-        half = -0.5 * np.expm1(to.lam - start.lam)  # (s' − ŝ)/(2 s')
+        start = Point.of(xp.where(predictor, at.lam, xp.roll(at.lam, 1)))
+        shrink = xp.expm1(start.lam - to.lam)  # s'/ŝ − 1
+        half = -0.5 * xp.expm1(to.lam - start.lam)  # (s' − ŝ)/(2 s')
         none = np.zeros(rows)
         return _Weights(
             keep,
             fresh,
-            x=np.where(predictor, to.sigma / at.sigma, half),
-            d=np.where(predictor, -to.alpha * shrink, -to.alpha * half),
-            x_before=np.where(predictor, none, to.alpha / start.alpha * (1.0 + 0.5 * shrink)),
-            d_before=np.where(predictor, none, -to.alpha * 0.5 * shrink),
+            x=xp.where(predictor, to.sigma / at.sigma, half),
+            d=xp.where(predictor, -to.alpha * shrink, -to.alpha * half),
+            x_before=xp.where(predictor, none, to.alpha / start.alpha * (1.0 + 0.5 * shrink)),
+            d_before=xp.where(predictor, none, -to.alpha * 0.5 * shrink),
         )
 
     def update(self, denoise, x, at, to, noise, memory):

@@ -5,8 +5,9 @@ from typing import ClassVar, Literal
 import equinox as eqx
 import numpy as np
 
+from jaxdiff.process.gaussian import namespace
 from jaxdiff.solvers.base import Point
-from jaxdiff.solvers.multistep import LinearMultistep, Weights, history
+from jaxdiff.solvers.multistep import LinearMultistep, Weights, over_history, powers
 
 # Adams-Bashforth weights of uniform steps, newest first
 ADAMS_BASHFORTH = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24))
@@ -40,23 +41,25 @@ class IPNDM(LinearMultistep):
         return self.order > 1
 
     def weights(self, at: Point, to: Point) -> Weights:
-        table = Weights.of(at, "eps")
-        table.predictor_y[:] = to.alpha / at.alpha
-        lengths = to.lam - at.lam
-        step = -to.sigma * np.expm1(lengths)
-        for k in range(len(step)):
+        h = to.lam - at.lam
+        step = -to.sigma * namespace(h).expm1(h)
+
+        def weigh(k, nodes):
             if self.variable:
-                weights = _adams_bashforth(lengths[k], history(at, k, self.order))
-            else:
-                weights = np.array(ADAMS_BASHFORTH[min(self.order, k + 1) - 1])
-            table.predictor_v[k, : len(weights)] = step[k] * weights
-        return table
+                return _adams_bashforth(h[k], nodes)
+            return np.tile(ADAMS_BASHFORTH[nodes.shape[1] - 1], (len(k), 1))
+
+        return Weights.of(at, "eps").filled(
+            predictor_y=to.alpha / at.alpha, predictor_v=step[:, None] * over_history(at, self.order, weigh)
+        )
 
 
-def _adams_bashforth(h: float, nodes: np.ndarray) -> np.ndarray:
+def _adams_bashforth(h, nodes):
     """∫_0^1 ℓ_j(u) du over the step, ℓ_j the Lagrange polynomials of s = e^(−λ) at `nodes`, in units of the step.
 
-    nodes: λ relative to the step's start, newest first; h: the step in λ.
+    nodes: λ relative to the step's start (rows, size), newest first; h: the step in λ (rows).
     """
-    places = np.expm1(-nodes) / np.expm1(-h)
-    return np.linalg.solve(np.vander(places, increasing=True).T, 1.0 / np.arange(1.0, len(nodes) + 1.0))
+    xp, size = namespace(h, nodes), nodes.shape[1]
+    places = xp.expm1(-nodes) / xp.expm1(-h)[:, None]
+    moments = np.broadcast_to(1.0 / np.arange(1.0, size + 1.0), nodes.shape)
+    return xp.linalg.solve(powers(places, size), moments[..., None])[..., 0]

@@ -12,13 +12,15 @@ table is an argument of the compiled program and `Kernel` all of it that is comp
 compiles nothing.
 """
 
-from typing import ClassVar, Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxdiff.process.gaussian import namespace
 from jaxdiff.solvers.base import Point, Solver
 
 DEPTH = 4
@@ -44,6 +46,13 @@ class Weights(NamedTuple):
         value = (np.zeros(rows), np.ones(rows)) if keeps == "x0" else (1.0 / at.sigma, -at.alpha / at.sigma)
         empty = lambda *shape: np.zeros((rows, *shape))  # noqa: E731
         return cls(*value, np.ones(rows), empty(), empty(depth), empty(), empty(depth), empty())
+
+    def filled(self, **columns) -> "Weights":
+        """With these in the place of the empty ones; of values the first columns, the newest, may do."""
+        for name in ("corrector_v", "predictor_v"):
+            if name in columns:
+                columns[name] = _wide(columns[name], getattr(self, name).shape[1])
+        return self._replace(**columns)
 
     @property
     def reach_back(self) -> bool:
@@ -95,36 +104,83 @@ def combine(weights, values) -> Array:
     return total
 
 
-def phi_weights(h: float, nodes: np.ndarray, rate: float = 1.0) -> np.ndarray:
+def over_history(
+    at: Point, order: int, weigh: Callable[[np.ndarray, Any], Any], depth: int = DEPTH
+) -> Float[np.ndarray, "rows depth"]:
+    """Weights of the last `order` calls in each row, of as many as exist in the first rows.
+
+    weigh: (indices of rows (m,), times of D_k, D_{k−1}, … relative to each (m, size)) -> weights (m, size or more).
+    """
+    rows = np.arange(len(at.lam))
+    parts = [np.zeros((0, depth))]
+    for size in range(1, order + 1):
+        some = rows[size - 1 : size if size < order else None]
+        if len(some):
+            nodes = at.lam[some[:, None] - np.arange(size)] - at.lam[some][:, None]
+            parts.append(_wide(weigh(some, nodes), depth))
+    return namespace(*parts).concatenate(parts)
+
+
+def a_row_later(rows):
+    """Row k of what comes back is row k − 1; the first is 0."""
+    xp = namespace(rows)
+    return xp.concatenate([xp.zeros_like(rows[:1]), rows[:-1]])
+
+
+def noise_share(eta, h):
+    """√(1 − e^(−2η²h)), whose derivative in η is finite at η = 0, too: |η| √(2h φ(2η²h)), φ(z) = (1 − e^(−z))/z."""
+    xp = namespace(eta, h)
+    z = 2.0 * eta**2 * h
+    if xp is np:
+        return np.sqrt(-np.expm1(-z))
+    small = z < 1e-4
+    safe = jnp.where(small, 1.0, z)
+    phi = jnp.where(small, 1.0 - z / 2.0 + z**2 / 6.0, -jnp.expm1(-safe) / safe)
+    return eta * jnp.sqrt(2.0 * h * phi)
+
+
+def _wide(columns, depth: int):
+    """With columns of 0 up to `depth`."""
+    xp = namespace(columns)
+    return xp.concatenate([columns, np.zeros((len(columns), depth - columns.shape[1]))], axis=1)
+
+
+def phi_weights(h, nodes, rate=1.0):
     """w_j = ∫_0^h rate e^{−rate (h−τ)} ℓ_j(τ) dτ, ℓ_j the Lagrange polynomials of `nodes` (λ relative to the start).
 
-    Exponential quadrature of the interpolated denoiser (Hochbruck and Ostermann 2010, doi:10.1017/S0962492910000048).
-    The Vandermonde system is in units of h.
+    h, rate: (*rows); nodes: (*rows, size), as the result. Exponential quadrature of the interpolated denoiser (Hochbruck and
+    Ostermann 2010, doi:10.1017/S0962492910000048). The Vandermonde system is in units of h.
     """
-    size = len(nodes)
+    xp, size = namespace(h, nodes, rate), nodes.shape[-1]
     moments = exponential_moments(rate * h, size)
-    vandermonde = np.vander(np.asarray(nodes, np.float64) / h, size, increasing=True).T
-    return np.linalg.solve(vandermonde, moments)
+    vandermonde = powers(nodes / xp.asarray(h)[..., None], size)
+    return xp.linalg.solve(vandermonde, moments[..., None])[..., 0]
 
 
-def exponential_moments(z: float, size: int) -> np.ndarray:
-    """M_m = ∫_0^1 z e^{−z(1−u)} u^m du = m! z φ_{m+1}(−z) for m < size; z of either sign.
+def powers(ratios, size: int):
+    """Row m of (*rows, size, n): the m-th power of `ratios` (*rows, n)."""
+    xp = namespace(ratios)
+    return xp.stack([xp.ones_like(ratios), *(ratios**m for m in range(1, size))], axis=-2)
+
+
+def exponential_moments(z, size: int):
+    """M_m = ∫_0^1 z e^{−z(1−u)} u^m du = m! z φ_{m+1}(−z) for m < size; z (*rows) of either sign: (*rows, size).
 
     By recursion from M_0 = 1 − e^{−z}, or, where that loses digits, as a series.
     """
-    moments = np.empty(size)
-    if abs(z) < 1.0:
-        for m in range(size):  # Σ_i (−1)^i z^{i+1} m! / (m+i+1)!
-            term = total = z / (m + 1.0)
-            for i in range(1, 30):
-                term *= -z / (m + i + 1.0)
-                total += term
-            moments[m] = total
-    else:
-        moments[0] = -np.expm1(-z)
-        for m in range(1, size):
-            moments[m] = 1.0 - m / z * moments[m - 1]
-    return moments
+    xp = namespace(z)
+    few = xp.abs(z) < 1.0
+    little, much = xp.where(few, z, 0.5), xp.where(few, 2.0, z)  # neither overflows, nor do their derivatives
+    recursion = -xp.expm1(-much)
+    moments = []
+    for m in range(size):
+        recursion = recursion if m == 0 else 1.0 - m / much * recursion
+        term = series = little / (m + 1.0)  # Σ_i (−1)^i z^{i+1} m! / (m+i+1)!
+        for i in range(1, 30):
+            term = term * (-little / (m + i + 1.0))
+            series = series + term
+        moments.append(xp.where(few, series, recursion))
+    return xp.stack(moments, axis=-1)
 
 
 def history(at: Point, k: int, size: int) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from jaxdiff.process.gaussian import namespace
 from jaxdiff.solvers.base import Point, Solver, array_leaf
 from jaxdiff.solvers.multistep import Kernel, Weights
 
@@ -92,7 +93,7 @@ class Replaced(_Wrapper):
     Song et al. 2021, arXiv 2011.13456, appendix I.2; Lugmayr et al. 2022, "RePaint", arXiv 2201.09865.
     """
 
-    known: Any = eqx.field(converter=np.asarray)
+    known: Any = eqx.field(converter=lambda known: known if isinstance(known, Tracer) else np.asarray(known))
     y: Float[Array, "*shape"] = eqx.field(converter=array_leaf)
 
     def result(self, x0):
@@ -143,11 +144,12 @@ class Renoised(_Wrapper):
 
     def weights(self, at: Point, to: Point) -> Any:
         """Of the solver, and of the way back in rows that begin before where the row before has led."""
-        lam, alpha = (np.append(here[:1], there[:-1]) for here, there in ((at.lam, to.lam), (at.alpha, to.alpha)))
+        xp = namespace(at.lam, to.lam)
+        lam, alpha = (xp.append(here[:1], there[:-1]) for here, there in ((at.lam, to.lam), (at.alpha, to.alpha)))
         again = lam > at.lam
-        ratio = np.where(again, at.alpha / alpha, 1.0)
+        ratio = xp.where(again, at.alpha / alpha, 1.0)
         # σ_t² − (α_t/α_s)² σ_s² = σ_t² (1 − e^(−2h))
-        back = np.where(again, at.sigma * np.sqrt(-np.expm1(-2 * (lam - at.lam))), 0.0)
+        back = xp.where(again, at.sigma * xp.sqrt(-xp.expm1(-2 * xp.where(again, lam - at.lam, 1.0))), 0.0)
         # The solver tabulates its own rows, each once, as it would alone; then they are repeated.
         number, ending = divmod(len(at.lam), self.repeats) if self.repeats > 1 else (len(at.lam), 0)
         order = np.append(self._order(number), number + np.arange(ending))

@@ -4,9 +4,11 @@ from typing import ClassVar, Literal
 
 import equinox as eqx
 import numpy as np
+from jax.core import Tracer
 
+from jaxdiff.process.gaussian import namespace
 from jaxdiff.solvers.base import Point, array_leaf
-from jaxdiff.solvers.multistep import LinearMultistep, Weights, history, phi_weights
+from jaxdiff.solvers.multistep import LinearMultistep, Weights, a_row_later, noise_share, over_history, phi_weights
 
 
 class SASolver(LinearMultistep):
@@ -27,7 +29,8 @@ class SASolver(LinearMultistep):
     def __check_init__(self):
         if self.order not in (1, 2, 3):
             raise ValueError(f"got order={self.order}; expected 1, 2 or 3")
-        if np.shape(self.interval) != (2,) or not self.interval[0] < self.interval[1]:
+        traced = isinstance(self.interval, Tracer)
+        if np.shape(self.interval) != (2,) or not (traced or self.interval[0] < self.interval[1]):
             raise ValueError(f"got interval={self.interval}; expected (low, high) in λ with low < high")
 
     @property
@@ -40,17 +43,24 @@ class SASolver(LinearMultistep):
 
     def weights(self, at: Point, to: Point) -> Weights:
         h = to.lam - at.lam
-        low, high = np.asarray(self.interval, np.float64)
-        eta2 = np.where((at.lam >= low) & (at.lam <= high), float(np.asarray(self.eta)) ** 2, 0.0)
-        table = Weights.of(at, "x0")
-        table.predictor_y[:] = to.sigma / at.sigma * np.exp(-eta2 * h)
-        table.predictor_z[:] = to.sigma * np.sqrt(-np.expm1(-2.0 * eta2 * h))
-        for k in range(len(h)):
-            nodes, rate = history(at, k, self.order), 1.0 + eta2[k]
-            predictor = to.alpha[k] * phi_weights(h[k], nodes, rate)
-            table.predictor_v[k, : len(nodes)] = predictor
-            if self.corrector and k + 1 < len(h):
-                # row k+1 calls D at the predicted state: columns D_{k+1}, D_k, …
-                ahead = to.alpha[k] * phi_weights(h[k], np.append(h[k], nodes), rate)
-                table.corrector_v[k + 1, : len(ahead)] = ahead - np.append(0.0, predictor)
-        return table
+        low, high = self.interval
+        inside = (at.lam >= low) & (at.lam <= high)
+        eta = namespace(inside, self.eta).where(inside, self.eta, 0.0)
+        xp = namespace(h, eta)
+
+        def predictor(k, nodes):
+            return to.alpha[k, None] * phi_weights(h[k], nodes, 1.0 + eta[k] ** 2)
+
+        def corrector(k, nodes):
+            # The next row calls D at the predicted state: columns D_{k+1}, D_k, …
+            ahead = to.alpha[k, None] * phi_weights(h[k], xp.concatenate([h[k, None], nodes], 1), 1.0 + eta[k] ** 2)
+            return ahead - xp.concatenate([np.zeros((len(k), 1)), predictor(k, nodes)], 1)
+
+        table = Weights.of(at, "x0").filled(
+            predictor_y=to.sigma / at.sigma * xp.exp(-(eta**2) * h),
+            predictor_v=over_history(at, self.order, predictor),
+            predictor_z=to.sigma * noise_share(eta, h),
+        )
+        if not self.corrector:
+            return table
+        return table.filled(corrector_v=a_row_later(over_history(at, self.order, corrector)))

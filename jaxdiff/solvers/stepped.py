@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 import lineax
 import numpy as np
+from jax.core import Tracer
 
-from jaxdiff.process.gaussian import alpha
+from jaxdiff.process.gaussian import alpha, on_host
 from jaxdiff.solvers.base import RowSolver, recorded, row
 
 
@@ -64,6 +65,21 @@ def terms(denoise: Callable, eta, brownian: diffrax.AbstractBrownianPath | None)
     return diffrax.MultiTerm(diffrax.ODETerm(drift), diffrax.ControlTerm(diffusion, brownian))
 
 
+def is_stochastic(eta) -> bool:
+    """Whether (★) at `eta` is an SDE; of a traced η, which may be 0, it is solved as one."""
+    return isinstance(eta, Tracer) or bool(eta != 0)
+
+
+def _in_both_modes(solver: diffrax.AbstractSolver) -> diffrax.AbstractSolver:
+    """With loops over the stages that forward and reverse mode go through."""
+    if isinstance(solver, diffrax.HalfSolver):
+        return diffrax.HalfSolver(_in_both_modes(solver.solver))
+    if getattr(solver, "scan_kind", "") is not None:
+        return solver
+    kind = "bounded" if isinstance(solver, diffrax.AbstractRungeKutta) else "lax"
+    return eqx.tree_at(lambda s: s.scan_kind, solver, kind, is_leaf=lambda leaf: leaf is None)
+
+
 class Stepped(RowSolver):
     """A diffrax solver taking one of its steps from each grid value to the next, on the ODE (η = 0) or the SDE.
 
@@ -78,8 +94,8 @@ class Stepped(RowSolver):
     order: int = eqx.field(static=True)
 
     def __init__(self, solver: diffrax.AbstractSolver, eta=0.0):
-        self.solver, self.eta = solver, np.asarray(eta, np.float64)
-        self.sde = bool(self.eta != 0)
+        self.solver, self.eta = _in_both_modes(solver), on_host(eta)
+        self.sde = is_stochastic(self.eta)
         self.evaluations = cost(solver).step
         self.order = solver.order(diffrax.ODETerm(lambda t, y, args: y)) or 1
 

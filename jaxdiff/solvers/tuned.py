@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 import equinox as eqx
 import numpy as np
+from jax.core import Tracer
 
 from jaxdiff.schema import fields, malformed, numbers
 from jaxdiff.solvers.base import Point, array_leaf
@@ -42,13 +43,13 @@ class Tuned(LinearMultistep):
         return self.values.shape[1]
 
     def weights(self, at: Point, to: Point) -> Weights:
-        if not np.array_equal(at.lam, self.grid):
+        traced = isinstance(at.lam, Tracer) or isinstance(self.grid, Tracer)
+        if len(at.lam) != self.calls or not (traced or np.array_equal(at.lam, self.grid)):
             raise ValueError(
                 f"got {len(at.lam)} rows on another grid; expected this sampler's own {self.calls} calls, ending with the "
                 'image; to fix: leave out grid, and final="denoise"'
             )
-        table = Weights.of(at, "x0", self.depth)
-        return table._replace(predictor_y=np.asarray(self.state), predictor_v=np.asarray(self.values))
+        return Weights.of(at, "x0", self.depth).filled(predictor_y=self.state, predictor_v=self.values)
 
     def to_json(self) -> dict[str, Any]:
         """Numbers that `from_json` reads back to the last bit."""

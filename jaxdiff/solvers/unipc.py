@@ -5,8 +5,9 @@ from typing import ClassVar, Literal
 import equinox as eqx
 import numpy as np
 
+from jaxdiff.process.gaussian import namespace
 from jaxdiff.solvers.base import Point
-from jaxdiff.solvers.multistep import LinearMultistep, Weights, exponential_moments, history
+from jaxdiff.solvers.multistep import LinearMultistep, Weights, a_row_later, exponential_moments, over_history, powers
 
 
 class UniPC(LinearMultistep):
@@ -29,36 +30,40 @@ class UniPC(LinearMultistep):
 
     def weights(self, at: Point, to: Point) -> Weights:
         h = to.lam - at.lam
-        table = Weights.of(at, "x0")
-        table.predictor_y[:] = to.sigma / at.sigma
-        for k in range(len(h)):
-            nodes = history(at, k, self.order)
-            table.predictor_v[k, : len(nodes)] = to.alpha[k] * self._residual(h[k], nodes)
-            if self.corrector and k + 1 < len(h):
-                # row k+1 calls D at the predicted state: y_{k+1} from y_k with that value as one more node
-                ahead = self._residual(h[k], np.concatenate([[0.0], nodes[1:], [h[k]]]))
-                table.corrector_x[k + 1], table.corrector_y[k + 1] = 0.0, to.sigma[k] / at.sigma[k]
-                # columns: D_{k+1} first, then D_k, D_{k−1} …
-                table.corrector_v[k + 1, 0] = to.alpha[k] * ahead[-1]
-                table.corrector_v[k + 1, 1 : 1 + len(nodes)] = to.alpha[k] * ahead[:-1]
-        return table
+        xp = namespace(h)
+        table = Weights.of(at, "x0").filled(
+            predictor_y=to.sigma / at.sigma,
+            predictor_v=over_history(at, self.order, lambda k, nodes: to.alpha[k, None] * self._residual(h[k], nodes)),
+        )
+        if not self.corrector:
+            return table
+
+        def corrector(k, nodes):
+            # The next row calls D at the predicted state: y_{k+1} from y_k with that value as one more node.
+            ahead = self._residual(h[k], xp.concatenate([nodes, h[k, None]], 1))
+            # columns: D_{k+1} first, then D_k, D_{k−1} …
+            return to.alpha[k, None] * xp.concatenate([ahead[:, -1:], ahead[:, :-1]], 1)
+
+        return table.filled(
+            corrector_x=np.where(np.arange(len(h)) > 0, 0.0, 1.0),
+            corrector_y=a_row_later(to.sigma / at.sigma),
+            corrector_v=a_row_later(over_history(at, self.order, corrector)),
+        )
 
     @property
     def convergence_order(self) -> int:
         return self.order + self.corrector
 
-    def _residual(self, h: float, nodes: np.ndarray) -> np.ndarray:
-        """Weights of D at `nodes` (the first is 0) in (1 − e^(−h)) D_t + Σ_i b_i (D_i − D_t)/r_i."""
-        moments = exponential_moments(h, len(nodes))
-        weights = np.zeros(len(nodes))
-        weights[0] = moments[0]
-        ratios = nodes[1:] / h
-        if len(ratios) == 1:
-            shares = np.array([0.5 * (h if self.variant == "bh1" else -np.expm1(-h))])
-        elif len(ratios) > 1:
-            shares = np.linalg.solve(np.vander(ratios, increasing=True).T, moments[1:])
+    def _residual(self, h, nodes):
+        """Weights of D at `nodes` (m, n), the first 0, in (1 − e^(−h)) D_t + Σ_i b_i (D_i − D_t)/r_i."""
+        xp, size = namespace(h, nodes), nodes.shape[1]
+        moments = exponential_moments(h, size)
+        if size == 1:
+            return moments
+        ratios = nodes[:, 1:] / h[:, None]
+        if size == 2:
+            shares = 0.5 * (h if self.variant == "bh1" else -xp.expm1(-h))[:, None]
         else:
-            return weights
-        weights[1:] = shares / ratios
-        weights[0] -= np.sum(shares / ratios)
-        return weights
+            shares = xp.linalg.solve(powers(ratios, size - 1), moments[:, 1:, None])[..., 0]
+        slopes = shares / ratios
+        return xp.concatenate([moments[:, :1] - xp.sum(slopes, axis=1, keepdims=True), slopes], 1)

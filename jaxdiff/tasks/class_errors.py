@@ -29,7 +29,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,6 +38,7 @@ from scipy.special import ndtr, stdtrit
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.nn import condition
 from jaxdiff.process.gaussian import alpha, sigma
+from jaxdiff.programs import kept_programs
 from jaxdiff.training.lam_sampler import LamSampler
 from jaxdiff.training.plain import to_plain
 from jaxdiff.training.weighting import Sigmoid, Weighting
@@ -186,7 +186,7 @@ def _in_calls(denoise, key, size, windows, window, label, lams, index) -> np.nda
     return np.concatenate([np.asarray(part, np.float64) for part in parts])[: len(index)]
 
 
-@eqx.filter_jit
+@kept_programs
 def squared_errors(
     denoise: Denoiser, key: PRNGKeyArray, x0: Any, cond: Any, lam: Any, draw: Any
 ) -> Float[Array, " rows"]:

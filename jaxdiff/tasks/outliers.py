@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxdiff.model import Model
 from jaxdiff.process.gaussian import alpha, sigma
+from jaxdiff.programs import kept_programs
 
 LAMS = tuple(np.linspace(-2.0, 4.0, 9).tolist())
 
@@ -63,7 +63,7 @@ def denoising_errors(
     return np.asarray(rows, np.float64)
 
 
-@eqx.filter_jit
+@kept_programs
 def _errors(denoise, x0: Array, lams: Array, key: Array) -> Array:
     def error(k, lam):
         noise = jax.random.normal(jax.random.fold_in(key, k), x0.shape, x0.dtype)

@@ -110,6 +110,33 @@ def test_an_image_whose_score_is_zero_stays():
     np.testing.assert_array_equal(got, 0.0)
 
 
+def test_images_of_two_values_are_warned_about():
+    with pytest.warns(UserWarning, match=r"PredictorCorrector, 2 values; expected 3 or more"):
+        PredictorCorrector().memory(np.zeros((2, 1)))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1,)])
+def test_images_of_one_value_are_refused(shape):
+    options = dict(shape=shape, num=2, grid=np.array([-1.0, 0.0]))
+    with pytest.raises(ValueError, match=r"PredictorCorrector, 1 values; expected 3 or more"):
+        jd.sample(jax.random.key(0), Gaussian(np.zeros(shape), 0.5), solver=PredictorCorrector(), **options)
+    assert jd.sample(
+        jax.random.key(0), Gaussian(np.zeros(shape), 0.5), solver=PredictorCorrector(0), **options
+    ).finite.all()
+
+
+@pytest.mark.parametrize("side", [3, 8])
+def test_the_bias_on_few_pixels_is_what_is_said(side):
+    """400 corrections of 4,000 white images at λ = 0: variance 1 + snr² + 4/(d − 2) times the marginal's."""
+    shape, num = (side, side, 1), 4000
+    start = np.random.default_rng(0).normal(size=(num, *shape))  # the marginal of white images of variance 1
+    solver = PredictorCorrector(corrections=400, snr=0.1)
+    options = dict(shape=shape, num=num, batch=num, grid=np.zeros(1), start=start, final="state")
+    got = np.asarray(jd.sample(jax.random.key(0), Gaussian(np.zeros(shape), 1.0), solver=solver, **options).images)
+    excess = 0.1**2 + 4 / (side**2 - 2)
+    assert abs(np.mean(got**2) - 1 - excess) < 0.15 * excess + 5 * np.sqrt(2 / got.size)
+
+
 def test_negative_corrections_are_refused():
     with pytest.raises(ValueError, match="got corrections=-1; expected 0 or more"):
         PredictorCorrector(-1)

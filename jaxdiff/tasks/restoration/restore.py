@@ -16,6 +16,7 @@ from jaxdiff.model import Model
 from jaxdiff.physics.camera import Camera
 from jaxdiff.physics.operators import Crop, Diagonal, LinearOperator
 from jaxdiff.physics.photon_transfer import Interval
+from jaxdiff.programs import Programs
 from jaxdiff.solvers import DPMpp
 from jaxdiff.tasks.conditional import Remat, sampled
 from jaxdiff.tasks.denoise import mean_bias, say_unmeasured
@@ -211,7 +212,7 @@ def _expected(operator: LinearOperator, image: np.ndarray, camera: Camera) -> np
     return camera.offset + np.asarray(_applied(operator, jnp.asarray(image - np.float32(camera.offset))))
 
 
-_applied = jax.jit(lambda operator, light: operator(light))
+_applied = Programs(lambda operator, light: operator(light))
 
 
 def _check(
