@@ -96,6 +96,11 @@ class RowSolver(diffrax.AbstractSolver):
         return self.order
 
     @property
+    def uniform_order(self) -> int:
+        """That on grids of equal steps in λ, for weights that are made for these; `convergence_order` unless it is more."""
+        return self.convergence_order
+
+    @property
     def kernel(self) -> "RowSolver":
         """What runs along the table: solvers that share one share the compiled program."""
         return self

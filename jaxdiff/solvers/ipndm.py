@@ -18,8 +18,9 @@ class IPNDM(LinearMultistep):
 
     variable: False takes the weights of equal steps, as the paper and most programs do. They know neither the spacing of
     the grid nor the exponential under the integral: any order ≥ 2 converges with order 2 on grids that are smooth in λ,
-    and with order 1 where short and long steps take turns, which is what `convergence_order` says. True (iPNDM_v) takes
-    those of the true lengths in σ/α, dy/ds = ε̂ for y = x/α and s = σ/α, which keep their order on every grid.
+    and with order 1 where short and long steps take turns (`uniform_order`, `convergence_order`). True (iPNDM_v) takes
+    those of the true lengths in σ/α, as dy/ds = ε̂ for y = x/α and s = σ/α, which keep their order on every grid; on even
+    grids of few calls the fixed ones are closer.
     Liu et al. 2022, "Pseudo numerical methods for diffusion models on manifolds", arXiv 2202.09778; without its
     Runge-Kutta start, as in Zhang and Chen 2023, arXiv 2204.13902, appendix H, whose ρAB-DEIS is the variable form.
     """
@@ -35,6 +36,10 @@ class IPNDM(LinearMultistep):
     @property
     def convergence_order(self) -> int:
         return self.order if self.variable else 1
+
+    @property
+    def uniform_order(self) -> int:
+        return self.order if self.variable else min(self.order, 2)
 
     @property
     def keeps_history(self) -> bool:

@@ -1,0 +1,29 @@
+"""What `check_solver` overlooks: mutants of our solvers, of which none may pass. All: `python -m benchmarks.mutations`."""
+
+import pytest
+
+from benchmarks.mutations import SOLVERS, Mutant, failed_by, right, share, states, trial
+
+CHOSEN = {
+    "DPMpp(3, eta=0)": ("D clipped to 3",),
+    "IPNDM(3)": (),
+    "SASolver(2, eta=0.7)": ("noise, half of the step before",),
+    "EDMHeun(churn=20)": (),
+}
+"""One of each kind, with what is spoiled in its update, which compiles."""
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_no_mutant_passes(name):
+    result = trial(SOLVERS[name], spoiled=CHOSEN[name])
+    print(name, share({name: result}), result)
+    assert result["mutants"] >= 25
+    assert result["survivors"] == []
+
+
+def test_a_solver_that_is_right_is_no_mutant():
+    """The harness's own control: nothing changed is the same, bitwise, and passes."""
+    solver = SOLVERS["DPMpp(2, eta=0)"]
+    unchanged = Mutant(solver, right)
+    assert all((got == own).all() for got, own in zip(states(unchanged), states(solver), strict=True))
+    assert failed_by(unchanged) is None
