@@ -20,7 +20,7 @@ LENGTHS = np.array([32, 40, 48, 56, 64, 80, 96, 128, 192, 256])
 FACTORS = (1, 4, 16)
 """`LENGTHS` is multiplied by these in turn until the power series is seen; twice that for what is of order 3 or more."""
 RESOLVED = 1e-6
-MARGIN, CERTAIN = 10.0, 1000.0
+MARGIN, CERTAIN = 10.0, 30.0
 SMALL = 1e-8
 """What coefficients rounded to single precision may leave of a term."""
 MOST = 4

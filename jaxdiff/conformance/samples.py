@@ -22,7 +22,7 @@ SAMPLES = 512
 SHIFT = float(np.log(WIDTH))
 FAR = GaussianProblem(WIDTH * (IMAGE.mean + 2.0), WIDTH**2 * IMAGE.cov)
 KINDS = {"unit": (IMAGE, 0.0), "wide": (FAR, -SHIFT)}
-LONGEST = 0.5
+START, LONGEST = -0.7, 0.5
 
 
 class Sampled(NamedTuple):
@@ -56,27 +56,31 @@ def _sampled(subject: Subject, problem: GaussianProblem, shift: float) -> Sample
     return Sampled(np.array(errors), np.array(chance) + 3.0 * (HIGH - LOW) / STEPS)
 
 
-def local_error(subject: Subject) -> float | None:
-    """The part of first order in the step of what single rows do to the marginal; 0 where they are consistent.
+def step_error(subject: Subject, problem: GaussianProblem, lam: float, h: float) -> np.ndarray | None:
+    """What the one row that leads from λ to λ + h does to the marginal: errors of mean and covariance at its end.
 
-    Of those rows that lead on, by an affine update and without looking back; None where there are none.
+    None where the update looks back, where another row leads on too, or where this one is not affine. Float64.
     """
     solver = subject.rowed
     if not subject.own or solver.keeps_history:
         return None
-    lengths, lam = LONGEST * LENGTHS[0] / LENGTHS, -0.7
-    errors = []
+    rows = tabulate(solver, np.array([lam, lam + h]), "state")
+    leads = np.flatnonzero(rows.to.lam > rows.at.lam)
+    maps, begin = row_maps(solver, problem, rows)  # type: ignore[arg-type]
+    if len(leads) != 1 or not maps.rest[leads[0]] < AFFINE or begin.shape[0] != begin.shape[1]:
+        return None
+    keep, fresh, shift = maps.keep[leads[0]], maps.fresh[leads[0]], maps.shift[leads[0]]
+    mean, cov = problem.marginal(rows.at.lam[leads[0]])
+    wanted_mean, wanted_cov = problem.marginal(rows.to.lam[leads[0]])
+    off = keep @ mean + shift - wanted_mean, keep @ cov @ keep.T + fresh @ fresh.T - wanted_cov
+    return np.concatenate([part.reshape(-1) for part in off])
+
+
+def local_error(subject: Subject) -> float | None:
+    """The part of first order in the step of `step_error`: 0 where single steps are consistent."""
     with jax.enable_x64(True):
-        for h in lengths:
-            rows = tabulate(solver, np.array([lam, lam + h]), "state")
-            leads = np.flatnonzero(rows.to.lam > rows.at.lam)
-            maps, begin = row_maps(solver, COLOURED, rows)  # type: ignore[arg-type]
-            if len(leads) != 1 or not maps.rest[leads[0]] < AFFINE or begin.shape[0] != begin.shape[1]:
-                return None
-            keep, fresh, shift = maps.keep[leads[0]], maps.fresh[leads[0]], maps.shift[leads[0]]
-            mean, cov = COLOURED.marginal(rows.at.lam[leads[0]])
-            wanted_mean, wanted_cov = COLOURED.marginal(rows.to.lam[leads[0]])
-            off = keep @ mean + shift - wanted_mean, keep @ cov @ keep.T + fresh @ fresh.T - wanted_cov
-            errors.append(np.concatenate([part.reshape(-1) for part in off]))
+        errors = [step_error(subject, COLOURED, START, h) for h in LONGEST * LENGTHS[0] / LENGTHS]
+    if any(error is None for error in errors):
+        return None
     series = expansion(np.array(errors))
     return float(max(series.terms[0], series.terms[1] / LONGEST))

@@ -52,6 +52,7 @@ class PredictorCorrector(Solver):
     snr: np.ndarray = eqx.field(default=0.16, converter=array_leaf)
     eta: np.ndarray = eqx.field(default=1.0, converter=array_leaf)
     order: ClassVar[int] = 1
+    exponential: ClassVar[bool] = True
     stochastic: ClassVar[bool] = True
 
     def __check_init__(self):

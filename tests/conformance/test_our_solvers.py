@@ -27,8 +27,7 @@ def test_ours(solver):
     assert result["nfe"].measured == f"{calls(solver, len(GRID))} calls an image"
     stochastic = solver in STOCHASTIC
     assert result["order"].result == result["limit"].result == "ok"
-    if not isinstance(solver, PredictorCorrector):
-        assert result["frozen"].result == "ok"
+    assert result["frozen"].result == "ok"
     assert ("without noise" in result["order"].expected) == stochastic
 
 
