@@ -13,6 +13,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from jaxdiff.denoiser import Denoiser
+from jaxdiff.guidance.posterior.measurement import AbstractMeasurement
+from jaxdiff.guidance.posterior.misfit import Misfit, misfit
 from jaxdiff.process.gaussian import namespace, on_host, step_noise
 from jaxdiff.sampling.adjoint import of_inputs
 from jaxdiff.sampling.program import image_axes, image_devices, program
@@ -36,6 +38,19 @@ class Samples(eqx.Module):
     """Denoiser calls that the image's batch took: all of a batch pay for its slowest."""
     trajectory: Float[Array, "num k *shape"] | None = None
     """States after every `trajectory`-th step, then the result if it is not among them; None unless asked for."""
+    measurement: AbstractMeasurement | None = None
+    """What the denoiser looked at, where it is a method of posterior sampling (has a `measurement`)."""
+
+    @property
+    def misfit(self) -> Misfit | None:
+        """How much of the measurement each image leaves unexplained; None without one. Computed when asked for."""
+        return None if self.measurement is None else misfit(self.measurement, self.images)
+
+    @property
+    def diverged(self) -> Bool[np.ndarray, " num"]:
+        """Which images are not finite, or finite and wrong (`Misfit.diverged`), where there is a measurement to tell."""
+        wrong, left = ~np.asarray(self.finite), self.misfit
+        return wrong if left is None else wrong | left.diverged
 
 
 def sample(
@@ -124,7 +139,9 @@ def sample(
         nfe = solved.calls if isinstance(solved.calls, Tracer) else np.asarray(solved.calls)
         groups = np.arange(num) // batch
         batch_nfe = namespace(nfe).stack([nfe[groups == group].max() for group in range(groups[-1] + 1)])[groups]
-    return Samples(solved.image, nfe, finite, batch_nfe, solved.trajectory)
+    measurement = getattr(denoise, "measurement", None)
+    seen = measurement if isinstance(measurement, AbstractMeasurement) else None
+    return Samples(solved.image, nfe, finite, batch_nfe, solved.trajectory, seen)
 
 
 def _where_it_is(leaf):

@@ -229,6 +229,29 @@ def test_the_misfit_of_the_truth_and_of_the_posterior_is_that_of_the_noise(opera
     assert told.low < 1 < told.high
 
 
+def test_samples_say_which_of_them_diverged():
+    """A denoiser that pulls too hard stays finite; one image of a batch may diverge alone; without a measurement none is told."""
+
+    class Pulled(eqx.Module):
+        measurement: Measurement
+        gain: np.ndarray
+
+        def __call__(self, x, lam, cond=None):
+            return x * 0 + (1 + cond * self.gain) * self.measurement.y  # D by image: right, or far off
+
+    y = np.random.default_rng(3).normal(size=(8, 6, 1)).astype(np.float32)
+    seen = Measurement(Mask(np.ones((8, 6, 1), bool)), y, 0.1)
+    grid, off = np.linspace(-4.0, 6.0, 4), np.array([0.0, 1e3, 0.0], np.float32)
+    run = {"shape": (8, 6, 1), "num": 3, "grid": grid, "solver": jd.DDIM()}
+    out = jd.sample(jax.random.key(0), Pulled(seen, np.ones(())), cond=off, **run)
+    assert out.finite.all()
+    assert list(out.diverged) == [False, True, False]
+    np.testing.assert_array_equal(out.misfit.values, misfit(seen, out.images).values)
+    alone = jd.sample(jax.random.key(0), jd.analytic.Gaussian(y, 1.0), **run)
+    assert alone.misfit is None
+    assert not alone.diverged.any()
+
+
 def test_the_misfit_says_which_sample_did_diverge():
     operator, noise = OPERATORS["bin"], 0.1
     truth = RNG(0).normal(size=(64, 64, 1)).astype(np.float32)
