@@ -230,7 +230,7 @@ def test_the_misfit_of_the_truth_and_of_the_posterior_is_that_of_the_noise(opera
 
 
 def test_samples_say_which_of_them_diverged():
-    """A denoiser that pulls too hard stays finite; one image of a batch may diverge alone; without a measurement none is told."""
+    """A denoiser that pulls too hard stays finite, and may do so with one image alone; without a measurement none is told."""
 
     class Pulled(eqx.Module):
         measurement: Measurement
