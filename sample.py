@@ -2,7 +2,10 @@
 
 import sys
 
-from jaxdiff import cli
+from jaxdiff import stopping
 
 if __name__ == "__main__":
+    stopping.install("sample.py")
+    from jaxdiff import cli
+
     cli.script(cli.sample, sys.argv[1:], "sample.py")

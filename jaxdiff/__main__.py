@@ -1,5 +1,9 @@
 """`python -m jaxdiff COMMAND …`."""
 
-from jaxdiff.cli import main
+from jaxdiff import stopping
+
+stopping.install("jaxdiff")
+
+from jaxdiff.cli import main  # noqa: E402
 
 main()

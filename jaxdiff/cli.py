@@ -259,6 +259,9 @@ def script(command: Callable[[Sequence[str], str], int], args: Sequence[str], pr
         status = run(command, args, prog)
     except SystemExit as stop:  # tyro's
         status = stop.code
+    except KeyboardInterrupt:  # while something else was being said
+        status = stopping.say(stopping.signalled() or stopping.SIGINT, prog)
+    stopping.leave()
     if _flushed():
         status = 141
     if stopping.signalled() is not None:

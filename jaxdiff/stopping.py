@@ -2,10 +2,13 @@
 
 `install` comes before anything that takes time, JAX's import above all. From then on the first signal raises
 KeyboardInterrupt in the main thread, so that every file that is being written is left whole or not at all; a second one
-ends the process at once. So does the first where an exception would be lost: while modules are imported, and where the
-main thread does not come back from a library (a compilation) within `GRACE` seconds.
+ends the process at once. So does the first where an exception would be lost: while modules are imported, where the
+main thread does not come back from a library (a compilation) within `GRACE` seconds, and while a process whose command
+has ended is leaving (threads, `atexit`). In the interpreter's own last moments, which know no handlers, the work is done
+and the status is that of the command: signals are ignored there.
 """
 
+import atexit
 import os
 import signal
 import sys
@@ -32,6 +35,8 @@ class _Told:
     noticed = 0
     """Signals that a handler of this package has seen."""
     said = False
+    leaving = False
+    """Whether the command has ended."""
 
 
 _told = _Told()
@@ -39,9 +44,12 @@ _told = _Told()
 
 def install(prog: str) -> None:
     """From here on signals end the process as above; `prog` begins the line. For the main thread of a command."""
-    _told.prog = prog
+    installed, _told.prog = bool(_told.prog), prog
+    if installed:
+        return
     for signum in WORDS:
         signal.signal(signum, _handle)
+    atexit.register(_ignore)  # the first to be registered is the last to be called
     sys.unraisablehook = _unraisable
     if os.name == "posix":
         read, write = os.pipe()
@@ -77,6 +85,11 @@ def say(signum: int, prog: str, more: Any = "") -> int:
     return 128 + signum
 
 
+def leave() -> None:
+    """The command has ended: from here on a signal finds nothing that an exception could put in order."""
+    _told.leaving = True
+
+
 def end(status: Any) -> NoReturn:
     """Ends the process once everything is in order and said.
 
@@ -92,9 +105,16 @@ def end(status: Any) -> NoReturn:
 def _handle(signum: int, frame: FrameType | None) -> None:
     notice()
     again, _told.signum = _told.signum is not None, _told.signum or signum
-    if again or _imports(frame):
+    if again or _told.leaving or _imports(frame):
         _leave(_told.signum)
     raise Terminated if signum == signal.SIGTERM else KeyboardInterrupt
+
+
+def _ignore() -> None:
+    """For the interpreter's teardown, which puts back the system's way of ending a process, without a word."""
+    for signum in WORDS:
+        if signal.getsignal(signum) is _handle:
+            signal.signal(signum, signal.SIG_IGN)
 
 
 def _imports(frame: FrameType | None) -> bool:

@@ -106,6 +106,37 @@ def test_what_is_under_way_is_put_in_order_and_a_second_signal_does_not_wait_for
 
 
 @pytest.mark.parametrize(("signum", "status", "word"), STOPS)
+@pytest.mark.parametrize("where", ["a thread", "an exit function"])
+def test_while_a_process_that_is_done_leaves(signum, status, word, where):
+    """Signals that came after the last line of a task used to end it without a word, or with a traceback."""
+    body = f"""
+    import atexit, threading
+    def slow():
+        threading.main_thread().join() if {where == "a thread"} else None
+        print("leaving", flush=True)
+        time.sleep(60)
+    atexit.register(slow) if {where == "an exit function"} else threading.Thread(target=slow).start()
+"""
+    with child("-c", COMMAND.format(body=body)) as process:
+        assert [process.stdout.readline() for _ in range(2)] == ["begun\n", "leaving\n"]
+        time.sleep(0.1)
+        process.send_signal(signum)
+        _, error = process.communicate(timeout=20)
+    assert (process.returncode, error) == (status, f"prog: {word}\n")
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_in_the_last_moments_of_the_interpreter_the_status_is_that_of_the_command(signum):
+    """After the exit functions the interpreter has no handlers any more: here in one that comes after ours."""
+    first = "import atexit, time\natexit.register(lambda: (print('last', flush=True), time.sleep(1)))\n"
+    with child("-c", first + COMMAND.format(body="")) as process:
+        assert [process.stdout.readline() for _ in range(2)] == ["begun\n", "last\n"]
+        process.send_signal(signum)
+        _, error = process.communicate(timeout=20)
+    assert (process.returncode, error) == (0, "")
+
+
+@pytest.mark.parametrize(("signum", "status", "word"), STOPS)
 @pytest.mark.parametrize(
     "command",
     [

@@ -143,7 +143,13 @@ class Normaliser:
         if not isinstance(values, Mapping) or set(values) != set(_FIELDS):
             what = sorted(values) if isinstance(values, Mapping) else shown(values)
             raise DataError(f"a normaliser with {what}", f"{list(_FIELDS)}", "use the file as it was written")
-        return dataclass_of(cls, values, "normaliser")
+        normaliser = dataclass_of(cls, values, "normaliser")
+        with np.errstate(over="ignore"):
+            ends = normaliser.inverse(np.array([[-3.0], [3.0]]) * np.ones(normaliser.channels)).astype(np.float32)
+        if not (np.isfinite(ends).all() and (ends[0] < ends[1]).all()):
+            where = f"normaliser, by which -3 and 3 are the grey levels {ends.tolist()}"
+            raise DataError(where, "finite ones that rise", "use the file as it was written")
+        return normaliser
 
     def _map(self, x: np.ndarray) -> np.ndarray:
         u = (x.astype(np.float64) - np.array(self.offset)) / np.array(self.scale)

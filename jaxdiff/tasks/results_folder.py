@@ -14,15 +14,26 @@ import shutil
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jaxdiff.data.errors import DataError
 from jaxdiff.durable import read_json, write_json
 from jaxdiff.lock import is_lock
+from jaxdiff.schema import fields
 from jaxdiff.tasks.as_read import AsRead
 from jaxdiff.training.plain import flat
 
 FORMAT = 1
+OF_RECORD = {
+    "status": Literal["done"],
+    "warnings": list,
+    "numbers": dict,
+    "seconds": float,
+    "sha256": str,
+    "results": dict[str, int],
+    "blank": bool,
+}
+"""What a record holds besides names, which may be no text, as warnings may that quote them."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +84,11 @@ class ResultsFolder:
             return None
         try:
             record = read_json(self.record(name))
-            whole = isinstance(record, dict) and record.get("crc32") == _seal(record)
+            fields(record, OF_RECORD, optional=["blank"])
+            whole = record.get("crc32") == _seal(record) and record.get("name") == name and "file" in record
             same = whole and record["results"] == self._sizes(name) and record["sha256"] == AsRead(source).sha256
             return record if same else None
-        except (OSError, ValueError, RecursionError):  # no JSON, a result or the input that is missing
+        except (OSError, ValueError, RecursionError):  # no record, a result or the input that is missing
             return None
 
     def clear(self, name: str) -> None:

@@ -140,6 +140,8 @@ def _check(stored: Mapping[str, Any]) -> None:
     agree: list[tuple[str, Any, str, Any]] = [
         ("normaliser", normaliser.channels, "the channels of data", info.channels)
     ]
+    if values.get("step", 0) < 0:
+        raise malformed("step", values["step"], "0 or more")
     read_levels(stored)
     if _named(stored.get("pairing")) <= _OURS:
         read_pairing(stored)
@@ -155,6 +157,9 @@ def _check(stored: Mapping[str, Any]) -> None:
         if name in stored and own != of_config:
             differing = sorted(n for n in {*own, *of_config} if own.get(n) != of_config.get(n))[0]
             agree.append((f"{name}.{differing}", own.get(differing), f"config.{name}", of_config.get(differing)))
+    if isinstance(stored.get("schedule"), Mapping):
+        kind = (config.get("schedule") or {}).get("type")
+        agree.append(("schedule.name", stored["schedule"].get("name"), "config.schedule.type", kind))
     for name, here, other, there in agree:
         if here != there:
             raise malformed(f"{name} {shown(here)} beside {other}", there, "them to agree")

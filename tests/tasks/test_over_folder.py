@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -447,6 +448,33 @@ def test_a_damaged_record_or_result_costs_one_image(inputs, tmp_path, damage):
     nothing = Invert(out)
     assert run(inputs, out, nothing, resume=True) == 0
     assert nothing.seen == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({name: None} for name in ("name", "file", "status", "warnings", "numbers", "seconds", "sha256", "results")),
+        {"status": "failed"},
+        {"name": "a"},
+        {"warnings": {}},
+        {"numbers": []},
+        {"results": ["b.csv"]},
+        {"blank": 1},
+    ],
+    ids=str,
+)
+def test_a_record_of_another_form_costs_one_image_though_its_checksum_holds(inputs, tmp_path, changes):
+    """None: the field is missing. Such records ended the run with a KeyError, or stayed in its summary."""
+    out = tmp_path / "out"
+    run(inputs, out)
+    path = out / "records" / "b.json"
+    record = {name: value for name, value in (json.loads(path.read_text()) | changes).items() if value is not None}
+    record["crc32"] = zlib.crc32(json.dumps({k: v for k, v in record.items() if k != "crc32"}, sort_keys=True).encode())
+    path.write_text(json.dumps(record))
+    again = Invert(out)
+    assert run(inputs, out, again, resume=True) == 0
+    assert again.seen == ["b"]
+    assert [(one["name"], one["status"]) for one in summary(out)["files"]] == [(name, "done") for name in "abc"]
 
 
 def test_a_result_without_a_byte_is_none(inputs, tmp_path):

@@ -87,6 +87,13 @@ def changed(folder, *path, to):
         (("normaliser", "std"), [-1.0], "normaliser: .*scale and std above 0"),
         (("normaliser", "mean"), [float("nan")], r"normaliser\.mean\[0\] nan; expected a finite number"),
         (("normaliser", "mean"), [0.0, 1.0], "one number a channel"),
+        (("normaliser", "mean"), [1e30], r"normaliser, by which -3 and 3 are the grey levels \[\[inf\], \[inf\]\]"),
+        (("normaliser", "std"), [1e9], r"normaliser, by which -3 and 3 are the grey levels \[\[-inf\], \[inf\]\]"),
+        (
+            ("normaliser", "scale"),
+            [1e-320],
+            r"normaliser, by which -3 and 3 are the grey levels \[\[200.0\], \[200.0\]\]",
+        ),
         (("normaliser", "map"), "log", r"normaliser\.map 'log'; expected one of linear"),
         (("data", "axes"), "XYC", "data: axes 'XYC'"),
         (("data", "class_names"), [1, 2], r"data\.class_names\[0\] 1; expected text"),
@@ -100,6 +107,9 @@ def changed(folder, *path, to):
         (("format",), True, "another format"),
         (("format",), 2, "another format"),
         (("step",), "7", "step '7'; expected an integer"),
+        (("step",), -7, "step -7; expected 0 or more"),
+        (("schedule", "name"), "Karras", r"schedule\.name 'Karras' beside config\.schedule\.type 'Cosine'"),
+        (("schedule", "name"), "DELETE", r"schedule\.name None beside config\.schedule\.type 'Cosine'"),
     ],
 )
 def test_run_json(small, path, to, message):
