@@ -1,5 +1,6 @@
 """Classifier-free guidance."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import equinox as eqx
@@ -45,6 +46,11 @@ class ClassifierFree(eqx.Module):
                 "got classifier-free guidance without a condition; expected one for each image; to fix: pass cond, or "
                 "sample from the unguided denoiser"
             )
+        if self.null is None and not isinstance(cond, Mapping):
+            raise ValueError(
+                f"got a condition of type {type(cond).__name__} without null; expected a dict, whose absent form is known "
+                "by its names; to fix: null= with the absent condition of one image"
+            )
         null = null_of(cond) if self.null is None else self.null
         both = jax.tree.map(lambda c, n: jnp.stack([jnp.asarray(c), jnp.asarray(n, jnp.asarray(c).dtype)]), cond, null)
         given, without = jax.vmap(lambda c: self.denoise(x, lam, c))(both)
@@ -61,7 +67,8 @@ def classifier_free(
 ) -> ClassifierFree:
     """A guided denoiser: scale 1 leaves `denoise` as it is, 0 ignores the condition.
 
-    null: the absent condition for one image, of the condition's structure; default: label −1, everything else zeros.
+    null: the absent condition for one image, of the condition's structure; default, of a dict: label −1, everything else
+        zeros.
     interval: λ range where guidance acts; outside, the result is the D(cond) of the batched call to the bit (a network
         called on half the batch may differ from it by rounding). Default everywhere.
     rescale: Lin's φ, 0 to 1: the share of the way from the guided D, whose contrast a large scale raises, to the same

@@ -216,6 +216,14 @@ def test_null_of_one_s_own():
     np.testing.assert_allclose(classifier_free(denoise, 2.0, null=5.0)(X, 0.0, jnp.float32(1.0)), X + 5 + 2 * (1 - 5))
 
 
+def test_a_condition_that_is_no_dict_has_a_null_of_one_s_own(denoise):
+    def bare(x, lam, label):
+        return denoise(x, lam, {"label": label})
+
+    got = classifier_free(bare, 3.0, null=jnp.asarray(-1))(X, 0.3, jnp.asarray(1))
+    np.testing.assert_allclose(got, 3 * denoise(X, 0.3, LABEL) - 2 * denoise(X, 0.3, NULL), atol=1e-5)
+
+
 def test_null_of_every_key():
     cond = jd.condition(label=jnp.asarray(2), vector=jnp.ones(3), image=jnp.ones((4, 4, 1)))
     total = lambda x, lam, cond: x + cond["label"] + cond["vector"].sum() + cond["image"].sum()  # noqa: E731
@@ -247,6 +255,8 @@ def test_refusals(denoise):
         classifier_free(denoise, rescale=1.5)
     with pytest.raises(ValueError, match="without a condition"):
         classifier_free(denoise)(X, 0.0, None)
+    with pytest.raises(ValueError, match="without null; expected a dict"):
+        classifier_free(denoise)(X, 0.0, jnp.asarray(1))
 
 
 def test_numbers_of_guidance_make_the_guided_denoiser(denoise):
