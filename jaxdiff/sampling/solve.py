@@ -88,7 +88,7 @@ def on_rows(
     eta: float = 0.0,
 ) -> OnRows:
     """`solver` over the rows of `grid`; a diffrax solver takes one step for each interval, on (★) at `eta`."""
-    once = 0 if isinstance(solver, RowSolver) else cost(solver).once
+    once = 0 if isinstance(solver, RowSolver) else cost(solver, with_error=False).once
     rowed = solver if isinstance(solver, RowSolver) else Stepped(solver, eta)
     adjoint = AlongRows() if adjoint is None else adjoint
     rows = tabulate(rowed, grid, final)

@@ -22,8 +22,11 @@ class Cost(NamedTuple):
     once: int
 
 
-def cost(solver: diffrax.AbstractSolver) -> Cost:
+def cost(solver: diffrax.AbstractSolver, *, with_error: bool = True) -> Cost:
     """Denoiser calls of an explicit diffrax solver.
+
+    with_error: whether the estimate of the error is asked for, as a step-size controller does. `HalfSolver` takes a step for
+    it that along a grid nothing depends on, and that is then not in the program.
 
     Raises `ValueError` for implicit solvers (a dense Jacobian of an image) and for those whose calls are not known.
     """
@@ -33,8 +36,9 @@ def cost(solver: diffrax.AbstractSolver) -> Cost:
             "implicit step needs a dense Jacobian of the whole image"
         )
     if isinstance(solver, diffrax.HalfSolver):
-        step, once = cost(solver.solver)
-        return Cost(3 * step, 2 * once)  # the whole step and the first half each take the first stage
+        step, once = cost(solver.solver, with_error=with_error)
+        # The whole step and the first half each take the first stage.
+        return Cost(3 * step, 2 * once) if with_error else Cost(2 * step, once)
     tableau = getattr(solver, "tableau", None)
     if isinstance(tableau, diffrax.ButcherTableau):
         return Cost(tableau.num_stages - 1, 1) if tableau.fsal else Cost(tableau.num_stages, 0)
@@ -96,7 +100,7 @@ class Stepped(RowSolver):
     def __init__(self, solver: diffrax.AbstractSolver, eta=0.0):
         self.solver, self.eta = _in_both_modes(solver), on_host(eta)
         self.sde = is_stochastic(self.eta)
-        self.evaluations = cost(solver).step
+        self.evaluations = cost(solver, with_error=False).step
         self.order = solver.order(diffrax.ODETerm(lambda t, y, args: y)) or 1
 
     def _terms(self, denoise, x, key):
