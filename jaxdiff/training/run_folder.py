@@ -145,18 +145,20 @@ def _check(stored: Mapping[str, Any]) -> None:
     read_levels(stored)
     if _named(stored.get("pairing")) <= _OURS:
         read_pairing(stored)
-    if _named(config) <= _OURS:
-        made = TrainConfig.from_json(config)
+    made = TrainConfig.from_json(config) if _named(config) <= _OURS else None
+    if made is not None:
         agree.append(("shape", values["shape"], "config.patch and the channels of data", (*made.patch, info.channels)))
         agree.append(("shape", len(values["shape"]), "the axes of data", len(info.axes)))
     for name, of_config in (("predicts", config.get("predicts")), ("sigma_data", config.get("sigma_data"))):
         agree.append((name, stored.get(name, of_config), f"config.{name}", of_config))
-    for name, key in (("network", "type"), ("schedule", "name")):
-        own = {n: v for n, v in stored.get(name, {}).items() if n != key}
-        of_config = {n: v for n, v in (config.get(name) or {}).items() if n != "type"}
-        if name in stored and own != of_config:
-            differing = sorted(n for n in {*own, *of_config} if own.get(n) != of_config.get(n))[0]
-            agree.append((f"{name}.{differing}", own.get(differing), f"config.{name}", of_config.get(differing)))
+    for name in ("network", "schedule"):
+        own = {n: v for n, v in stored.get(name, {}).items() if n != "name"}
+        of_config = config.get(name) or {}
+        if own and made is not None:  # as objects: what an older jaxdiff did not know has its default on either side
+            part = getattr(made, name)
+            own = fields_of(from_plain({**own, "type": type(part).__name__}, CLASSES, name))
+            of_config = fields_of(part)
+        agree += [(f"{name}.{n}", own[n], f"config.{name}", of_config[n]) for n in sorted({*own} & {*of_config})]
     if isinstance(stored.get("schedule"), Mapping):
         kind = (config.get("schedule") or {}).get("type")
         agree.append(("schedule.name", stored["schedule"].get("name"), "config.schedule.type", kind))
