@@ -75,8 +75,8 @@ def create_json(path: Path, values: Any) -> bool:
         aside.unlink(missing_ok=True)
 
 
-def read_json(path: Path, limit: int = LIMIT) -> Any:
-    """The values of a JSON file of at most `limit` bytes.
+def read_json(path: Path, limit: int = LIMIT, fix: str = "restore it, or start anew in another folder") -> Any:
+    """The values of a JSON file of at most `limit` bytes; `fix` says what to do where it is none.
 
     Raises FileNotFoundError, and ValueError, naming the file, where it is no file, too large, or no JSON (`parsed`).
     """
@@ -89,9 +89,7 @@ def read_json(path: Path, limit: int = LIMIT) -> Any:
         return parsed(path.read_bytes())
     except ValueError as error:
         reason = str(error).removeprefix("got ").partition("; expected ")[0]
-        raise ValueError(
-            f"got an unreadable {path} ({reason}); expected JSON; to fix: restore it, or start anew in another folder"
-        ) from error
+        raise ValueError(f"got an unreadable {path} ({reason}); expected JSON; to fix: {fix}") from error
 
 
 def sha256(path: Path) -> str:

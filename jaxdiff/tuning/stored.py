@@ -38,8 +38,9 @@ def load(run: str | Path, calls: int) -> Stored:
             f"got tuned:{calls} for {run}, which has {'tuned samplers of ' + str(found) + ' calls' if found else 'none'}; "
             f"expected {path}; to fix: jaxdiff tune {run} --nfe {calls}"
         )
-    with within(path, f"jaxdiff tune {run} --nfe {calls} --again"):
-        values = read_json(path)
+    again = f"jaxdiff tune {run} --nfe {calls} --again"
+    with within(path, again):
+        values = read_json(path, fix=again)
         if not isinstance(values, dict) or type(values.get("format")) is not int or values["format"] != FORMAT:
             number = shown(values.get("format") if isinstance(values, dict) else values)
             raise ValueError(f"got a tuned sampler of format {number}; expected format {FORMAT}")
