@@ -6,12 +6,13 @@ image, mask and input and of the label, as they are decoded: a file that was tou
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from jaxdiff.data.errors import DataError
+from jaxdiff.data.names import key
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.source import Chained, Seen, Source, Subset
 from jaxdiff.schema import dataclass_of
@@ -93,7 +94,8 @@ class Fingerprint:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Fingerprint":
         """The fingerprint that `to_json` wrote. Raises ValueError, naming the field, for anything else."""
-        return dataclass_of(cls, values, "")
+        found = dataclass_of(cls, values, "")
+        return replace(found, files={key(name): replace(f, group=key(f.group)) for name, f in found.files.items()})
 
 
 def as_held_out(train: Source, validation: Source, before: Fingerprint) -> tuple[Source, Source]:

@@ -64,6 +64,7 @@ def list_folder(
     if inputs is not None and Path(inputs).resolve() == root.resolve():
         raise DataError(f"{root} as images and as inputs", "two folders", "name the folder of the inputs")
     found, ignored = find_images(root, classes)
+    _check_forms(root, found)
     labels_of = sorted({key(file.parent.name) for file in found}) if classes else []
     mask_of = _pair(found, Path(masks), classes, "mask") if masks is not None else {}
     input_of = _pair(found, Path(inputs), classes, "input") if inputs is not None else {}
@@ -122,19 +123,25 @@ def find_images(root: Path, classes: bool = False) -> tuple[list[Path], Counter[
             return [root], Counter()
         if not root.is_dir():
             raise DataError(f"{root}, which does not exist", "a folder of images", "correct the path")
-        below = sorted(p for p in root.iterdir() if p.is_dir() and not is_hidden(p))
-        paths = [p for folder in (below if classes else [root]) for p in sorted(folder.iterdir()) if not is_hidden(p)]
+        beneath = sorted((p for p in root.iterdir() if not is_hidden(p)), key=_order)
+        below = [p for p in beneath if p.is_dir()]
+        paths = (
+            [p for folder in below for p in sorted(folder.iterdir(), key=_order) if not is_hidden(p)]
+            if classes
+            else beneath
+        )
         named = [p.suffix.lower() in (*SUFFIXES, *ZARR) for p in paths]
         others = [p for p, as_image in zip(paths, named) if not as_image and p.is_file()]
-        beside = (
-            [p for p in root.iterdir() if not is_hidden(p)] if classes else [p for p, i in zip(paths, named) if not i]
-        )
+        beside = beneath if classes else [p for p, as_image in zip(paths, named) if not as_image]
         lost = [p.name for p in beside if p.is_symlink() and not p.exists()]
+        stray = sum(classes and p.suffix.lower() in SUFFIXES and p.is_file() for p in beneath)
     except OSError as error:
         raise DataError(f"{root}, which cannot be listed ({error})", "a readable folder", "check its rights") from error
     images = [p for p, as_image in zip(paths, named) if as_image]
     ignored = Counter(printable(p.suffix.lower() or p.name) for p in others)
     ignored.update(f"link to nothing ({printable(name)})" for name in lost)
+    if stray:
+        ignored["image beside the folders of classes"] = stray
     if not images:
         kinds = ", ".join(f"{n} {suffix}" for suffix, n in ignored.most_common(3)) or "nothing"
         within = bool(below) and not classes
@@ -146,9 +153,14 @@ def find_images(root: Path, classes: bool = False) -> tuple[list[Path], Counter[
     return images, ignored
 
 
+def _order(path: Path) -> tuple[str, Path]:
+    """The same on disks that write é as one letter and as two."""
+    return key(path.name), path
+
+
 def stem(file: Path) -> str:
-    """The name of an image without .tif, .ome.tif or .png, in letters that any text may hold."""
-    return printable(file.stem[:-4] if file.stem.lower().endswith(".ome") else file.stem)
+    """The name of an image without .tif, .ome.tif or .png, in letters that any text may hold, é as one of them."""
+    return key(file.stem[:-4] if file.stem.lower().endswith(".ome") else file.stem)
 
 
 def _pair(images: list[Path], others: Path, classes: bool, kind: str) -> dict[Path, Path]:
@@ -157,7 +169,7 @@ def _pair(images: list[Path], others: Path, classes: bool, kind: str) -> dict[Pa
     def keyed(files: list[Path]) -> dict[tuple[str, str], Path]:
         result: dict[tuple[str, str], Path] = {}
         for file in files:
-            name = (key(file.parent.name) if classes else "", key(stem(file)))
+            name = (key(file.parent.name) if classes else "", stem(file))
             if name in result:
                 raise DataError(f"{result[name]} and {file}", f"one file of a name beside {kind}s", "rename one")
             result[name] = file
@@ -173,6 +185,19 @@ def _pair(images: list[Path], others: Path, classes: bool, kind: str) -> dict[Pa
                 f"add the {other}s, or move these {what}s elsewhere",
             )
     return {file: of_other[name] for name, file in of_image.items()}
+
+
+def _check_forms(root: Path, files: list[Path]) -> None:
+    """Raises DataError for two names that people see as one: everything that is kept by name would be of both."""
+    first: dict[str, Path] = {}
+    for file in files:
+        other = first.setdefault(key(str(file.relative_to(root))), file)
+        if other is not file:
+            raise DataError(
+                f"{other} twice, with é and the like as one letter and as two (NFC, NFD)",
+                "one file of a name",
+                "rename one",
+            )
 
 
 def _mask_axes(axes: str | None) -> str | None:
@@ -194,7 +219,7 @@ def _entries(
             raise DataError(
                 f"{len(others)} series in the {kind} of {file}", f"{len(images)} as in the image", "add or remove"
             )
-    name = printable(file.name if root.is_file() else str(file.relative_to(root)))
+    name = key(file.name if root.is_file() else str(file.relative_to(root)))
     entries = []
     for image, mask, given in zip(images, masks, inputs):
         check_image(image)

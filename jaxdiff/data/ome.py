@@ -181,7 +181,7 @@ class _Reader:
             return None
         names = tuple(channel.get("Name") or "" for channel in channels)
         given = {
-            a: (v, self.pixels.get(f"PhysicalSize{a}Unit") or "µm")
+            a: (v, self.pixels.get(f"PhysicalSize{a}Unit", "µm"))
             for a in "XYZ"
             if (v := self.pixels.get(f"PhysicalSize{a}")) is not None
         }
@@ -259,9 +259,9 @@ class _Reader:
             if ((before >= 0) & (before != now)).any():
                 raise damaged(self.path, "its metadata name two pages for one plane")
             planes[first : first + number] = now
-        missing = int((planes < 0).sum())
-        if missing:
-            raise absent(self.path, total, total - missing)
+        there = len(np.unique(planes[planes >= 0]))
+        if there < total:  # nor is one page two planes: that is what a forgotten IFD comes to
+            raise absent(self.path, total, there)
         return planes.reshape(shape)
 
     def _whole(self, element: ElementTree.Element, name: str, default: int | None = None) -> int:

@@ -83,7 +83,7 @@ class _Walk:
             empty += not page.tags
             if empty > _EMPTY or (page.tags and (WIDTH not in page.tags or not max(page.bits))):
                 raise damaged(self.path, f"a page without an image at {page.offset}")
-        if not chain:
+        if not chain or not chain[0].tags:  # none, as where a header is followed by zeros
             raise damaged(self.path, "it holds no image")
         for page in chain:
             for offset in page.subifds:

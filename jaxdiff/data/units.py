@@ -68,6 +68,8 @@ def one_unit(sizes: Mapping[str, tuple[str, str]]) -> tuple[dict[str, float], st
             notes.append(f"pixel size {axis} {text} of unit {unit!r}, which is no known length, is taken as unknown")
         elif unit:
             notes.append(f"pixel size {axis} in units of the {unit} is taken as unknown")
+        else:
+            notes.append(f"pixel size {axis} {text} without a unit is taken as unknown")
     units = {unit for _, unit in known.values()}
     if len(units) == 1 and units <= set(MICROMETRES):
         return {axis: size for axis, (size, _) in known.items()}, units.pop(), notes

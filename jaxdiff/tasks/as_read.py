@@ -2,12 +2,14 @@
 
 import functools
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from jaxdiff.data.errors import DataError
-from jaxdiff.data.files import read_image
+from jaxdiff.data.files import inspect, read_image
+from jaxdiff.data.imagefile import ImageFile
 from jaxdiff.data.regular_file import status
 from jaxdiff.durable import sha256
 
@@ -50,9 +52,13 @@ class AsRead:
 
 
 @functools.lru_cache(maxsize=4)
-def read_once(path: Path) -> tuple[np.ndarray, str]:
-    """Pixels (*spatial, C) and checksum of an image file that all results of a folder depend on."""
+def read_once(path: Path, check: Callable[[ImageFile], None]) -> tuple[np.ndarray, str]:
+    """Pixels (*spatial, C) and checksum of an image file that all results of a folder depend on.
+
+    check: raises DataError for a file whose pixels are not what is asked for.
+    """
     source = AsRead(path)
+    check(inspect(path)[0])
     pixels, _ = read_image(path)
     source.check()
     return pixels, source.sha256

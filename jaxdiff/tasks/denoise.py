@@ -69,13 +69,13 @@ def denoise(
 def mean_bias(noisy: np.ndarray, draws: Iterable[np.ndarray]) -> Float[np.ndarray, " channels"]:
     """Relative excess of the samples' mean light over that of the noisy image, channel by channel.
 
-    It is NaN where the noisy image has less light than four of its standard errors, or the samples have none: nothing can be
-    measured there.
+    It is NaN where the noisy image has less light than four of its standard errors, or the samples have none beside it:
+    nothing can be measured there.
     """
     axes = tuple(range(noisy.ndim - 1))
     mean, error = noisy.mean(axis=axes), _standard_error(noisy)
     got = np.mean([draw.mean(axis=axes, dtype=np.float64) for draw in draws], axis=0)
-    measurable = (mean > 4 * error) & (got > 0)
+    measurable = (mean > 4 * error) & (got > np.finfo(np.float32).eps * mean)
     return np.where(measurable, got / np.where(measurable, mean, 1) - 1, np.nan)
 
 

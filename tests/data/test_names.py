@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import unicodedata
@@ -13,7 +14,8 @@ import tifffile
 
 from jaxdiff.data.config import Folder, Tfds, open_data
 from jaxdiff.data.errors import DataError, UnreadableError
-from jaxdiff.data.folder import list_folder
+from jaxdiff.data.fingerprint import Fingerprint
+from jaxdiff.data.folder import find_images, list_folder
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.prepare import prepare
 from jaxdiff.data.report import report
@@ -112,6 +114,30 @@ def test_classes_and_starts_in_two_forms(tmp_path):
     assert not masks.failed
 
 
+def test_a_folder_copied_to_a_disk_of_the_other_form_is_the_same(tmp_path):
+    """Order, split, names of results (and with them their noise), and what a run knows of its data."""
+    (tmp_path / "NFD").mkdir()
+    for name in ("cafa", "caf\u00e9", "cafz", "\u00e9t\u00e9", "z"):
+        write(tmp_path / "NFC" / f"{name}.tif")
+        shutil.copy(tmp_path / "NFC" / f"{name}.tif", tmp_path / "NFD" / f"{unicodedata.normalize('NFD', name)}.tif")
+    one, other = (open_data(Folder(tmp_path / form, validation=0.4), (16, 16), 0) for form in ("NFC", "NFD"))
+    for mine, its in ((one.train, other.train), (one.validation, other.validation)):
+        assert [mine[i]["name"] for i in range(len(mine))] == [its[i]["name"] for i in range(len(its))]
+    before, now = (Fingerprint.of(*data.recorded) for data in (one, other))
+    assert not before.differences(now)
+    assert list(before.files) == list(now.files)
+    old = before.to_json()
+    old["files"] = {unicodedata.normalize("NFD", name): values for name, values in old["files"].items()}
+    assert not Fingerprint.from_json(old).differences(now)
+    assert [item.name for item in listed(tmp_path / "NFC")[0]] == [item.name for item in listed(tmp_path / "NFD")[0]]
+
+
+def test_images_beside_the_folders_of_classes_are_counted(tmp_path):
+    write(tmp_path / "round" / "a.tif")
+    write(tmp_path / "b.tif")
+    assert find_images(tmp_path, classes=True)[1] == {"image beside the folders of classes": 1}
+
+
 def test_two_forms_beside_each_other_are_one_name_too_many(tmp_path):
     write(tmp_path / "images" / f"{NFC}.tif")
     write(tmp_path / "images" / f"{NFD}.tif")
@@ -119,6 +145,8 @@ def test_two_forms_beside_each_other_are_one_name_too_many(tmp_path):
         pytest.skip("this disk has one form alone")
     with pytest.raises(DataError, match="one file of a name"):
         list_folder(tmp_path / "images", inputs=tmp_path)
+    with pytest.raises(DataError, match="NFC, NFD"):
+        list_folder(tmp_path / "images")
     with pytest.raises(DataError, match="results of different names"):
         over_folder(
             tmp_path / "images", tmp_path / "out", lambda *_: {}, suffixes=(".csv",), resume=False,

@@ -189,6 +189,14 @@ def test_numbers_that_no_image_has(code, value, tmp_path):
             read_image(tmp_path / "a.tif")
 
 
+@pytest.mark.parametrize("number", [1, 40, 4000])
+def test_a_header_followed_by_zeros_is_damaged(number, tmp_path):
+    """One directory without any tag: damage, that skip_unreadable leaves out, and no image of unknown axes."""
+    (tmp_path / "a.tif").write_bytes(struct.pack("<2sHI", b"II", 42, 8) + bytes(5 + number))
+    with pytest.raises(UnreadableError, match="no image"):
+        inspect(tmp_path / "a.tif")
+
+
 def test_pixels_that_were_never_written(tmp_path):
     hand_made(tmp_path / "a.tif", pixels=GREY.tobytes(), compression=8, t279=0, t273=0)
     refused(tmp_path / "a.tif", "never written|promised")

@@ -242,6 +242,8 @@ def test_every_unit_of_the_ome_schema(tmp_path):
         ('XUnit="nm"', 'XUnit="pixel"', "pixel"),
         ('XUnit="nm"', 'XUnit="reference frame"', "reference frame"),
         ('XUnit="nm"', 'XUnit="parsnip"', "parsnip"),
+        ('XUnit="nm"', 'XUnit=""', "without a unit"),
+        ('XUnit="nm"', 'XUnit=" "', "without a unit"),
     ],
 )
 def test_a_size_that_is_none_is_unknown_and_said(old, new, word, tmp_path):
@@ -293,6 +295,14 @@ def test_images_have_the_pages_and_the_sizes_that_their_own_elements_name(tmp_pa
         "1 images whose pixels are not in the file are left out",
         "1 pages that its metadata do not name are left out",
     )
+
+
+def test_one_page_is_not_several_planes(tmp_path):
+    """IFD is 0 where a writer forgot it: six planes, each of the first page."""
+    planes = tiffdata(*({"FirstZ": z, "PlaneCount": 1} for z in range(6)))
+    document(("a", 'SizeZ="6" SizeC="1" SizeT="1"', planes), path=tmp_path / "a.ome.tif")
+    with pytest.raises(UnreadableError, match="promise 6 planes, the file holds 1"):
+        inspect(tmp_path / "a.ome.tif")
 
 
 @pytest.mark.parametrize("order", ["XYZCT", "XYCZT", "XYTCZ", "XYTZC", "XYZTC", "XYCTZ"])

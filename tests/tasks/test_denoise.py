@@ -163,3 +163,10 @@ def test_the_light_is_kept_on_disk(desk):
     before = (20 + 0.5 * (image.mean() - 100)) / image.mean() - 1
     assert told["bright"]["numbers"]["bias_before_correction"] == pytest.approx(before, rel=1e-4)
     assert told["dark"]["numbers"]["bias_before_correction"] == "not measurable"
+
+
+def test_samples_without_light_beside_the_image_are_not_divided_by(biased):
+    """The ratio of 1e32 to 100 rounds to none at all, and light over it is no number."""
+    image = np.random.default_rng(0).normal(1e32, 1e30, (*SIZE, 2)).astype(np.float32)
+    light = image.astype(np.float64) - OFFSET
+    assert np.isnan(mean_bias(light, np.full((2, *SIZE, 2), 100.0))).all()

@@ -13,6 +13,7 @@ from tiny_run import INFO, tiny_run
 
 from jaxdiff.cli import TASKS
 from jaxdiff.cli import sample as command
+from jaxdiff.data.errors import DataError
 from jaxdiff.data.files import read_image
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairs import Denoising
@@ -245,6 +246,29 @@ def test_commands_write_mean_spread_and_checks(run, images, task, more, size):
     assert numbers["diverged_samples"] >= 0
     assert len(numbers["misfit_of_samples"].split()) == 2
     assert ("gain_low" in numbers) == ("--gain" not in more)
+
+
+@pytest.mark.parametrize(
+    ("task", "option", "pixels", "tags", "words"),
+    [
+        ("deconvolve", "--psf", np.ones((3, 3), "u1"), "palette", "palette"),
+        ("deconvolve", "--psf", np.ones((3, 3), bool), "minisblack", "type bool"),
+        ("deconvolve", "--psf", np.ones((3, 3, 3), "u1"), "rgb", "3 channels"),
+        ("inpaint", "--missing", np.eye(24, 20, dtype="u1"), "miniswhite", "white is zero"),
+        ("inpaint", "--missing", np.ones((24, 20, 3), "u1"), "rgb", "3 channels"),
+    ],
+)
+def test_psf_and_missing_pixels_mean_what_their_tags_say(run, images, task, option, pixels, tags, words):
+    colours = {"colormap": np.zeros((3, 256), "u2")} if tags == "palette" else {}
+    tifffile.imwrite(images / "given.tif", pixels, photometric=tags, **colours)
+    args = [task, "--run", str(run), "--input", str(images / "in"), "--out", str(images / "out"), *FEW]
+    args += [option, str(images / "given.tif")]
+    try:
+        assert command(args) == 1  # of another form than the image
+        said = json.loads((images / "out" / "summary.json").read_text())["files"][0]["reason"]
+    except DataError as error:
+        said = str(error)
+    assert words in said
 
 
 @pytest.mark.filterwarnings("ignore")

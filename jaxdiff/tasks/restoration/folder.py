@@ -16,7 +16,7 @@ from jaxdiff.tasks.as_read import read_once
 from jaxdiff.tasks.denoise import bias_in_words
 from jaxdiff.tasks.estimate import check_results, info_over, suffixes, write_estimate
 from jaxdiff.tasks.folder_options import task_over_folder
-from jaxdiff.tasks.restoration.options import RestoreOptions
+from jaxdiff.tasks.restoration.options import RestoreOptions, check_missing, check_psf
 from jaxdiff.tasks.restoration.restore import check_prior, restore
 from jaxdiff.tasks.scale import say_end
 
@@ -90,8 +90,9 @@ def restore_folder(
         }
 
     expected = info_over(model.info, tuple(1 / f for f in factor))
-    files = {name: getattr(options, name, None) for name in ("psf", "missing")}
-    also = {f"{name}_sha256": read_once(path)[1] for name, path in files.items() if path is not None}
+    files = {"psf": check_psf, "missing": check_missing}
+    given_files = {name: path for name in files if (path := getattr(options, name, None)) is not None}
+    also = {f"{name}_sha256": read_once(path, files[name])[1] for name, path in given_files.items()}
     return task_over_folder(options, model, suffixes(options), work, expected=expected, also=also)
 
 

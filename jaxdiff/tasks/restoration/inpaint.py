@@ -9,7 +9,7 @@ from jaxdiff.data.errors import DataError
 from jaxdiff.tasks.as_read import read_once
 from jaxdiff.tasks.folder_options import parsed
 from jaxdiff.tasks.restoration.folder import restore_folder
-from jaxdiff.tasks.restoration.options import PsfOptions
+from jaxdiff.tasks.restoration.options import PsfOptions, check_missing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,12 +23,18 @@ class Inpaint(PsfOptions):
 def main(args: list[str], prog: str = "sample.py inpaint") -> int:
     """The command: options from `args`; exit status."""
     options: Inpaint = parsed(Inpaint, args, prog)
-    missing = None if options.missing is None else read_once(options.missing)[0] != 0
+    missing = None if options.missing is None else read_once(options.missing, check_missing)[0] != 0
 
     def problem(image, info):
         if missing is not None and missing.shape[:-1] != image.shape[:-1]:
             raise DataError(
                 f"--missing of {missing.shape[:-1]} pixels", f"{image.shape[:-1]}, as the image", "give one of its size"
+            )
+        if missing is not None and missing.shape[-1] not in (1, image.shape[-1]):
+            raise DataError(
+                f"--missing of {missing.shape[-1]} channels",
+                f"one, or {image.shape[-1]} as the image",
+                "save which pixels are missing, and not a picture of them",
             )
         seen = np.isfinite(image) if missing is None else ~missing & np.isfinite(image)
         if seen.all():

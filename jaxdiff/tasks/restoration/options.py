@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.data.errors import DataError
+from jaxdiff.data.files import check_image
+from jaxdiff.data.imagefile import ImageFile
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.units import MICROMETRES
 from jaxdiff.model import Model
@@ -146,7 +148,7 @@ class PsfOptions(RestoreOptions):
         """
         scale = (1,) * len(size) if scale is None else scale
         if self.psf is not None:
-            psf = measured_psf(read_once(self.psf)[0][..., 0])
+            psf = measured_psf(read_once(self.psf, check_psf)[0][..., 0])
         elif self.psf_sigma is not None:
             sigma = self.psf_sigma * len(size) if len(self.psf_sigma) == 1 else self.psf_sigma
             psf = gaussian_psf(sigma)
@@ -170,3 +172,22 @@ class PsfOptions(RestoreOptions):
                 "expected as many axes, and no more pixels; to fix: crop the PSF to where it is more than nothing"
             )
         return Convolution(jnp.asarray(psf, jnp.float32))
+
+
+def check_psf(image: ImageFile) -> None:
+    """Raises DataError for a file that is no PSF: numbers of colours, bits, or more than one channel."""
+    check_image(image)
+    if (channels := image.layout.image_shape[-1]) != 1:
+        raise DataError(
+            f"a PSF of {channels} channels in {image.path}", "one channel", "save that of the image's wavelength alone"
+        )
+
+
+def check_missing(image: ImageFile) -> None:
+    """Raises DataError for numbers where white is zero: the file's 0, or the darkest, may be meant."""
+    if image.inverted:
+        raise DataError(
+            f"--missing {image.path} where white is zero (photometric interpretation 0)",
+            "a file that is 0 where pixels are seen",
+            "save it with black as zero",
+        )
