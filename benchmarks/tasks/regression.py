@@ -24,6 +24,7 @@ from jaxdiff.data.loader import Loader
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.durable import write_json
 from jaxdiff.guidance import windowed
+from jaxdiff.lock import only_writer
 from jaxdiff.model import Model
 from jaxdiff.nn import condition
 from jaxdiff.tasks.conditional import TOGETHER, reflected, with_channels
@@ -34,7 +35,7 @@ from jaxdiff.training.config import TrainConfig
 from jaxdiff.training.interrupt import Interrupt
 from jaxdiff.training.progress import Progress
 from jaxdiff.training.restore import steps
-from jaxdiff.training.run_folder import check_same, claim, describe, read_pairing, read_run
+from jaxdiff.training.run_folder import check_same, describe, read_pairing, read_run
 from jaxdiff.training.state import TrainState
 from jaxdiff.training.step import make_train_step
 
@@ -98,6 +99,7 @@ def train(config: TrainConfig, minutes: float) -> Path:
 
 def _train(config: TrainConfig, end: float, stack: contextlib.ExitStack) -> Path:
     folder = config.folder
+    stack.enter_context(only_writer(folder))
     stored = read_run(folder) if (folder / "run.json").exists() else None
     if stored:
         check_same(config, stored, folder)
@@ -113,9 +115,7 @@ def _train(config: TrainConfig, end: float, stack: contextlib.ExitStack) -> Path
     key_init, key, *_ = jax.random.split(jax.random.key(config.seed), 4)  # the diffusion run's own
     example = to_batch(next(loader()), config.network)
     if not stored:
-        folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "run.json", describe(config, data.info, data.normaliser, data.pairing))
-    stack.enter_context(claim(folder))
     checkpoints = stack.enter_context(Checkpoints(folder / "checkpoints", config.keep, config.keep_every))
     batches, spent = loader(), 0.0
     restored = checkpoints.restore(TrainState.shapes(key_init, config.network, optimizer, example))

@@ -242,7 +242,8 @@ def test_commands_write_mean_spread_and_checks(run, images, task, more, size):
     numbers = summary["files"][0]["numbers"]
     assert numbers["left_out"] == 6 + (54 if task == "inpaint" else 0)
     assert {"misfit", "gain", "offset", "read_noise", "bias_before_correction"} <= set(numbers)
-    assert numbers["method"] == ("mmps" if task == "inpaint" else "diffpir")
+    # The 6 saturated pixels are 1.25 % of the image: more than 1 % that nothing sees, unless a blur spreads their light.
+    assert numbers["method"] == ("diffpir" if task == "deconvolve" else "mmps")
     assert numbers["diverged_samples"] >= 0
     assert len(numbers["misfit_of_samples"].split()) == 2
     assert ("gain_low" in numbers) == ("--gain" not in more)
