@@ -7,6 +7,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 
 MOST = 32
 """Programs that each function keeps; the one that was used longest ago goes first, and is compiled again when needed."""
@@ -43,7 +44,7 @@ class Programs:
     def _of(self, arguments: tuple[Any, ...]) -> Any:
         static = tuple(arguments[i] for i in self.static)
         leaves, tree = jax.tree.flatten([a for i, a in enumerate(arguments) if i not in self.static])
-        key = (static, tree, tuple(map(jax.typeof, leaves)), jax.config.jax_enable_x64)
+        key = (static, tree, tuple(map(jax.typeof, leaves)), jnp.result_type(float))
         with self._lock:
             program = self._kept.get(key)
             if program is None:

@@ -63,7 +63,7 @@ def expansion(errors: np.ndarray) -> Expansion:
     return Expansion(rms(everything), rms(everything[:-1] - without))
 
 
-def grids(pattern: str, low: float, high: float, order: int, factor: int) -> list[np.ndarray]:
+def grids(pattern: str, low: float, high: float, order: float, factor: int) -> list[np.ndarray]:
     """Grids from `low` to `high` of `LENGTHS` · factor steps, or twice as many.
 
     A method of order 3 or more that takes its first steps with a lower order has an error of second order from them. Its

@@ -3,6 +3,7 @@
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.guidance.extrapolation import extrapolated, inside, interval_ends
@@ -15,7 +16,7 @@ class Autoguidance(eqx.Module):
     denoise: Denoiser
     bad: Denoiser
     scale: np.ndarray = eqx.field(converter=array_leaf)
-    interval: np.ndarray
+    interval: Array | np.ndarray
 
     def __call__(self, x, lam, cond=None):
         # Two plain calls, also where both are one network with two sets of parameters: stacking the parameters makes

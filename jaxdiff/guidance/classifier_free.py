@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import PyTree
+from jaxtyping import Array, PyTree
 
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.guidance.extrapolation import extrapolated, inside, interval_ends, rescaled
@@ -37,7 +37,7 @@ class ClassifierFree(eqx.Module):
     denoise: Denoiser
     scale: np.ndarray = eqx.field(converter=array_leaf)
     null: PyTree
-    interval: np.ndarray
+    interval: Array | np.ndarray
     rescale: np.ndarray = eqx.field(converter=array_leaf)
 
     def __call__(self, x, lam, cond=None):

@@ -5,6 +5,7 @@ from typing import Any
 import diffrax
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.interpreters.ad import JVPTracer
 from jaxtyping import PyTree
 
@@ -48,7 +49,7 @@ def of_inputs(*inputs: PyTree) -> diffrax.AbstractAdjoint:
 
 def _has_tangent(leaf: Any) -> bool:
     """Whether forward mode looks at a leaf, through whatever else does; reverse mode on the way wins."""
-    while isinstance(leaf, jax.core.Tracer):
+    while isinstance(leaf, Tracer):
         if isinstance(leaf, JVPTracer):
             return True
         leaf = getattr(leaf, "val", None)  # of `jax.vmap`

@@ -115,8 +115,8 @@ def sample(
 
     if controller is not None:
         adjoint = of_inputs(denoise, cond, start, grid, eta, solver, controller) if adjoint is None else adjoint
-        ends, eta = namespace(grid).stack([grid[0], grid[-1]]), on_host(eta)
-        solve: Any = Adaptive(solver, controller, ends, eta, final, is_stochastic(eta), 4096, adjoint)
+        ends, etas = namespace(grid).stack([grid[0], grid[-1]]), on_host(eta)
+        solve: Any = Adaptive(solver, controller, ends, etas, final, is_stochastic(eta), 4096, adjoint)
     else:
         solve = on_rows(solver, grid, final, trajectory, adjoint, noise, eta)
 
@@ -134,7 +134,8 @@ def sample(
         parts.append(result if kept == size else jax.tree.map(lambda leaf, kept=kept: leaf[:kept], result))
     solved, finite = parts[0] if len(parts) == 1 else jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
     if controller is None:
-        nfe = batch_nfe = solve.calls
+        nfe: Any = solve.calls
+        batch_nfe = nfe
     else:
         nfe = solved.calls if isinstance(solved.calls, Tracer) else np.asarray(solved.calls)
         groups = np.arange(num) // batch
@@ -164,7 +165,8 @@ def checked_grid(grid) -> np.ndarray:
             f"got a grid {shown}; expected finite values of λ, strictly rising from noise to data; to fix: build it with "
             "jd.grids, or sort it"
         )
-    return grid.astype(jnp.promote_types(grid.dtype, jnp.float32))
+    checked: Any = grid
+    return checked.astype(jnp.promote_types(checked.dtype, jnp.float32))
 
 
 def _check(shape, num, batch, first, final, trajectory, controller, solver, eta) -> None:

@@ -145,7 +145,7 @@ def _wide(columns, depth: int):
     return xp.concatenate([columns, np.zeros((len(columns), depth - columns.shape[1]))], axis=1)
 
 
-def phi_weights(h, nodes, rate=1.0):
+def phi_weights(h, nodes, rate: Any = 1.0):
     """w_j = ∫_0^h rate e^{−rate (h−τ)} ℓ_j(τ) dτ, ℓ_j the Lagrange polynomials of `nodes` (λ relative to the start).
 
     h, rate: (*rows); nodes: (*rows, size), as the result. Exponential quadrature of the interpolated denoiser (Hochbruck and
