@@ -195,9 +195,8 @@ def results(folder: Path) -> None:
     place.claim(resume=False)
     (folder / "in").write_bytes(b"input")
     (folder / "out" / "a.txt").write_text("result")
-    place.finish(
-        "a", _as_read(folder / "in"), {"file": "in", "name": "a", "status": "done", "numbers": {"misfit": 1.25}}
-    )
+    record = {"file": "in", "name": "a", "status": "done", "seconds": 0.5, "warnings": [], "numbers": {"misfit": 1.25}}
+    place.finish("a", _as_read(folder / "in"), record)
 
 
 def _as_read(path: Path) -> Any:
