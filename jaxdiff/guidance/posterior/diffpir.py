@@ -18,8 +18,7 @@ class DiffPIR(eqx.Module):
     v is one number for all pixels: what a value says of pixels that A does not see in it, by their correlation with those
     that it sees, is left to the next call. Under a mask or between slices no ζ mends that, and samples of smooth images
     are too wide and off (docs/posterior.md); blur and binning, which look at every pixel, are what it is for. The data
-    step is
-    implicit: A D_y lies between A D and y for every s, λ and A.
+    step is implicit: A D_y lies between A D and y for every s, λ and A.
     """
 
     denoise: Denoiser

@@ -44,8 +44,7 @@ class Misfit(NamedTuple):
     @property
     def diverged(self) -> Bool[np.ndarray, " num"]:
         """Whether an image has nothing to do with the measurement, or is no image: finite, and wrong."""
-        values, largest = np.asarray(self.values), np.asarray(self.largest)
-        return ~((values <= max(LOST, self.high)) & (largest <= LARGEST))
+        return is_lost(np.asarray(self.values), np.asarray(self.largest), self.high)
 
 
 def misfit(measurement: AbstractMeasurement, images: Float[Any, "num *spatial C"]) -> Misfit:
@@ -79,6 +78,11 @@ def _misfit(measurement: AbstractMeasurement, images: Any) -> tuple[Any, Any, An
         return mean_square(measurement.at(image.astype(zeros.dtype)).residual / noise), jnp.max(jnp.abs(image))
 
     return *jax.lax.map(one, images), number
+
+
+def is_lost(values: np.ndarray, largest: np.ndarray, high: float) -> Bool[np.ndarray, " num"]:
+    """Which images have a misfit that no noise explains, or a value far beyond training; NaN is either."""
+    return ~((values <= max(LOST, high)) & (largest <= LARGEST))
 
 
 def expected_range(number: int) -> tuple[float, float]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdiff.guidance.posterior.misfit import LARGEST, LOST, expected_range
+from jaxdiff.guidance.posterior.misfit import LARGEST, LOST, expected_range, is_lost
 from jaxdiff.physics import likelihood
 from jaxdiff.physics.camera import Camera
 
@@ -35,8 +35,8 @@ def misfits_of(camera: Camera, recording: Any, kept: np.ndarray, expected: Itera
 
 def diverged_of(misfits: np.ndarray, largest: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """Which samples are finite and wrong (`jaxdiff.guidance.posterior.misfit`); a warning says so."""
-    most = max(LOST, expected_range(int(np.count_nonzero(kept)))[1])
-    wrong = ~((misfits <= most) & (largest <= LARGEST))
+    high = expected_range(int(np.count_nonzero(kept)))[1]
+    wrong, most = is_lost(misfits, largest, high), max(LOST, high)
     if wrong.any():
         warnings.warn(
             f"{np.count_nonzero(wrong)} of {len(wrong)} samples diverged: they leave up to {misfits[wrong].max():.3g} times "
