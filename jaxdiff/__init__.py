@@ -6,17 +6,18 @@ first name is used: a command must be able to end in order while JAX is still be
 """
 
 from importlib import import_module
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # the first milliseconds of a command belong to `jaxdiff.stopping`
 if TYPE_CHECKING:
     from jaxdiff.public import *  # noqa: F403
 
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str):
     if not name.startswith("_"):
+        from importlib.util import find_spec
+
         if find_spec(f"jaxdiff.{name}") is not None:
             return import_module(f"jaxdiff.{name}")
         public = import_module("jaxdiff.public")

@@ -1,9 +1,15 @@
-"""`python -m jaxdiff COMMAND …`."""
+"""`jaxdiff COMMAND …` and `python -m jaxdiff COMMAND …`."""
 
 from jaxdiff import stopping
 
-stopping.install("jaxdiff")
 
-from jaxdiff.cli import main  # noqa: E402
+def main() -> None:
+    """The command that the arguments name; signals are handled before it is imported."""
+    stopping.install("jaxdiff")
+    from jaxdiff import cli
 
-main()
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -256,6 +256,7 @@ def script(command: Callable[[Sequence[str], str], int], args: Sequence[str], pr
     """Runs a command as this process, from which it does not come back."""
     stopping.install(prog)
     try:
+        stopping.begin()
         status = run(command, args, prog)
     except SystemExit as stop:  # tyro's
         status = stop.code
@@ -292,7 +293,7 @@ def _reader_left() -> bool:
 
 
 def main() -> NoReturn:
-    """The `jaxdiff` command."""
+    """The `jaxdiff` command, for `jaxdiff.__main__`."""
     commands: dict[str, Callable[[Sequence[str], str], int]] = {
         "train": train,
         "sample": sample,

@@ -1,21 +1,27 @@
 """SIGTERM and Ctrl-C end a command with one line and the status that shells expect of them: 143 and 130.
 
-`install` comes before anything that takes time, JAX's import above all. From then on the first signal raises
-KeyboardInterrupt in the main thread, so that every file that is being written is left whole or not at all; a second one
-ends the process at once. So does the first where an exception would be lost: while modules are imported, where the
-main thread does not come back from a library (a compilation) within `GRACE` seconds, and while a process whose command
-has ended is leaving (threads, `atexit`). In the interpreter's own last moments, which know no handlers, the work is done
-and the status is that of the command: signals are ignored there.
+`install` comes before anything that takes time, JAX's import above all: this module is the first that a command imports,
+and imports little itself. From then on the first signal raises KeyboardInterrupt in the main thread, so that every file
+that is being written is left whole or not at all; a second one ends the process at once. So does the first where an
+exception would be lost: before the command has begun and while modules are imported, where the main thread does not come
+back from a library (a compilation) within `GRACE` seconds, and while a process whose command has ended is leaving
+(threads, `atexit`). In the interpreter's own first and last moments, which know no handlers, signals do what the system
+says (tens of milliseconds before `install`), and at the end nothing: the work is done and the status is that of the
+command.
 """
+
+from __future__ import annotations
 
 import atexit
 import os
 import signal
 import sys
-import threading
 import time
-from types import FrameType
-from typing import Any, NoReturn
+
+TYPE_CHECKING = False  # `typing` takes longer to import than everything else here together
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any, NoReturn
 
 GRACE = 2.0
 """Seconds in which the main thread must have noticed a signal."""
@@ -35,6 +41,8 @@ class _Told:
     noticed = 0
     """Signals that a handler of this package has seen."""
     said = False
+    begun = False
+    """Whether the command has begun, which puts what it does in order when an exception ends it."""
     leaving = False
     """Whether the command has ended."""
 
@@ -49,6 +57,8 @@ def install(prog: str) -> None:
         return
     for signum in WORDS:
         signal.signal(signum, _handle)
+    import threading
+
     atexit.register(_ignore)  # the first to be registered is the last to be called
     sys.unraisablehook = _unraisable
     if os.name == "posix":
@@ -60,6 +70,8 @@ def install(prog: str) -> None:
 
 def reinstall() -> None:
     """Puts Python's handlers back after a library has put its own below them, as `jax.distributed` does for SIGTERM."""
+    import threading
+
     if threading.current_thread() is threading.main_thread():
         for signum in WORDS:
             if callable(handler := signal.getsignal(signum)):
@@ -85,6 +97,11 @@ def say(signum: int, prog: str, more: Any = "") -> int:
     return 128 + signum
 
 
+def begin() -> None:
+    """The command begins: from here on a signal raises KeyboardInterrupt, which the caller must catch."""
+    _told.begun = True
+
+
 def leave() -> None:
     """The command has ended: from here on a signal finds nothing that an exception could put in order."""
     _told.leaving = True
@@ -105,7 +122,7 @@ def end(status: Any) -> NoReturn:
 def _handle(signum: int, frame: FrameType | None) -> None:
     notice()
     again, _told.signum = _told.signum is not None, _told.signum or signum
-    if again or _told.leaving or _imports(frame):
+    if again or not _told.begun or _told.leaving or _imports(frame):
         _leave(_told.signum)
     raise Terminated if signum == signal.SIGTERM else KeyboardInterrupt
 

@@ -5,12 +5,11 @@ import errno
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
+from child_process import python
 
 pytest.importorskip("fcntl")
 from jaxdiff import lock
@@ -41,20 +40,8 @@ for _ in range(tries):
 """
 
 
-@contextlib.contextmanager
 def child(code, *arguments):
-    process = subprocess.Popen(
-        [sys.executable, "-I", "-c", code, *map(str, arguments)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+    return python("-I", "-c", code, *arguments)
 
 
 def begun(process) -> str:

@@ -1,14 +1,13 @@
 """SIGTERM and Ctrl-C in real processes: one line and the right status, whatever the process is doing; readers that leave."""
 
-import contextlib
 import os
 import signal
-import subprocess
-import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
+from child_process import python
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs signals")
 ROOT = Path(__file__).parents[1]
@@ -56,21 +55,8 @@ BODIES = {
 }
 
 
-@contextlib.contextmanager
 def child(*arguments, **environment):
-    process = subprocess.Popen(
-        [sys.executable, *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+    return python(*arguments, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), **environment})
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
@@ -156,6 +142,38 @@ def test_while_jax_is_imported(command, signum, status, word, tmp_path):
     assert process.returncode == status
     prog = "jaxdiff prepare" if command[0] == "-m" else command[0]
     assert error == f"{prog}: {word}\n"
+
+
+@pytest.mark.parametrize(("signum", "status", "word"), STOPS)
+def test_between_the_handlers_and_the_command(signum, status, word):
+    """Nothing catches an exception there yet: it used to be a traceback."""
+    code = "from jaxdiff import stopping; import time; stopping.install('prog'); print('begun', flush=True); time.sleep(60)"
+    with child("-c", code) as process:
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signum)
+        _, error = process.communicate(timeout=20)
+    assert (process.returncode, error) == (status, f"prog: {word}\n")
+
+
+def test_the_handlers_come_before_the_commands_are_imported():
+    """The console script imports `jaxdiff.__main__`, whose imports are those of a few milliseconds."""
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"] == {
+        "jaxdiff": "jaxdiff.__main__:main"
+    }
+    code = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from jaxdiff.__main__ import main
+print({{"typing", "pathlib", "threading", "jaxdiff.cli"}} & {{*sys.modules}})
+import signal, types
+sys.modules["jaxdiff.cli"] = types.ModuleType("jaxdiff.cli")
+sys.modules["jaxdiff"].cli = sys.modules["jaxdiff.cli"]
+sys.modules["jaxdiff.cli"].main = lambda: print(signal.getsignal(signal.SIGTERM).__module__)
+main()
+"""
+    with child("-S", "-c", code) as process:
+        out, error = process.communicate(timeout=20)
+    assert (out, error) == ("set()\njaxdiff.stopping\n", "")
 
 
 def test_a_handler_of_its_own_is_left_to_do_what_it_does():
