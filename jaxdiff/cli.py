@@ -7,10 +7,11 @@ import io
 import os
 import select
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from jaxdiff import stopping
 
@@ -241,6 +242,7 @@ def run(command: Callable[[Sequence[str], str], int], args: Sequence[str], prog:
         if not (ours or isinstance(error, ValueError | OSError)):
             raise
         from jaxdiff.durable import is_full
+        from jaxdiff.terminal import escaped
 
         text = str(error)
         if is_full(error) and not text.startswith("got "):
@@ -248,13 +250,24 @@ def run(command: Callable[[Sequence[str], str], int], args: Sequence[str], prog:
                 f"got a full disk ({text}); expected room for what is written; to fix: free some space, then the same "
                 "command again, with --resume where it has that"
             )
-        print(f"{prog}: error: {text}", file=sys.stderr)
+        print(f"{prog}: error: {escaped(text)}", file=sys.stderr)
         return 2
+
+
+def _format_warning(message: Warning | str, *place: Any) -> str:
+    """Python's, with what a warning quotes out of files written out."""
+    from jaxdiff.terminal import escaped
+
+    return escaped(_FORMAT_WARNING(message, *place))
+
+
+_FORMAT_WARNING = warnings.formatwarning
 
 
 def script(command: Callable[[Sequence[str], str], int], args: Sequence[str], prog: str) -> NoReturn:
     """Runs a command as this process, from which it does not come back."""
     stopping.install(prog)
+    warnings.formatwarning = _format_warning
     try:
         stopping.begin()
         status = run(command, args, prog)

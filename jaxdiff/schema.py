@@ -19,6 +19,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
 
+from jaxdiff.terminal import escaped, one_line
+
 DEPTH = 64
 """Lists and dicts in each other, at most."""
 LARGEST = 2**63
@@ -33,6 +35,9 @@ _FAULTS = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, 
 
 class Malformed(ValueError):
     """Values of a file that are not what the reader needs: `got FIELD …; expected …; to fix: …`."""
+
+    def __init__(self, text: str):
+        super().__init__(escaped(text))
 
 
 def malformed(field: str, value: Any, expected: str, fix: str = FIX) -> Malformed:
@@ -342,4 +347,4 @@ _PLAIN: dict[Any, Callable[[Any, str], Any]] = {
 
 
 def _joined(field: str, name: Any) -> str:
-    return f"{field}.{name}" if field else str(name)
+    return f"{field}.{one_line(name)}" if field else one_line(name)

@@ -15,6 +15,7 @@ from jaxdiff.bulk.shards import Record
 from jaxdiff.durable import create_json, read_json, write_json
 from jaxdiff.lock import NAME as LOCK
 from jaxdiff.schema import fields, malformed, within
+from jaxdiff.terminal import one_line
 from jaxdiff.training.plain import flat
 
 FORMAT = 1
@@ -64,7 +65,9 @@ def check_same(out: Path, manifest: Mapping[str, Any], request: Mapping[str, Any
     old, new = flat(manifest["request"]), flat(request)
     names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
     if names:
-        lines = "\n".join(f"  {n}: {_short(old.get(n))} in the manifest, {_short(new.get(n))} now" for n in names)
+        lines = "\n".join(
+            one_line(f"  {n}: {_short(old.get(n))} in the manifest, {_short(new.get(n))} now") for n in names
+        )
         raise ValueError(
             f"got options that are not those of {out}:\n{lines}\nexpected the same, as only --batch may become smaller; "
             "to fix: set these back, or choose another --out"

@@ -11,11 +11,11 @@ from jaxdiff.data.errors import DataError
 from jaxdiff.data.imagefile import ImageFile
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.labels import as_labels
-from jaxdiff.data.names import printable
 from jaxdiff.data.patches import Record
 from jaxdiff.data.png import inspect_png, read_png
 from jaxdiff.data.regular_file import guarded
 from jaxdiff.data.tiff import inspect_tiff, read_tiff
+from jaxdiff.terminal import one_line
 
 TIFF = (".tif", ".tiff")
 SUFFIXES = (*TIFF, ".png")
@@ -61,7 +61,7 @@ def read_image(path: str | Path, axes: str | None = None) -> tuple[np.ndarray, D
     """
     series = inspect(path, axes)
     for note in dict.fromkeys(note for one in series for note in one.notes):
-        warnings.warn(f"{printable(str(path))}: {note}", stacklevel=2)
+        warnings.warn(one_line(f"{path}: {note}"), stacklevel=2)
     if len(series) != 1 or series[0].layout.number != 1:
         number = sum(s.layout.number for s in series)
         raise DataError(f"{path} with {number} images", "one image", "give its folder to a Folder, or split the file")

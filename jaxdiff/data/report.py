@@ -13,6 +13,7 @@ from jaxdiff.data.picture import sheet
 from jaxdiff.data.source import Source
 from jaxdiff.data.statistics import PERCENTILES, SAMPLES
 from jaxdiff.data.write import OME_DTYPES
+from jaxdiff.terminal import one_line
 
 ROWS = 40  # images listed one by one
 PILE = 10  # pixels at the common maximum from which it is called saturation
@@ -47,7 +48,8 @@ def report(dataset: Dataset, patch: Sequence[int]) -> str:
                 samples.append(pixels)
     level = _saturation(rows, dataset.info.dtype)
     return "\n".join(
-        [
+        one_line(line)
+        for line in [
             *_facts(dataset, rows, patch),
             "",
             *_levels(dataset, np.concatenate(samples)),

@@ -21,6 +21,7 @@ from jaxdiff.tasks.classifier_options import ClassifierOptions
 from jaxdiff.tasks.classify import check_classes, classify, estimate
 from jaxdiff.tasks.classify_folder import class_names
 from jaxdiff.tasks.over_folder import listed
+from jaxdiff.terminal import one_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,9 @@ def _calibrated(options: CalibrateRun) -> Calibration:
     images, labels, numbers = _images(options, model)
     if len(set(numbers)) > 1:
         found = ", ".join(f"{n} of {name}" for name, n in zip(class_names(model), numbers))
-        print(f"got {found}: probabilities will be those of classes as frequent as these; to fix: as many of each")
+        print(
+            f"got {one_line(found)}: probabilities will be those of classes as frequent as these; to fix: as many of each"
+        )
     how, noise, errors = options.settings(), key_of(options.seed), []
     with tqdm(images, unit="image", desc="calibrating", dynamic_ncols=True) as bar:
         for i, image in enumerate(bar):
@@ -105,7 +108,7 @@ def _images(options: CalibrateRun, model: Model) -> tuple[list[np.ndarray], list
             images.append(pixels)
             labels.append(label)
     for text in (*left, *sorted(told)):
-        print(text)
+        print(one_line(text))
     numbers = np.bincount(np.array(labels, int), minlength=len(names)).tolist()
     if 0 in numbers:
         name = names[numbers.index(0)]

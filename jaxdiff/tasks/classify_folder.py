@@ -13,6 +13,9 @@ from jaxdiff.tasks.classifier_options import ClassifierOptions
 from jaxdiff.tasks.classify import check_classes, classify, estimate
 from jaxdiff.tasks.folder_options import ImagesOptions, parsed, task_over_folder
 
+NUMBERS = {"class": int, "name": str, "probability": float | str, "score": float | str, "draws": int}
+"""Of each image, for the table of all; what is not finite is text."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Classify(ClassifierOptions, ImagesOptions):
@@ -62,8 +65,16 @@ def main(args: list[str], prog: str = "sample.py classify") -> int:
         }
 
     also = {"calibration": None if calibration is None else asdict(calibration)}
-    complete = lambda records: print(summarised(options.out, records))  # noqa: E731
-    return task_over_folder(options, model, ("_classes.csv",), work, expected=model.info, also=also, complete=complete)
+    return task_over_folder(
+        options,
+        model,
+        ("_classes.csv",),
+        work,
+        numbers=NUMBERS,
+        expected=model.info,
+        also=also,
+        complete=lambda records: print(summarised(options.out, records)),
+    )
 
 
 def class_names(model: Model) -> list[str]:
@@ -75,7 +86,7 @@ def summarised(out: Path, records: list[dict[str, Any]]) -> Path:
     """Writes OUT/classes.csv, one row for each image that was classified; the path."""
     done = [record for record in records if record["status"] == "done"]
     rows = [{"image": record["name"], "file": record["file"], **record["numbers"]} for record in done]
-    names = ("image", "file", "class", "name", "probability", "score", "draws")
+    names = ("image", "file", *NUMBERS)
     path = out / "classes.csv"
     write_csv(path, {name: np.array([row[name] for row in rows], dtype=object) for name in names}, overwrite=True)
     return path

@@ -84,6 +84,7 @@ def task_over_folder(
     suffixes: tuple[str, ...],
     work: Work,
     *,
+    numbers: Mapping[str, Any] | None = None,
     expected: DataInfo | None = None,
     also: Mapping[str, Any] | None = None,
     complete: Callable[[list[dict[str, Any]]], None] = lambda records: None,
@@ -91,7 +92,7 @@ def task_over_folder(
     """`work` for every image of `options.input`, see `over_folder`; the exit status.
 
     expected: what the images are; default the model's image condition. also: what the results depend on beside the
-    options, plain values. complete: see `over_folder`.
+    options, plain values. numbers and complete: see `over_folder`.
     """
     of_model = {"run": str(model.run), "checkpoint": model.step, "parameters": parameters_checksum(model)}
     describe = {**asdict(options), **of_model, **(also or {})}
@@ -108,6 +109,7 @@ def task_over_folder(
         options.out,
         one,
         suffixes=suffixes,
+        numbers=numbers or {},
         resume=options.resume,
         expected=model.inputs.info if expected is None else expected,
         axes=options.axes,

@@ -38,6 +38,7 @@ from jaxdiff.tasks.generate_labelled import START, generate_labelled
 from jaxdiff.tasks.masks_of_folder import Group, MasksOfFolder
 from jaxdiff.tasks.set_progress import SetProgress
 from jaxdiff.tasks.solver_names import solver_named
+from jaxdiff.terminal import one_line
 from jaxdiff.training.plain import to_plain
 
 TOGETHER = 64
@@ -157,7 +158,7 @@ def _labelled_set(options: GenerateLabelled) -> int:
             caught.clear()
             for text in (*(files.told if files is not None else ()), *texts):
                 if text not in said:
-                    tqdm.write(text, file=sys.stderr)
+                    tqdm.write(one_line(text), file=sys.stderr)
                     said.add(text)
             for name, label in zip(group.names, labels.tolist()):
                 for column, value in zip(rows.values(), (name, label, _class(info, label))):
@@ -179,7 +180,7 @@ def _labelled_set(options: GenerateLabelled) -> int:
     if progress.saturated:
         print(f"{progress.saturated} values beyond the range of {info.dtype} became its end")
     for name, reason in failed.items():
-        print(f"failed: {name}: {reason}")
+        print(one_line(f"failed: {name}: {reason}"))
     return 1 if failed else 0
 
 

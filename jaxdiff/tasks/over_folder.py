@@ -28,6 +28,7 @@ from jaxdiff.lock import only_writer
 from jaxdiff.tasks.as_read import AsRead, Stamp, stamp
 from jaxdiff.tasks.results_folder import ResultsFolder
 from jaxdiff.tasks.scale import BLANK
+from jaxdiff.terminal import one_line
 from jaxdiff.training.plain import to_plain
 
 Work = Callable[[np.ndarray, DataInfo, str], Mapping[str, str | float]]
@@ -66,13 +67,15 @@ def over_folder(
     expected: DataInfo,
     axes: str | None = None,
     describe: Mapping[str, Any],
+    numbers: Mapping[str, Any] | None = None,
     complete: Callable[[list[dict[str, Any]]], None] = lambda records: None,
 ) -> int:
     """Calls `work` for every image of a folder (or one file); returns the exit status: 0, or 1 if any image failed.
 
     suffixes: of the files that `work` writes for each image. expected: what the model's inputs are (see
         `jaxdiff.data.kind.check_kind`). axes: letters for files whose metadata do not say. describe: the options that the
-        results depend on, plain values. complete: called with the records of all images, in their order, in the end.
+        results depend on, plain values. numbers: kinds (`jaxdiff.schema`) of those of `work` that `complete` needs.
+        complete: called with the records of all images, in their order, in the end.
     resume: go on in `out`. An image is made again unless its record, all its results and the same input file are there.
 
     Images are named after their files; those of a file of several (T, P, series) NAME_0000, NAME_0001, …. What goes wrong
@@ -83,62 +86,65 @@ def over_folder(
     cannot be written to or the disk is full; KeyboardInterrupt, which says how far it came.
     """
     with only_writer(out):
-        records, status = _over(inputs, out, work, suffixes, resume, expected, axes, describe)
+        items, ignored = listed(Path(inputs), axes)
+        folder = ResultsFolder(Path(out), tuple(suffixes), to_plain(describe), numbers or {})
+        _check_names(items, folder)
+        folder.claim(resume)
+        if ignored:
+            kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(ignored.items()))
+            print(one_line(f"no images, left alone: {kinds}"))
+        began, before = time.perf_counter(), {}
+        for item in items:
+            if resume and item.image is not None and (record := folder.finished(item.name, item.file)):
+                before[item.name] = record
+        records = _records(items, before, out, lambda item: _made(item, folder, work, expected, axes))
+        status = _summarised(folder, records, len(before), time.perf_counter() - began)
         complete(records)
     return status
 
 
-def _over(
-    inputs: Path,
+def _records(
+    items: list[Item],
+    before: Mapping[str, dict[str, Any]],
     out: Path,
-    work: Work,
-    suffixes: Sequence[str],
-    resume: bool,
-    expected: DataInfo,
-    axes: str | None,
-    describe: Mapping[str, Any],
-) -> tuple[list[dict[str, Any]], int]:
-    """The records of all images, and the exit status."""
-    items, ignored = listed(Path(inputs), axes)
-    folder = ResultsFolder(Path(out), tuple(suffixes), to_plain(describe))
-    _check_names(items, folder)
-    folder.claim(resume)
-    if ignored:
-        print(f"no images, left alone: {', '.join(f'{n} {kind}' for kind, n in sorted(ignored.items()))}")
-    before = {}
-    for item in items:
-        if resume and item.image is not None and (record := folder.finished(item.name, item.file)):
-            before[item.name] = record
-    began, records, said = time.perf_counter(), [], set()
+    make: Callable[[Item], dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """The records of all images: those of `before`, by name, and of the others what `make` gives."""
+    records, said = [], set()
     with tqdm(total=len(items), initial=len(before), unit="image", dynamic_ncols=True) as bar:
         for item in items:
             if item.name in before:
                 records.append(before[item.name])
                 continue
-            bar.set_description(item.name, refresh=False)
+            bar.set_description(one_line(item.name), refresh=False)
             try:
-                records.append(_made(item, folder, work, expected, axes))
+                records.append(make(item))
             except KeyboardInterrupt as stop:
                 done = sum(record["status"] == "done" for record in records)
                 stop.args = (f"{done} of {len(items)} images are done in {out}; --resume goes on",)
                 raise
             for text in (*records[-1]["warnings"], records[-1].get("reason")):
                 if text and text not in said:
-                    tqdm.write(f"{item.name}: {text}", file=sys.stderr)
+                    tqdm.write(one_line(f"{item.name}: {text}"), file=sys.stderr)
                     said.add(text)
             bar.update()
+    return records
+
+
+def _summarised(folder: ResultsFolder, records: list[dict[str, Any]], before: int, seconds: float) -> int:
+    """Writes and prints what became of all images, `before` of which were done by an earlier call; the exit status."""
     failed = [record for record in records if record["status"] == "failed"]
-    totals = {"images": len(records), "done": len(records) - len(failed), "failed": len(failed), "before": len(before)}
+    totals = {"images": len(records), "done": len(records) - len(failed), "failed": len(failed), "before": before}
     if blank := sum("blank" in record for record in records):
         totals["blank"] = blank
-    seconds = round(time.perf_counter() - began, 3)
-    folder.summarise(complete=True, **totals, seconds=seconds, files=records)
-    earlier = f", {len(before)} of them before" if before else ""
+    folder.summarise(complete=True, **totals, seconds=round(seconds, 3), files=records)
+    earlier = f", {before} of them before" if before else ""
     earlier += f", {blank} of them blank" if blank else ""
-    print(f"{totals['done']} of {len(records)} images done{earlier}, in {out} ({seconds:.1f} s); {folder.summary}")
+    done = f"{totals['done']} of {len(records)} images done{earlier}"
+    print(f"{done}, in {folder.out} ({seconds:.1f} s); {folder.summary}")
     for record in failed:
-        print(f"failed: {record['name']}: {record['reason']}")
-    return records, 1 if failed else 0
+        print(one_line(f"failed: {record['name']}: {record['reason']}"))
+    return 1 if failed else 0
 
 
 def listed(inputs: Path, axes: str | None = None) -> tuple[list[Item], Counter[str]]:

@@ -12,6 +12,7 @@ import tyro
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.mask_report import lines as of_masks
 from jaxdiff.durable import read_json
+from jaxdiff.terminal import one_line
 
 
 @dataclass(frozen=True)
@@ -101,4 +102,4 @@ def text(report: dict[str, Any]) -> str:
         levels = [channel["lowest"], *(channel["percentiles"][p] for p in ("1", "50", "99")), channel["highest"]]
         row = "".join(f"{value:>11.5g}" for value in (*levels, channel["mean"], channel["std"]))
         lines.append(f"{channel['name'][:13]:<14}{row}   {channel['pixels_at_highest']} pixels at the highest")
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))

@@ -12,7 +12,8 @@ import importlib.metadata
 import json
 import shutil
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,6 +46,8 @@ class ResultsFolder:
     """Of the files that make up the results of one image."""
     options: dict[str, Any]
     """JSON values that the results depend on."""
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    """Kinds of the numbers that the record of an image must have (`jaxdiff.schema`); others may be there."""
 
     @property
     def summary(self) -> Path:
@@ -85,6 +88,7 @@ class ResultsFolder:
         try:
             record = read_json(self.record(name))
             fields(record, OF_RECORD, optional=["blank"])
+            fields(record["numbers"], self.numbers, "numbers")
             whole = record.get("crc32") == _seal(record) and record.get("name") == name and "file" in record
             same = whole and record["results"] == self._sizes(name) and record["sha256"] == AsRead(source).sha256
             return record if same else None
@@ -146,10 +150,8 @@ def check_options(out: Path, before: Any, now: Any) -> None:
     old, new = flat(before), flat(now)
     names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
     if names:
-        lines = "".join(f"\n  {name}: {old.get(name)} before, {new.get(name)} now" for name in names)
-        raise DataError(
-            f"--resume in {out} with other options:{lines}\n", "the same", "set them back, or another --out"
-        )
+        lines = [f"{name}: {old.get(name)} before, {new.get(name)} now" for name in names]
+        raise DataError(f"--resume in {out} with other options:", "the same", "set them back, or another --out", lines)
 
 
 def _passing(path: Path) -> bool:

@@ -12,6 +12,7 @@ from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairing import Inputs, Pairing
 from jaxdiff.durable import read_json
 from jaxdiff.schema import fields, malformed, shown, within
+from jaxdiff.terminal import one_line
 from jaxdiff.training.config import CLASSES, MAY_CHANGE, PAIRS, TrainConfig
 from jaxdiff.training.plain import fields_of, flat, from_plain, to_plain
 
@@ -193,7 +194,7 @@ def check_same(config: TrainConfig, stored: Mapping[str, Any], folder: Path) -> 
         if n.split(".")[0] not in MAY_CHANGE and n not in free and old.get(n) != new.get(n)
     ]
     if names:
-        lines = "\n".join(f"  {n}: {old.get(n)} in the run, {new.get(n)} now" for n in names)
+        lines = "\n".join(one_line(f"  {n}: {old.get(n)} in the run, {new.get(n)} now") for n in names)
         raise ValueError(
             f"got a config that is not that of the run in {folder}:\n{lines}\nexpected the same fields (only "
             "budget and cadences may change); to fix: choose another --name, or set these fields back"

@@ -16,6 +16,7 @@ from jaxdiff.tasks import calibrate_run
 from jaxdiff.tasks.class_calibration import fitted, load_calibration
 from jaxdiff.tasks.classify import classify, estimate
 from jaxdiff.tasks.classify_folder import main
+from jaxdiff.tasks.results_folder import _seal
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +59,14 @@ def test_a_folder_is_classified_and_gone_on_with(run, inputs, tmp_path, capsys):
     told = {record["name"]: record for record in json.loads((out / "summary.json").read_text())["files"]}
     assert "6 x 8 pixels is smaller than the model's window of 8 x 8" in told["c"]["warnings"][0]
 
-    before = (out / "classes.csv").read_bytes()
+    before, record = (out / "classes.csv").read_bytes(), out / "records" / "b.json"
     (inputs / "two.ome.tif").unlink()
-    assert main([*args, "--resume"]) == 0
-    assert (out / "classes.csv").read_bytes() == before
-    assert "3 of 3 images done, 3 of them before" in capsys.readouterr().out
+    without = json.loads(record.read_text()) | {"numbers": {"class": 1}}  # with a checksum that holds
+    record.write_text(json.dumps(without | {"crc32": _seal(without)}))
+    for done in (2, 3):
+        assert main([*args, "--resume"]) == 0
+        assert (out / "classes.csv").read_bytes() == before
+        assert f"3 of 3 images done, {done} of them before" in capsys.readouterr().out
 
     model = jd.load(run)
     errors = np.array([[float(row["error"]) for row in rows(out / f"{name}_classes.csv")] for name in "abc"])

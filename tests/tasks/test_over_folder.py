@@ -458,6 +458,8 @@ def test_a_damaged_record_or_result_costs_one_image(inputs, tmp_path, damage):
         {"name": "a"},
         {"warnings": {}},
         {"numbers": []},
+        {"numbers": {"note": "inverted"}},
+        {"numbers": {"mean": "3"}},
         {"results": ["b.csv"]},
         {"blank": 1},
     ],
@@ -465,14 +467,14 @@ def test_a_damaged_record_or_result_costs_one_image(inputs, tmp_path, damage):
 )
 def test_a_record_of_another_form_costs_one_image_though_its_checksum_holds(inputs, tmp_path, changes):
     """None: the field is missing. Such records ended the run with a KeyError, or stayed in its summary."""
-    out = tmp_path / "out"
-    run(inputs, out)
+    out, numbers = tmp_path / "out", {"mean": float}
+    run(inputs, out, numbers=numbers)
     path = out / "records" / "b.json"
     record = {name: value for name, value in (json.loads(path.read_text()) | changes).items() if value is not None}
     record["crc32"] = zlib.crc32(json.dumps({k: v for k, v in record.items() if k != "crc32"}, sort_keys=True).encode())
     path.write_text(json.dumps(record))
     again = Invert(out)
-    assert run(inputs, out, again, resume=True) == 0
+    assert run(inputs, out, again, resume=True, numbers=numbers) == 0
     assert again.seen == ["b"]
     assert [(one["name"], one["status"]) for one in summary(out)["files"]] == [(name, "done") for name in "abc"]
 
