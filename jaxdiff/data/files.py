@@ -20,6 +20,9 @@ from jaxdiff.terminal import one_line
 TIFF = (".tif", ".tiff")
 SUFFIXES = (*TIFF, ".png")
 ZARR = (".zarr", ".ome.zarr")
+LARGEST = 2.0**64
+"""Size of the values of an image, at most: as 64-bit integers have them. Squares are then numbers of float32, as which
+images are computed with."""
 
 
 def inspect(path: str | Path, axes: str | None = None) -> list[ImageFile]:
@@ -50,8 +53,25 @@ def read(image: ImageFile, index: int = 0, scratch: Path | None = None) -> np.nd
     """
     with guarded(image.path, "image"):
         array = read_tiff(image, index, scratch) if image.path.suffix.lower() in TIFF else read_png(image)
+    check_range(array, str(image.path))
     array.flags.writeable = False  # records are shared between readers
     return array
+
+
+def check_range(image: np.ndarray, where: str) -> None:
+    """Raises DataError, with the range, for finite values beyond `LARGEST`. Others that are none are left to the caller."""
+    if image.dtype.kind != "f" or not image.size:
+        return
+    low, high = np.fmin.reduce(image, axis=None), np.fmax.reduce(image, axis=None)
+    if np.isinf(low) or np.isinf(high):
+        finite = image[np.isfinite(image)]
+        low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
+    if max(-low, high) > LARGEST:
+        raise DataError(
+            f"{where} with values from {low:.4g} to {high:.4g}",
+            f"values of at most {LARGEST:.4g} in size, whose squares float32 holds",
+            "divide them by a number before, or leave the file out",
+        )
 
 
 def read_image(path: str | Path, axes: str | None = None) -> tuple[np.ndarray, DataInfo]:
@@ -59,13 +79,19 @@ def read_image(path: str | Path, axes: str | None = None) -> tuple[np.ndarray, D
 
     Raises DataError for a file of several.
     """
-    series = inspect(path, axes)
-    for note in dict.fromkeys(note for one in series for note in one.notes):
+    image = only_image(path, axes)
+    for note in image.notes:
         warnings.warn(one_line(f"{path}: {note}"), stacklevel=2)
+    return read(image), info_of(image)
+
+
+def only_image(path: str | Path, axes: str | None = None) -> ImageFile:
+    """The one image of a file, from its header. Raises DataError for a file of several."""
+    series = inspect(path, axes)
     if len(series) != 1 or series[0].layout.number != 1:
         number = sum(s.layout.number for s in series)
         raise DataError(f"{path} with {number} images", "one image", "give its folder to a Folder, or split the file")
-    return read(series[0]), info_of(series[0])
+    return series[0]
 
 
 def info_of(image: ImageFile) -> DataInfo:

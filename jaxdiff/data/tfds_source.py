@@ -11,6 +11,7 @@ from tensorflow_datasets.core import dataset_info
 from tensorflow_datasets.core.read_only_builder import ReadOnlyBuilder
 
 from jaxdiff.data.errors import DataError, UnreadableError
+from jaxdiff.data.files import check_range
 from jaxdiff.data.index import NAME as INDEX
 from jaxdiff.data.index import Index
 from jaxdiff.data.info import DataInfo
@@ -77,12 +78,8 @@ class TfdsSource:
             return self._record(example, index)
         except DataError:
             raise
-        except Exception as error:  # whatever a broken file makes its reader raise
-            raise UnreadableError(
-                f"record {place} of {self._folder}, which cannot be read ({one_line(error)})",
-                "records as they were prepared",
-                "prepare the data set again",
-            ) from error
+        except Exception as error:
+            raise _unreadable(f"record {place} of {self._folder}", error) from error
 
     def _record(self, example: dict[str, Any], index: int) -> Record:
         """A record in our names. Raises DataError for values that are not what the set's description says."""
@@ -126,6 +123,7 @@ class TfdsSource:
                     f"{info.dtype} with axes {info.axes} and {info.channels} channels",
                     "prepare the data set again",
                 )
+            check_range(array, f"the {kind} of {record['name']} in {self._folder}")
         names = self.info.class_names
         if "label" in record and names and not -1 <= record["label"] < len(names):
             raise DataError(f"label {record['label']}", f"0 to {len(names) - 1}", "prepare the data set again")
@@ -185,13 +183,18 @@ def _places(builder: Any, split: str, folder: Path) -> list[tuple[Any, int]]:
             raise DataError(
                 f"{folder} in another file format ({error})", "array_record or parquet", _PREPARE
             ) from error
-        except Exception as error:  # whatever a broken file makes its reader raise
-            raise UnreadableError(
-                f"{folder}, whose files cannot be read ({one_line(error)})",
-                "files as they were prepared",
-                "prepare the data set again",
-            ) from error
+        except Exception as error:
+            raise _unreadable(str(folder), error) from error
     return places
+
+
+def _unreadable(what: str, error: Exception) -> UnreadableError:
+    """For whatever a broken file makes its reader raise."""
+    return UnreadableError(
+        f"{what}, which cannot be read ({one_line(error)})",
+        "records and files as they were prepared",
+        "prepare the data set again",
+    )
 
 
 def prepared_folder(name: str, data_dir: Path) -> Path:

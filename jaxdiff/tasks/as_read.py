@@ -4,11 +4,12 @@ import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from jaxdiff.data.errors import DataError
-from jaxdiff.data.files import inspect, read_image
+from jaxdiff.data.files import only_image, read
 from jaxdiff.data.imagefile import ImageFile
 from jaxdiff.data.regular_file import status
 from jaxdiff.durable import sha256
@@ -51,17 +52,28 @@ class AsRead:
             )
 
 
+class ReadFile(NamedTuple):
+    """An image file that all results of a folder depend on."""
+
+    pixels: np.ndarray
+    """(*spatial, C)."""
+    sha256: str
+    notes: tuple[str, ...]
+    """What its reader says of it, with its name."""
+
+
 @functools.lru_cache(maxsize=4)
-def read_once(path: Path, check: Callable[[ImageFile], None]) -> tuple[np.ndarray, str]:
-    """Pixels (*spatial, C) and checksum of an image file that all results of a folder depend on.
+def read_once(path: Path, check: Callable[[ImageFile], None]) -> ReadFile:
+    """The one image of a file.
 
     check: raises DataError for a file whose pixels are not what is asked for.
     """
     source = AsRead(path)
-    check(inspect(path)[0])
-    pixels, _ = read_image(path)
+    image = only_image(path)
+    check(image)
+    pixels = read(image)
     source.check()
-    return pixels, source.sha256
+    return ReadFile(pixels, source.sha256, tuple(f"{path}: {note}" for note in image.notes))
 
 
 @functools.lru_cache(maxsize=1)

@@ -194,6 +194,7 @@ def _made(item: Item, folder: ResultsFolder, work: Work, expected: DataInfo, axe
     began = time.perf_counter()
     record: dict[str, Any] = {"name": item.name, "file": printable(item.file.name), "status": "failed", "warnings": []}
     folder.clear(item.name)
+    caught: list[warnings.WarningMessage] = []
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
@@ -206,7 +207,7 @@ def _made(item: Item, folder: ResultsFolder, work: Work, expected: DataInfo, axe
             pixels = read(image, item.index)
             source.check()
             numbers = to_plain(dict(work(pixels, info, item.name)))
-        record["warnings"] += dict.fromkeys(str(warning.message) for warning in caught)
+        record["warnings"] += _texts(caught)
         if any(text.startswith(BLANK) for text in record["warnings"]):
             record["blank"] = True
         # A number that is none, as of an empty image, is text: JSON has none of those.
@@ -222,11 +223,17 @@ def _made(item: Item, folder: ResultsFolder, work: Work, expected: DataInfo, axe
                 f"got a full disk at {item.name} ({error}); to fix: free some space, then --resume"
             ) from error
         text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        record["warnings"] += [text for text in _texts(caught) if text not in record["warnings"]]
         record |= {"status": "failed", "reason": text, "seconds": round(time.perf_counter() - began, 3)}
         return record
     except BaseException:  # told to stop
         folder.clear(item.name)
         raise
+
+
+def _texts(caught: list[warnings.WarningMessage]) -> list[str]:
+    """Of warnings, each once."""
+    return list(dict.fromkeys(str(warning.message) for warning in caught))
 
 
 def _now(item: Item, source: AsRead, axes: str | None) -> Item:

@@ -23,6 +23,7 @@ from jaxdiff.physics.camera import Camera
 from jaxdiff.physics.operators import Bin, Convolution
 from jaxdiff.physics.psf import gaussian_psf
 from jaxdiff.tasks import restore, volume
+from jaxdiff.tasks.restoration import folder
 
 MEAN, STD = 100.0, 20.0
 EVEN = Camera(gain=1e-6, read_noise=10e6)
@@ -231,7 +232,7 @@ FEW = ["--samples", "2", "--calls", "2"]
 )
 def test_commands_write_mean_spread_and_checks(run, images, task, more, size):
     missing = images / "missing.tif"
-    tifffile.imwrite(missing, (np.arange(480).reshape(24, 20) < 60).astype(np.uint8))
+    tifffile.imwrite(missing, (np.arange(480).reshape(24, 20) < 60).astype(np.float32))
     more = [str(missing) if m == "MISSING" else m for m in more]
     args = [task, "--run", str(run), "--input", str(images / "in"), "--out", str(images / "out"), *FEW, *more]
     assert command(args) == 0
@@ -257,6 +258,21 @@ def test_commands_write_mean_spread_and_checks(run, images, task, more, size):
         ("deconvolve", "--psf", np.ones((3, 3, 3), "u1"), "rgb", "3 channels"),
         ("inpaint", "--missing", np.eye(24, 20, dtype="u1"), "miniswhite", "white is zero"),
         ("inpaint", "--missing", np.ones((24, 20, 3), "u1"), "rgb", "3 channels"),
+        (
+            "inpaint",
+            "--missing",
+            -np.eye(24, 20, dtype="i2"),
+            "minisblack",
+            "20 pixels below 0 (such as -1, -1, -1) of 480",
+        ),
+        (
+            "inpaint",
+            "--missing",
+            np.eye(24, 20, dtype="f4") / 2,
+            "minisblack",
+            "20 pixels no whole numbers (such as 0.5",
+        ),
+        ("inpaint", "--missing", np.where(np.eye(24, 20), np.nan, -np.inf), "minisblack", "480 pixels NaN or infinite"),
     ],
 )
 def test_psf_and_missing_pixels_mean_what_their_tags_say(run, images, task, option, pixels, tags, words):
@@ -270,6 +286,23 @@ def test_psf_and_missing_pixels_mean_what_their_tags_say(run, images, task, opti
     except DataError as error:
         said = str(error)
     assert words in said
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_said_of_other_files_is_in_the_summary(run, images, monkeypatch):
+    def fails(*_, **__):
+        raise ValueError("got enough")
+
+    monkeypatch.setattr(folder, "restore", fails)
+    spot = np.where(np.arange(9).reshape(3, 3) == 4, 55, 255).astype(np.uint8)
+    tifffile.imwrite(images / "psf.tif", spot, photometric="miniswhite")
+    tifffile.imwrite(images / "missing.tif", (np.arange(480).reshape(24, 20) < 300).astype(np.uint8))
+    args = ["inpaint", "--run", str(run), "--input", str(images / "in"), "--out", str(images / "out"), *FEW]
+    args += ["--psf", str(images / "psf.tif"), "--missing", str(images / "missing.tif")]
+    assert command(args) == 1
+    said = json.loads((images / "out" / "summary.json").read_text())["files"][0]["warnings"]
+    assert any(f"{images / 'psf.tif'}: white is zero in the file" in one for one in said)
+    assert any("missing.tif says that 300 of 480 pixels are missing" in one for one in said)
 
 
 @pytest.mark.filterwarnings("ignore")

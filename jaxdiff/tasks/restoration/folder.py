@@ -1,5 +1,6 @@
 """The loop of a restoration over a folder of images."""
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -55,7 +56,16 @@ def restore_folder(
         **settings,
     )
 
+    checks = {"psf": check_psf, "missing": check_missing}
+    read_files = {
+        name: read_once(path, check)
+        for name, check in checks.items()
+        if (path := getattr(options, name, None)) is not None
+    }
+
     def work(key, image, info, path):
+        for note in (note for file in read_files.values() for note in file.notes):
+            warnings.warn(note, stacklevel=2)
         check_results(options, info)
         given = problem(image, info)
         seen = given.pop("seen", True) & options.seen(image)
@@ -90,9 +100,7 @@ def restore_folder(
         }
 
     expected = info_over(model.info, tuple(1 / f for f in factor))
-    files = {"psf": check_psf, "missing": check_missing}
-    given_files = {name: path for name in files if (path := getattr(options, name, None)) is not None}
-    also = {f"{name}_sha256": read_once(path, files[name])[1] for name, path in given_files.items()}
+    also = {f"{name}_sha256": file.sha256 for name, file in read_files.items()}
     return task_over_folder(options, model, suffixes(options), work, expected=expected, also=also)
 
 

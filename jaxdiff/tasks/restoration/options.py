@@ -148,7 +148,7 @@ class PsfOptions(RestoreOptions):
         """
         scale = (1,) * len(size) if scale is None else scale
         if self.psf is not None:
-            psf = measured_psf(read_once(self.psf, check_psf)[0][..., 0])
+            psf = measured_psf(read_once(self.psf, check_psf).pixels[..., 0])
         elif self.psf_sigma is not None:
             sigma = self.psf_sigma * len(size) if len(self.psf_sigma) == 1 else self.psf_sigma
             psf = gaussian_psf(sigma)
