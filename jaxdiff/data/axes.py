@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxdiff.data.errors import DataError
+from jaxdiff.data.errors import DataError, UnreadableError
 
 SEPARATE = "TP"
 CHANNELS = "CS"
@@ -64,9 +64,11 @@ class Layout:
 def layout(where: str, found: str, shape: tuple[int, ...], given: str | None) -> Layout:
     """The layout of an array with axes `found` in its metadata ("Q" or "I" for unknown) or, first, `given` by the user.
 
-    Raises DataError, naming `where`, when neither tells, when `given` does not fit the shape, or for letters that are
-    not in this module's table.
+    Raises DataError, naming `where`, when neither tells, when `given` does not fit the shape, or has letters that are
+    not in this module's table; UnreadableError for an array that is no image, and for such letters in the metadata.
     """
+    if len(shape) < 2:
+        raise UnreadableError(f"{where} of shape {shape}", "an image, of two axes or more", "save its rows and columns")
     axes = found if given is None else given.upper()
     if given is not None and len(axes) != len(shape):
         raise DataError(
@@ -82,7 +84,8 @@ def layout(where: str, found: str, shape: tuple[int, ...], given: str | None) ->
         )
     strange = [a for a in axes if a not in KNOWN]
     if strange or len(set(axes)) != len(axes) or not {"Y", "X"} <= set(axes) or {"C", "S"} <= set(axes):
-        raise DataError(
+        error = UnreadableError if given is None else DataError
+        raise error(
             f"axes {axes!r} of {where}, shape {shape}",
             "Y and X, perhaps T, P, Z and one of C and S, each once",
             f"name them with axes=..., or save the file with fewer axes; {_suggest(found, shape)}",

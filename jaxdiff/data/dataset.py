@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from tqdm import tqdm
 
-from jaxdiff.data.errors import DataError, UnreadableError
+from jaxdiff.data.errors import DataError, UnreadableError, unreadable
 from jaxdiff.data.fingerprint import digest
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.levels import Levels
@@ -86,22 +86,20 @@ def checked(
     """Read every image once; the source without damaged files, the file of each record, and why files were left out.
 
     Raises DataError for images smaller than the patch, for images and inputs with NaN or infinite pixels, or with one
-    value in all pixels (unless `allow_blank`), and for inputs whose pixels the patch cuts; UnreadableError for a damaged
-    file unless `skip_unreadable`.
+    value in all pixels (unless `allow_blank`), and for inputs whose pixels the patch cuts; UnreadableError, with their
+    number and the first few, for damaged files unless `skip_unreadable`.
     """
     patch = check_patch(patch, source.info)
     good: list[int] = []
     files: list[str] = []
     seen: list[Seen] = []
     single: set[int | None] = set()  # the label of masks with one label, None of others with objects
-    skipped: list[str] = []
+    skipped: list[UnreadableError] = []
     for i in tqdm(range(len(source)), desc="checking images", unit="image", leave=False, disable=None, delay=2):
         try:
             record = source[i]
         except UnreadableError as error:
-            if not skip_unreadable:
-                raise
-            skipped.append(str(error))
+            skipped.append(error)
             continue
         _check(record, source.info, patch, allow_blank)
         good.append(i)
@@ -110,6 +108,8 @@ def checked(
         if "mask" in record and record["mask"].any():
             most = int(record["mask"].max())
             single.add(most if np.isin(record["mask"], (0, most)).all() else None)
+    if skipped and not (skip_unreadable and good):
+        raise unreadable("the data", skipped, len(source))
     if single == {255} or (len(single) == 1 and len(good) > 1 and None not in single):
         warnings.warn(
             f"label {max(one for one in single if one is not None)} is the only one in all masks, so that each has one "
@@ -117,8 +117,8 @@ def checked(
             stacklevel=3,
         )
     if not good:
-        raise DataError(f"no readable image of {len(source)}", "at least one", "copy the files again")
-    return Subset(source, good, seen), files, tuple(skipped)
+        raise DataError("no image to read", "at least one", "give more images")
+    return Subset(source, good, seen), files, tuple(map(str, skipped))
 
 
 def hold_out(

@@ -1,8 +1,12 @@
 """The one exception of the data floor."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from jaxdiff.terminal import one_line
+
+SHOWN = 5
+"""Files that are named, of many."""
 
 
 class DataError(ValueError):
@@ -17,4 +21,24 @@ class DataError(ValueError):
 
 
 class UnreadableError(DataError):
-    """A file that is damaged, not what its name says, or no image without others: what `skip_unreadable` may step over."""
+    """A file that is damaged, not what its name says, no image without others, or of pixels that are no light: what
+    `skip_unreadable` may step over.
+    """
+
+
+def unreadable(where: str | Path, errors: Sequence[UnreadableError], number: int) -> UnreadableError:
+    """The one error for all `errors` about the `number` files of a folder, each named, or of many the first few."""
+    if len(errors) == 1:
+        return errors[0]
+    some = len(errors) < number
+    more = [f"and {len(errors) - SHOWN} more"] if len(errors) > SHOWN else []
+    return UnreadableError(
+        f"{where} with {len(errors)} of {number} files that cannot be read:",
+        "images alone" if some else "at least one image",
+        "copy them again" + (" or remove them, or leave such files out with skip_unreadable" if some else ""),
+        [*map(_got, errors[:SHOWN]), *more],
+    )
+
+
+def _got(error: UnreadableError) -> str:
+    return str(error).removeprefix("got ").partition("; expected ")[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxdiff.data.errors import DataError
+from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.data.imagefile import ImageFile
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.labels import as_labels
@@ -26,7 +26,11 @@ images are computed with."""
 
 
 def inspect(path: str | Path, axes: str | None = None) -> list[ImageFile]:
-    """Every series of an image file, from its header. Raises DataError; UnreadableError for a damaged file."""
+    """Every series of an image file, from its header.
+
+    Raises UnreadableError for a file that is damaged, or whose pixels or axes are none of an image; DataError for one whose
+    axes must be named.
+    """
     path = Path(path)
     with guarded(path, "image"):
         match path.suffix.lower():
@@ -59,15 +63,15 @@ def read(image: ImageFile, index: int = 0, scratch: Path | None = None) -> np.nd
 
 
 def check_range(image: np.ndarray, where: str) -> None:
-    """Raises DataError, with the range, for finite values beyond `LARGEST`. Others that are none are left to the caller."""
+    """Raises UnreadableError, with the range, for finite values beyond `LARGEST`; NaN and infinite ones are the caller's."""
     if image.dtype.kind != "f" or not image.size:
         return
     low, high = np.fmin.reduce(image, axis=None), np.fmax.reduce(image, axis=None)
     if np.isinf(low) or np.isinf(high):
         finite = image[np.isfinite(image)]
         low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
-    if max(-low, high) > LARGEST:
-        raise DataError(
+    if max(-float(low), float(high)) > LARGEST:
+        raise UnreadableError(
             f"{where} with values from {low:.4g} to {high:.4g}",
             f"values of at most {LARGEST:.4g} in size, whose squares float32 holds",
             "divide them by a number before, or leave the file out",
@@ -153,11 +157,13 @@ class Files:
 
 
 def check_image(image: ImageFile) -> None:
-    """Raises DataError for pixels that are no intensities: booleans, or numbers of a palette."""
+    """Raises UnreadableError for pixels that are no intensities: booleans, or numbers of a palette."""
     if image.palette:
-        raise DataError(f"{image.path} with a palette", "grey levels or RGB", "save it as a grey or an RGB image")
+        raise UnreadableError(f"{image.path} with a palette", "grey levels or RGB", "save it as a grey or an RGB image")
     if image.dtype == "bool":
-        raise DataError(f"{image.path} with pixels of type bool", "integers or floats", "give intensities, not a mask")
+        raise UnreadableError(
+            f"{image.path} with pixels of type bool", "integers or floats", "give intensities, not a mask"
+        )
 
 
 def check_one_label(mask: ImageFile, what: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxdiff.data.errors import DataError, UnreadableError
+from jaxdiff.data.errors import DataError, UnreadableError, unreadable
 from jaxdiff.data.files import SUFFIXES, ZARR, Entry, Files, check_image, check_mask, info_of, inspect, refusal
 from jaxdiff.data.imagefile import ImageFile
 from jaxdiff.data.info import DataInfo
@@ -56,7 +56,8 @@ def list_folder(
 
     Raises DataError for a folder that is missing, empty or cannot be listed, for images that differ in axes, dtype,
     channels or pixel size (inputs alike), and for masks or inputs that do not match the images. Raises
-    UnreadableError for a damaged file unless `skip_unreadable`, which leaves out the image with its mask and input.
+    UnreadableError, with their number and the first few, for damaged files and those of pixels that are no light, unless
+    `skip_unreadable`, which leaves out the image with its mask and input.
     """
     root = Path(path)
     if inputs is None and input_axes is not None:
@@ -70,16 +71,16 @@ def list_folder(
     input_of = _pair(found, Path(inputs), classes, "input") if inputs is not None else {}
     entries: list[Entry] = []
     factors: list[tuple[int, ...]] = []
-    skipped: list[str] = []
+    skipped: list[UnreadableError] = []
     for file in found:
         try:
             images = inspect(file, axes)
             mask_images = inspect(mask_of[file], _mask_axes(axes)) if file in mask_of else [None] * len(images)
             input_images = inspect(input_of[file], input_axes or axes) if file in input_of else [None] * len(images)
+            for image in images:
+                check_image(image)
         except UnreadableError as error:
-            if not skip_unreadable:
-                raise
-            skipped.append(str(error))
+            skipped.append(error)
             continue
         label = labels_of.index(key(file.parent.name)) if classes else None
         new = _entries(root, file, images, mask_images, input_images, label)
@@ -88,8 +89,9 @@ def list_folder(
     notes = _notes(
         [image for entry in entries for image in (entry.image, entry.mask, entry.input) if image is not None]
     )
-    if not entries:
-        raise DataError(f"{root} with no readable image ({len(skipped)} damaged)", "at least one", "copy it again")
+    if skipped and not (skip_unreadable and entries):
+        raise unreadable(root, skipped, len(found))
+    left_out = tuple(map(str, skipped))
 
     images = [entry.image for entry in entries]
     _agree_in_kind(images, "or state channel_names" if channel_names is None else None)
@@ -103,10 +105,10 @@ def list_folder(
     info = info_of(images[0]).replace(class_names=tuple(labels_of), synthetic=synthetic)
     info = _stated(info, pixel_size, channel_names)
     if not given:
-        return Listing(Files(entries, info), tuple(skipped), ignored, notes=notes)
+        return Listing(Files(entries, info), left_out, ignored, notes=notes)
     factor = common_factor(entries, factors)
     of_inputs = input_info(entries, info, factor, stated=pixel_size is not None)
-    return Listing(Files(entries, info), tuple(skipped), ignored, of_inputs, factor, notes)
+    return Listing(Files(entries, info), left_out, ignored, of_inputs, factor, notes)
 
 
 def find_images(root: Path, classes: bool = False) -> tuple[list[Path], Counter[str]]:
@@ -222,7 +224,6 @@ def _entries(
     name = key(file.name if root.is_file() else str(file.relative_to(root)))
     entries = []
     for image, mask, given in zip(images, masks, inputs):
-        check_image(image)
         if mask is not None:
             check_mask(mask, image)
         several = len(images) * image.layout.number > 1

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxdiff.data.errors import DataError, UnreadableError
+from jaxdiff.data.errors import UnreadableError
 from jaxdiff.data.names import key
 from jaxdiff.data.tiff_pages import absent, damaged
 from jaxdiff.data.units import one_unit
@@ -91,7 +91,7 @@ def read_ome(path: Path, text: str, number: int, samples: int) -> Ome:
     """The images of a file of `number` pages with `samples` values a pixel.
 
     Raises UnreadableError for XML that is damaged, for planes that are promised and not there, and for an image whose planes
-    are spread over files; DataError for axes that images here do not have (modulo).
+    are spread over files, and for axes that images here do not have (modulo).
     """
     checked_xml(path, text)
     try:
@@ -133,7 +133,7 @@ def _refuse_modulo(path: Path, root: ElementTree.Element) -> None:
     for element in root.iter():
         name = _tag(element)
         if name.startswith("ModuloAlong"):
-            raise DataError(
+            raise UnreadableError(
                 f"{path} with {element.get('Type', 'another axis')} along {name[-1:]}",
                 "T, P, Z, C, S, Y and X",
                 "save each alone",
@@ -165,7 +165,7 @@ class _Reader:
         channels = [child for child in self.pixels if _tag(child) == "Channel"]
         of_channel = {self._whole(channel, "SamplesPerPixel", 1) for channel in channels} or {1}
         if len(of_channel) > 1:
-            raise DataError(
+            raise UnreadableError(
                 f"{self.path} with channels of {sorted(of_channel)} samples", "one number", "save them alone"
             )
         samples = of_channel.pop()

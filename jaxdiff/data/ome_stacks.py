@@ -26,7 +26,7 @@ def ome_stacks(file: tifffile.TiffFile, pages: Pages) -> tuple[list[Stack], list
     kept = [image for image in ome.images if not (image.secondary or _key(pages, image).reduced)] or list(ome.images)
     copies = len(ome.images) - len(kept) + len(pages.below)
     if copies:
-        notes.append(f"{copies} smaller copies, labels or thumbnails are left out")
+        notes.append(f"{copies} smaller copies, masks, labels or thumbnails are left out")
     return [_stack(file, pages, image) for image in kept], notes
 
 

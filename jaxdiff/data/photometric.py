@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxdiff.data.errors import DataError
-from jaxdiff.data.tiff_pages import COMPRESSION, ORIENTATION, PHOTOMETRIC, Page
+from jaxdiff.data.errors import UnreadableError
+from jaxdiff.data.tiff_pages import COMPRESSION, ORIENTATION, PHOTOMETRIC, TRANSPARENCY, Page
 
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _MASK, _YCBCR = 0, 1, 2, 3, 4, 6
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
 _OTHERS = {
+    TRANSPARENCY: "a transparency mask",
     5: "CMYK or other inks",
     8: "CIE L*a*b*",
     9: "ICC L*a*b*",
@@ -44,21 +45,21 @@ class Meaning:
 def meaning(where: str | Path, page: Page, dtype: np.dtype, colours: np.ndarray | None) -> Meaning:
     """What the pixels of a page are; `dtype` is what they are decoded to, `colours` (3, entries) the palette.
 
-    Raises DataError, naming the interpretation, for pixels that are no light: inks, L*a*b*, raw cameras, chroma.
+    Raises UnreadableError, naming the interpretation, for pixels that are no light: inks, L*a*b*, raw cameras, chroma.
     """
     if len(page.bits) > 1 or len(page.format) > 1:
-        raise DataError(
+        raise UnreadableError(
             f"{where} with samples of {page.bits} bits and formats {page.format}",
             "samples of one kind",
             "save it as 16-bit RGB",
         )
     if dtype.kind == "c":
-        raise DataError(
+        raise UnreadableError(
             f"{where} with complex pixels", "integers or floats", "save the magnitude, and the phase beside it"
         )
     if dtype.kind not in "uifb":
         kind = f"{max(page.bits)} bits of format {max(page.format)}" if dtype.kind == "V" else f"type {dtype}"
-        raise DataError(f"{where} with pixels of {kind}", "integers or floats", "convert the file")
+        raise UnreadableError(f"{where} with pixels of {kind}", "integers or floats", "convert the file")
     result = _meaning(where, page, dtype, colours)
     return replace(result, notes=(*result.notes, *_also(page)))
 
@@ -87,8 +88,6 @@ def _meaning(where: str | Path, page: Page, dtype: np.dtype, colours: np.ndarray
             return _inverted(where, page, dtype)
         case 3:
             return _of_palette(colours)
-        case 4:
-            raise DataError(f"{where} that is a transparency mask", "an image", "give the image it belongs to")
         case 6 if compression in _AS_RGB or compression in _TURNED:
             return Meaning()
         case 6:
@@ -96,8 +95,8 @@ def _meaning(where: str | Path, page: Page, dtype: np.dtype, colours: np.ndarray
     raise _refused(where, _OTHERS.get(interpretation or 0, "an interpretation not known here"), interpretation)
 
 
-def _refused(where: str | Path, name: str, code: int | None = _YCBCR) -> DataError:
-    return DataError(
+def _refused(where: str | Path, name: str, code: int | None = _YCBCR) -> UnreadableError:
+    return UnreadableError(
         f"{where} whose pixels are {name} (photometric interpretation {code})",
         "grey levels or RGB",
         "save it as grey or RGB",
@@ -108,7 +107,7 @@ def _inverted(where: str | Path, page: Page, dtype: np.dtype) -> Meaning:
     if dtype.kind == "b":  # no light: tools that write bits say so without a thought, and read them as they are stored
         return Meaning(channels=page.samples > 1)
     if dtype.kind != "u":
-        raise DataError(
+        raise UnreadableError(
             f"{where} of {dtype} pixels where white is zero",
             "an end of the scale to invert them",
             "save it with black as zero",

@@ -56,7 +56,7 @@ def report(dataset: Dataset, patch: Sequence[int]) -> str:
             "",
             "saturation    " + _said(rows, level),
             "blank         " + _list([r.name for r in rows if r.blank], "images with one value in all pixels"),
-            "left out      " + _list(list(dataset.skipped), "damaged files"),
+            "left out      " + _list(list(dataset.skipped), "files that cannot be read"),
             *(lines(masks.result()) if masks.masks else ()),
             *(f"note          {note}" for note in dataset.notes),
             "",

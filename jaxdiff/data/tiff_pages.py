@@ -15,6 +15,8 @@ _DEPTH, TILE_DEPTH = 32997, 32998
 ONE_NUMBER = (SUBFILE, WIDTH, LENGTH, COMPRESSION, PHOTOMETRIC, FILL_ORDER, SAMPLES, ROWS, PLANAR, PREDICTOR)
 ONE_NUMBER += (ORIENTATION, TILE_WIDTH, TILE_LENGTH, _DEPTH, TILE_DEPTH)
 """Tags that hold one number."""
+TRANSPARENCY = 4
+"""Photometric interpretation of a page that says which pixels of another one there are."""
 _SAME = (WIDTH, LENGTH, COMPRESSION, PHOTOMETRIC, FILL_ORDER, SAMPLES, PLANAR, PREDICTOR, TILE_WIDTH, TILE_LENGTH)
 
 
@@ -60,7 +62,7 @@ class Page:
     @property
     def reduced(self) -> bool:
         """Whether it is a smaller copy of another image, or its transparency mask."""
-        return bool(self.tag(SUBFILE) & 0b101)
+        return bool(self.tag(SUBFILE) & 0b101) or self.tag(PHOTOMETRIC) == TRANSPARENCY
 
     @property
     def bytes(self) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from jaxdiff.data.errors import DataError, UnreadableError
+from jaxdiff.data.errors import UnreadableError
 from jaxdiff.data.tiff_pages import Page, Pages, absent, damaged
 from jaxdiff.data.units import one_unit
 
@@ -70,7 +70,7 @@ def stacks(file: tifffile.TiffFile, pages: Pages) -> tuple[list[Stack], list[str
         found[0] = replace(found[0], pixel_size=size, unit=unit, notes=tuple(notes))
     of_generic = sum(page.reduced for page in pages.chain) + len(pages.below) if not copies else 0
     left = max(copies + secondary, of_generic)
-    return found, [f"{left} smaller copies, labels or thumbnails are left out"] if left else []
+    return found, [f"{left} smaller copies, masks, labels or thumbnails are left out"] if left else []
 
 
 def _stack(pages: Pages, series: Any, number: int, by_offset: dict[int, Page]) -> Stack | None:
@@ -85,7 +85,9 @@ def _stack(pages: Pages, series: Any, number: int, by_offset: dict[int, Page]) -
     if not of_page:
         raise damaged(pages.path, f"an image of shape {shape}")
     if series.transform is not None:
-        raise DataError(f"{pages.path} of kind {series.kind}", "light as it is stored", "save it anew, as plain TIFF")
+        raise UnreadableError(
+            f"{pages.path} of kind {series.kind}", "light as it is stored", "save it anew, as plain TIFF"
+        )
     pages_of = [page for page in series._pages if page is not None]
     if series.kind in _DECODED_BY_TIFFFILE or any(page.offset not in by_offset for page in pages_of):
         if len(pages_of) * of_page != math.prod(shape):

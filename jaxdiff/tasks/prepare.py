@@ -88,7 +88,7 @@ def text(report: dict[str, Any]) -> str:
         f"read          {report['images']} images, {report['pixels'] / 1e6:.1f} million pixels, in {report['seconds']:g} s",
         f"written       {report['records']} records, {tile}, read back and found the same",
         f"axes          {info.axes}, {info.dtype}, pixel size {info.pixels}",
-        f"left out      {len(left['damaged_files'])} damaged files, {left['blank']} blank images or tiles",
+        f"left out      {len(left['damaged_files'])} files that cannot be read, {left['blank']} blank images or tiles",
         *(f"              {reason}" for reason in left["damaged_files"]),
         *(f"              blank: {name}" for name in left["blank_first"]),
         *([f"not images    {others}"] if others else []),

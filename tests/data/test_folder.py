@@ -148,13 +148,48 @@ def test_damaged_files_are_named_or_left_out_with_a_count(images):
         data = (folder / name).read_bytes()
         (folder / name).write_bytes(data[: len(data) // 2])
     (folder / "field_04.tif").write_bytes(b"")
-    fault(folder, "field_01.tif", "skip_unreadable")
+    fault(folder, "3 of 5", "field_01.tif", "field_03.tif", "field_04.tif", "skip_unreadable")
     data = check(folder, skip_unreadable=True)
     assert len(data.train) + len(data.validation) == 2
     assert [f"field_0{i}.tif" in reason for i, reason in zip((1, 3, 4), sorted(data.skipped))] == [True] * 3
     for path in folder.iterdir():
         path.write_bytes(b"II*\0")
-    fault(folder, "no readable image", skip_unreadable=True)
+    for skip in (True, False):
+        fault(folder, "5 of 5 files that cannot be read", "field_04.tif", "at least one image", skip_unreadable=skip)
+    shutil.copy(folder / "field_00.tif", folder / "field_09.tif")
+    fault(folder, "field_04.tif", "\n  and 1 more\n")
+
+
+def test_files_that_are_no_images_here_are_left_out_as_damaged_ones_are(images):
+    folder = images(num=3)
+    for name, pixels, tags in (
+        ("row", np.arange(9, dtype=np.uint16), {}),
+        ("inks", np.zeros((40, 48, 4), np.uint8), {"photometric": "separated"}),
+        ("lab", np.zeros((40, 48, 3), np.uint8), {"photometric": "cielab"}),
+        ("waves", np.zeros((40, 48), np.complex64), {}),
+        ("white", np.zeros((40, 48), np.float32), {"photometric": "miniswhite"}),
+        ("palette", np.zeros((40, 48), np.uint8), {"photometric": "palette", "colormap": np.eye(3, 256, dtype="u2")}),
+        ("bits", np.zeros((40, 48), bool), {}),
+        ("spectrum", np.zeros((5, 40, 48), np.uint16), {"metadata": {"axes": "HYX"}}),
+    ):
+        tifffile.imwrite(folder / f"x_{name}.tif", pixels, **tags)
+    names = {"bits", "inks", "lab", "palette", "row", "spectrum", "waves", "white"}
+    skipped = check(folder, skip_unreadable=True).skipped
+    assert len(skipped) == len(names)
+    assert {reason.partition("x_")[2].partition(".tif")[0] for reason in skipped} == names
+    fault(folder, "8 of 11 files that cannot be read", "x_row.tif", "and 3 more")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [1e300, -1e300, 1e39, 2.0**64 * 1.001, np.float32(3e38), 1.0])
+def test_values_beyond_the_range_of_float32_are_said(images, value):
+    folder = images(num=3, dtype="float64" if isinstance(value, float) else "float32")
+    pixels = tifffile.imread(folder / "field_01.tif")
+    pixels[3, 4:6] = value, np.nan
+    tifffile.imwrite(folder / "field_01.tif", pixels)
+    fault(folder, "field_01.tif", "1 NaN" if value == 1 else f"{min(value, np.nanmin(pixels)):.4g}", "to fix")
+    if value != 1:
+        assert len(check(folder, skip_unreadable=True).skipped) == 1
 
 
 def test_damage_inside_the_pixels_is_found_before_training(images):
@@ -164,6 +199,8 @@ def test_damage_inside_the_pixels_is_found_before_training(images):
     (folder / "field_01.tif").write_bytes(data)
     fault(folder, "field_01.tif", "cannot be read")
     assert len(check(folder, skip_unreadable=True).skipped) == 1
+    (folder / "field_02.tif").write_bytes(data)
+    fault(folder, "the data with 2 of 3 files", "field_01.tif", "field_02.tif")
 
 
 def test_mixed_folders_name_both_files(images):

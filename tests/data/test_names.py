@@ -68,7 +68,7 @@ def test_links_to_nothing_pipes_and_folders_are_named_and_counted(tmp_path):
     data = open_data(Folder(tmp_path / "in", skip_unreadable=True, validation=0), (16, 16), 0)
     assert len(data.train) == 1
     assert [next(n for n in "bcde" if f"{n}." in reason) for reason in data.skipped] == list("bcde")
-    assert "4 damaged files" in report(data, (16, 16))
+    assert "4 files that cannot be read" in report(data, (16, 16))
     items = listed(tmp_path / "in")[0]
     assert [(item.name, item.problem is None) for item in items] == [(name, name == "a") for name in "abcde"]
     status = over_folder(

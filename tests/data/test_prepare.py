@@ -111,7 +111,7 @@ def test_what_is_left_out_is_said(images, tmp_path, capsys):
     assert not (tmp_path / "sets").exists()  # the headers told
     assert cli.run(cli.prepare, [*command, "--skip-unreadable"], "jaxdiff prepare") == 0
     out = capsys.readouterr().out
-    assert "1 damaged files, 1 blank" in out
+    assert "1 files that cannot be read, 1 blank" in out
     assert "blank: field_02.tif (y 0, x 0)" in out
     assert "1 .txt" in out
     found = report(tmp_path / "sets/n/1.0.0")

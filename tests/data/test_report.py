@@ -27,7 +27,7 @@ def test_the_report_tells_what_is_there(images, tmp_path):
         "Y 0.1 µm, X 0.1 µm",
         "144 pixels at 4095, in 1 images",
         "1 images with one value in all pixels: field_07.tif",
-        "1 damaged files",
+        "1 files that cannot be read",
         "field_08.tif",
         "not read: 1 .txt",
         "patch         16 x 16",

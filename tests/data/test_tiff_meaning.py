@@ -531,7 +531,7 @@ def test_reduced_copies_are_left_out_and_said(tmp_path):
     image = inspect(path)
     assert len(image) == 1
     np.testing.assert_array_equal(read(image[0])[..., 0], STACK)
-    assert image[0].notes == ("12 smaller copies, labels or thumbnails are left out",)
+    assert image[0].notes == ("12 smaller copies, masks, labels or thumbnails are left out",)
 
     with tifffile.TiffWriter(tmp_path / "b.tif") as file:
         file.write(GREY16, metadata=None, tile=(16, 16))
@@ -542,6 +542,18 @@ def test_reduced_copies_are_left_out_and_said(tmp_path):
     np.testing.assert_array_equal(read(one)[..., 0], GREY16)
     assert len(one.notes) == 1
     assert "left out" in one.notes[0]
+
+    with tifffile.TiffWriter(tmp_path / "d.tif") as file:
+        file.write(GREY8, metadata=None)
+        file.write(GREY8, metadata=None)
+        file.write(GREY8 > 9, metadata=None)
+    for page, alike in ((2, 2), (1, 1)):  # of another type, and of the same
+        with tifffile.TiffFile(tmp_path / "d.tif", mode="r+") as file:
+            file.pages[page].tags["PhotometricInterpretation"].overwrite(4)  # a mask, without a word of NewSubfileType
+        image, *_ = inspect(tmp_path / "d.tif", axes="TYX" if alike == 2 else None)
+        np.testing.assert_array_equal(read(image, alike - 1)[..., 0], GREY8)
+        assert image.layout.number == alike
+        assert image.notes == (f"{3 - alike} smaller copies, masks, labels or thumbnails are left out",)
 
     tifffile.imwrite(tmp_path / "c.tif", GREY16, metadata=None, subfiletype=1)
     with pytest.raises(DataError, match="reduced copies"):
@@ -557,7 +569,7 @@ def test_labels_and_overviews_of_slides_are_left_out_and_said(tmp_path):
     )
     (one,) = inspect(tmp_path / "a.ome.tif")
     np.testing.assert_array_equal(read(one)[..., 0], STACK[:2])
-    assert "2 smaller copies, labels or thumbnails are left out" in one.notes
+    assert "2 smaller copies, masks, labels or thumbnails are left out" in one.notes
     document(("label", ONE, tiffdata({"IFD": 2})), path=tmp_path / "b.ome.tif")  # a mask may have this name
     assert len(inspect(tmp_path / "b.ome.tif")) == 1
 
