@@ -4,7 +4,8 @@
 
 A mutant is one of our solvers with one coefficient of its table times 1.01 or 0.99 in every row, dropped, or taken from the
 row before; with α and σ exchanged or those of `at` in the place of those of `to`; with a wrong step; with its history
-dropped or one step late; or with a denoiser, an image or a noise that is spoiled on its way into the update. A mutant whose
+dropped or one step late; with a denoiser, an image or a noise that is spoiled on its way into the update; or with drift or
+noise of a Langevin step changed. A mutant whose
 states are bitwise those of the solver, on two grids and with noise, is no mutant. The others must fail.
 
 The table of a mutant is another argument of the solver's own program, so nothing is compiled for it.
@@ -171,6 +172,49 @@ HISTORY = {
 }
 
 
+class SpoiledCorrector(PredictorCorrector):
+    """The predictor-corrector with its Langevin step x + 2 q² r + 2 q σ z spoiled."""
+
+    how: str = eqx.field(static=True, default="")
+
+    def update(self, denoise, x, at, to, noise, memory):
+        w, x0 = at.weights, denoise(x, at.lam)
+        change, fresh, scale = {
+            "drift x 1.01": lambda r: (1.01 * r, noise, 1.0),
+            "drift x 0.99": lambda r: (0.99 * r, noise, 1.0),
+            "drift dropped": lambda r: (0.0 * r, noise, 1.0),
+            "drift backwards": lambda r: (-r, noise, 1.0),
+            "drift one pixel on": lambda r: (jnp.roll(r, 1, axis=0), noise, 1.0),
+            "noise x 1.01": lambda r: (r, 1.01 * noise, 1.0),
+            "noise x 0.99": lambda r: (r, 0.99 * noise, 1.0),
+            "noise dropped": lambda r: (r, 0.0 * noise, 1.0),
+            "noise without sqrt(2)": lambda r: (r, 0.5**0.5 * noise, 1.0),
+            "noise of the first row": lambda r: (r, noise.at[1:].set(0.0), 1.0),
+            "sigma of the noise for alpha": lambda r: (r, noise, at.alpha / at.sigma),
+            "sigma of the noise dropped": lambda r: (r, noise, 1.0 / at.sigma),
+            "D x 1.001 in the score": lambda r: (r + 0.001 * at.alpha * x0, noise, 1.0),
+            "alpha of the score for sigma": lambda r: (r + (at.sigma - at.alpha) * x0, noise, 1.0),
+            "x x 1.01 in the score": lambda r: (r - 0.01 * x, noise, 1.0),
+        }[self.how](at.alpha * x0 - x)
+        square = jnp.sum((at.alpha * x0 - x) ** 2)
+        q = w.corrects * at.sigma * jnp.sqrt(jnp.sum(noise**2) / jnp.where(square > 0, square, jnp.inf))
+        corrected = 2.0 * q**2 * change + 2.0 * q * at.sigma * scale * fresh
+        return w.keep * x + w.pull * x0 + w.fresh * noise + corrected, memory
+
+
+SPOILED_CORRECTOR = (
+    *("drift x 1.01", "drift x 0.99", "drift dropped", "drift backwards", "drift one pixel on", "noise x 1.01"),
+    *(
+        "noise x 0.99",
+        "noise dropped",
+        "noise without sqrt(2)",
+        "noise of the first row",
+        "sigma of the noise for alpha",
+    ),
+    *("sigma of the noise dropped", "D x 1.001 in the score", "alpha of the score for sigma", "x x 1.01 in the score"),
+)
+
+
 class Spoiled(Kernel):
     """The kernel of linear multistep methods, with what enters its update spoiled."""
 
@@ -235,6 +279,10 @@ def mutants(solver: Solver, spoiled: tuple[str, ...] = SPOILED) -> Iterator[tupl
             yield f"corrector x {by}", Mutant(solver, of_corrector(by))
         for what in spoiled:
             yield what, Mutant(solver, right, Spoiled(solver.depth, how=what))
+    if isinstance(solver, PredictorCorrector):
+        for what in SPOILED_CORRECTOR:
+            kernel = solver.kernel
+            yield what, Mutant(solver, right, SpoiledCorrector(kernel.corrections, kernel.snr, kernel.eta, how=what))
 
 
 def states(solver: Solver) -> list[np.ndarray]:

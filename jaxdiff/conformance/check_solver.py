@@ -44,7 +44,8 @@ def check_solver(solver: diffrax.AbstractSolver, *, eta: float = 0.0, verbose: b
     The properties: `nfe` calls as declared; `pure` the same program when traced again; `order` no term of the error of a
     power below the declared `convergence_order`, on grids whose steps are equal, alternate as 1 to 3, and are irregular;
     `limit` what the result tends to is right, on data of std 1, on data twenty times as wide and far from 0, and on
-    heavy-tailed ones, or in mean and covariance where there is noise; `moments` mean and covariance from off the marginal
+    heavy-tailed ones, or in mean and covariance where there is noise, with drift and noise in balance in steps that stay at
+    a λ (Langevin); `moments` mean and covariance from off the marginal
     follow (★) at the field `eta`, and at another value of it; `frozen` of a solver that says `exponential`: exact steps
     where D is constant; `ends` λ = ±10 and one, two, three grid values; `float32` 1,000 values within 1e-4 of float64;
     `batch`, `devices` bitwise the same image at equal batch; `traces` new numbers compile nothing; `gradients` are finite

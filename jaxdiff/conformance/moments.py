@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jaxdiff.conformance.expansion import FACTORS, Expansion, expansion, grids
+from jaxdiff.conformance.langevin import UNBALANCED, imbalance
 from jaxdiff.conformance.problems import COLOURED, DISTANT, SINGLE, WIDTH, GaussianProblem
 from jaxdiff.conformance.recursion import recursion, row_maps
 from jaxdiff.conformance.report import Row
@@ -94,7 +95,8 @@ def is_affine(subject: Subject) -> bool:
 SPREAD = (
     "the samples' mean or spread does not tend to the marginal's: check the scale of the noise, σ_s √(1 − e^(−2η²h)) for "
     "(★) at η, against what the drift takes away, that every value of an image has noise of its own, and that each step's "
-    "noise is used once; where only the wide data are wrong, D is clipped or rescaled on its way"
+    "noise is used once; where only the wide data are wrong, D is clipped or rescaled on its way; where `drift for noise` is "
+    "not 0, a step that stays at a λ is not x + M s + √(2 M) z with the score s = (α D − x)/σ²"
 )
 
 
@@ -109,13 +111,18 @@ def limit(subject: Subject) -> Row:
             f"mean and covariance ≤ {LIMIT:.0e} from the marginal, extrapolated",
             SPREAD,
         )
-    drawn, local = sampled(subject), local_error(subject)
+    drawn, local, off = sampled(subject), local_error(subject), imbalance(subject)
     cells = [f"{each.errors[0]:.1e}, {each.errors[1]:.1e} ({kind})" for kind, each in drawn.items()]
+    cells += [
+        f"{value:.1e} ({what})" for value, what in ((local, "one step"), (off, "drift for noise")) if value is not None
+    ]
     allowed = next(iter(drawn.values())).allowed
     return Row.judged(
         "limit",
-        all(np.all(each.errors <= each.allowed) for each in drawn.values()) and (local is None or local <= LIMIT),
-        ", ".join(cells + ([f"{local:.1e} (one step)"] if local is not None else [])),
+        all(np.all(each.errors <= each.allowed) for each in drawn.values())
+        and (local is None or local <= LIMIT)
+        and (off is None or off <= UNBALANCED),
+        ", ".join(cells),
         f"mean, variance ≤ {allowed[0]:.2g}, {allowed[1]:.2g} from the marginal, of {SAMPLES} samples",
         SPREAD,
     )

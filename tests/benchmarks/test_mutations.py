@@ -2,7 +2,9 @@
 
 import pytest
 
-from benchmarks.mutations import SOLVERS, Mutant, failed_by, right, share, states, trial
+from benchmarks.mutations import SOLVERS, SPOILED_CORRECTOR, Mutant, failed_by, mutants, right, share, states, trial
+from jaxdiff.conformance.langevin import UNBALANCED, imbalance
+from jaxdiff.conformance.subject import Subject
 
 CHOSEN = {
     "DPMpp(3, eta=0)": ("D clipped to 3",),
@@ -27,3 +29,10 @@ def test_a_solver_that_is_right_is_no_mutant():
     unchanged = Mutant(solver, right)
     assert all((got == own).all() for got, own in zip(states(unchanged), states(solver), strict=True))
     assert failed_by(unchanged) is None
+
+
+def test_no_langevin_step_that_is_spoiled_passes():
+    """Those mutants of the corrector that no other property tells."""
+    spoiled = [each for what, each in mutants(SOLVERS["PredictorCorrector"]) if what in SPOILED_CORRECTOR]
+    assert len(spoiled) == len(SPOILED_CORRECTOR)
+    assert all(imbalance(Subject(mutant, 0.0)) > UNBALANCED for mutant in spoiled)
