@@ -37,7 +37,7 @@ from jaxdiff.training.power_ema import PowerEMA
 from jaxdiff.training.prefetch import Prefetch
 from jaxdiff.training.progress import Progress
 from jaxdiff.training.restore import CheckpointError, steps
-from jaxdiff.training.run_folder import check_same, describe, read_pairing, read_run
+from jaxdiff.training.run_folder import check_classes, check_same, describe, read_pairing, read_run
 from jaxdiff.training.sharding import on_one_device
 from jaxdiff.training.snapshots import forget_after, write_snapshot
 from jaxdiff.training.state import TrainState
@@ -108,6 +108,7 @@ class _Run:
             read_pairing(stored or {}),
             before if before and (config.other_data or before.accepted) else None,
         )
+        check_classes(config.network, self.data.info)
         self.known = know(config, self.folder, self.data, before, resumed=stored is not None)
         self.normaliser = self.data.normaliser
         hosts.check_alike({f"data.{n}": value for n, value in flat(_described(self.data)).items()})

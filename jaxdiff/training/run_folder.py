@@ -41,6 +41,22 @@ def describe(
     }
 
 
+def check_classes(network: Any, info: DataInfo, field: str = "class_names of the data") -> None:
+    """Raises Malformed where classes have names, and a network that reads labels has another number of classes.
+
+    network: the module, or its fields in a file.
+    """
+    named = network.get("num_classes") if isinstance(network, Mapping) else getattr(network, "num_classes", 0)
+    classes = named if isinstance(named, int) else 0
+    if classes and info.class_names and len(info.class_names) != classes:
+        raise malformed(
+            field,
+            info.class_names,
+            f"{classes} names, the network's num_classes, or none",
+            f"--network.num-classes {len(info.class_names)} when training",
+        )
+
+
 def _of_pairing(pairing: Pairing) -> dict[str, Any]:
     inputs = pairing.inputs
     return {
@@ -141,6 +157,7 @@ def _check(stored: Mapping[str, Any]) -> None:
     agree: list[tuple[str, Any, str, Any]] = [
         ("normaliser", normaliser.channels, "the channels of data", info.channels)
     ]
+    check_classes(config.get("network") or {}, info, "data.class_names")
     if values.get("step", 0) < 0:
         raise malformed("step", values["step"], "0 or more")
     read_levels(stored)

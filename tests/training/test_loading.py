@@ -14,14 +14,14 @@ import jax
 import numpy as np
 import optax
 import pytest
-from tiny_run import NETWORK, SHAPE, tiny_run
+from tiny_run import INFO, NETWORK, SHAPE, tiny_run
 
 import jaxdiff as jd
 from jaxdiff.training.checkpoint import Checkpoints
 from jaxdiff.training.npz import nested, read_npz, write_npz
 from jaxdiff.training.packed import NAME, pack, unpack
 from jaxdiff.training.restore import CheckpointError, seal
-from jaxdiff.training.run_folder import read_run
+from jaxdiff.training.run_folder import check_classes, read_run
 
 CLEAN = r"(?s)^got .*; expected .*; to fix: "
 
@@ -97,6 +97,12 @@ def changed(folder, *path, to):
         (("normaliser", "map"), "log", r"normaliser\.map 'log'; expected one of linear"),
         (("data", "axes"), "XYC", "data: axes 'XYC'"),
         (("data", "class_names"), [1, 2], r"data\.class_names\[0\] 1; expected text"),
+        (
+            ("data", "class_names"),
+            ["a", "b"],
+            r"data\.class_names \('a', 'b'\); expected 3 names, the network's num_classes",
+        ),
+        (("data", "class_names"), ["a", "b", "c", "d"], r"data\.class_names .*expected 3 names"),
         (("data", "class_names"), "abc", r"data\.class_names 'abc'; expected a list"),
         (("data", "pixel_size", "Y"), -0.65, "pixel_size"),
         (("data", "pixel_size"), [0.65, 0.65], r"data\.pixel_size .*expected a dict"),
@@ -118,6 +124,17 @@ def test_run_json(small, path, to, message):
         jd.load(small)
     assert re.search(CLEAN, str(error.value))
     assert str(small / "run.json") in str(error.value)
+
+
+def test_training_is_refused_what_could_not_be_loaded():
+    with pytest.raises(ValueError, match=r"class_names of the data .*expected 4 names.*--network.num-classes 3"):
+        check_classes(NETWORK.clone(num_classes=4), INFO)
+    for network, info in (
+        (NETWORK.clone(num_classes=0), INFO),
+        (NETWORK, INFO.replace(class_names=())),
+        (NETWORK, INFO),
+    ):
+        check_classes(network, info)
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,16 @@ def test_a_label_that_the_data_lack_is_refused(config):
     assert not run.folder.exists()
 
 
+def test_another_number_of_classes_than_have_names_is_refused(config, image_folder, tmp_path):
+    for i, path in enumerate(sorted(image_folder.iterdir())[:8]):
+        (tmp_path / f"class{i % 2}").mkdir(exist_ok=True)
+        shutil.copy(path, tmp_path / f"class{i % 2}")
+    run = config(data=Folder(tmp_path, classes=True), network=config().network.clone(num_classes=3))
+    with pytest.raises(ValueError, match=r"class_names of the data .*'class1'.*--network.num-classes 2"):
+        train(run)
+    assert not run.folder.exists()
+
+
 def test_a_finished_run_goes_on_with_more_steps_only(config, capsys):
     folder = train(config())
     before = final(folder)
