@@ -91,8 +91,9 @@ def export_sampler(
         "versions": {name: importlib.metadata.version(name) for name in ("jaxdiff", "jax", "jaxlib")},
         "calling_convention": exported.calling_convention_version,
         "platforms": list(exported.platforms),
-        "arguments": {"weights": "weights/*.npy, by name"} | {k: jax.tree.map(_kind, v) for k, v in arguments.items()},
-        "result": {**_kind(exported.out_avals[0]), "units": units},
+        "arguments": {"weights": "weights/*.npy, by name"}
+        | {k: jax.tree.map(kind_of, v) for k, v in arguments.items()},
+        "result": {**kind_of(exported.out_avals[0]), "units": units},
         "calls": solve.calls,
         "grid": grid.tolist(),
         "solver": _described(solver),
@@ -188,7 +189,8 @@ def _described(solver: Any) -> dict[str, Any]:
         return {"type": type(solver).__name__}
 
 
-def _kind(aval: Any) -> dict[str, Any]:
+def kind_of(aval: Any) -> dict[str, Any]:
+    """Dtype and shape of an argument or a result, as meta.json has them."""
     return {"dtype": np.dtype(aval.dtype).name, "shape": [n if isinstance(n, int) else str(n) for n in aval.shape]}
 
 

@@ -14,7 +14,8 @@ from tiny_run import tiny_run
 
 import jaxdiff as jd
 from jaxdiff.interop import export_sampler, load_sampler
-from jaxdiff.interop.exported import META, PROGRAM, Sampler
+from jaxdiff.interop.exported import META, PROGRAM, Sampler, _described
+from jaxdiff.schema import within
 
 CLEAN = r"(?s)^got .*; expected .*; to fix: "
 
@@ -95,10 +96,28 @@ def test_files_that_are_none(file, tmp_path, parts, message):
     [
         ({"format": 2}, "format 2"),
         ({"parameters": 3}, "meta.json: parameters 3; expected"),
+        ({"parameters": "3"}, "meta.json: parameters '3'; expected"),
         ({"platforms": ["cuda"]}, "platforms"),
         ({"platforms": "cpu"}, "platforms 'cpu'; expected a list"),
         ({"images": {"axes": "YXC"}}, "data info with"),
         ({"calls": "2"}, "calls '2'"),
+        ({"calls": 0}, "calls 0; expected 1 or more"),
+        ({"versions": {"jax": 1}}, r"versions\.jax 1; expected text"),
+        ({"calling_convention": 99}, "calling_convention 99"),
+        ({"arguments": []}, r"arguments \[\]; expected a dict"),
+        ({"arguments": {"seed": {"dtype": "int8", "shape": []}}}, "arguments .*as the program has it"),
+        ({"result": {"units": "x"}}, r"result\.units 'x'; expected one of data, model"),
+        ({"result": {"units": "data"}}, "result .*as the program has it"),
+        ({"solver": {"type": None}}, r"solver\.type None; expected text"),
+        ({"guidance": None}, "guidance None; expected float or str"),
+        ({"network": "UNet"}, "network 'UNet'; expected a dict"),
+        ({"network": {"type": "UNet", "width": "8"}}, r"network\.width '8'"),
+        ({"network": {"type": "UNet", "num_classes": 2}}, r"images\.class_names .*; expected 2 names"),
+        ({"checkpoint": "7"}, "checkpoint '7'; expected an integer"),
+        ({"checkpoint": -7}, "checkpoint -7; expected 0 or more"),
+        ({"normaliser": {}}, r"a normaliser with \[\]"),
+        ({"grid": [1.0, 1.0]}, "grid .*; expected numbers that rise"),
+        ({"more": 1}, r"fields \['more'\]"),
         ({"grid": [float("nan")]}, r"grid\[0\] nan"),
     ],
 )
@@ -107,6 +126,32 @@ def test_descriptions_that_do_not_fit(file, tmp_path, fields, message):
     with pytest.raises(ValueError, match=message) as error:
         load_sampler(path)
     assert re.search(CLEAN, str(error.value))
+    assert "a.zip" in str(error.value)
+    assert META in str(error.value)
+    assert "Error" not in str(error.value)  # nothing of the code's inside
+
+
+OF_PROGRAM = {"arguments", "result", "calling_convention", "parameters", "platforms", "images"}
+"""Compared with the program as well."""
+LOOSE = {"guidance", "versions", "solver", "checkpoint"}
+"""A person's own solver and guidance; None for no checkpoint."""
+
+
+@pytest.mark.parametrize("value", [None, 1e400, [], [[]], {}, {"dtype": [1]}])
+def test_every_field_has_its_kind(file, value):
+    """Each field, also inside others, as another kind of value: refused by name, without a word of the code's inside."""
+    own = json.loads(meta(file))
+    for name, before in own.items():
+        for inner in [None, *(before if isinstance(before, dict) else ())]:
+            other = value if inner is None else {**before, inner: value}
+            if other == before or name in OF_PROGRAM | (LOOSE if inner or value is None else set()):
+                continue
+            if (name, value) == ("versions", {}):
+                continue
+            with pytest.raises(ValueError, match=CLEAN) as error, within(META):
+                _described({**own, name: other})
+            assert name in str(error.value)
+            assert "Error" not in str(error.value)
 
 
 def test_a_program_that_calls_out_of_xla_is_not_run(file, tmp_path):
