@@ -155,6 +155,7 @@ class _Reader:
     ):
         self.path, self.element, self.pixels, self.uuid, self.only = path, element, pixels, uuid, only
         self.number, self.samples = number, samples
+        self._is_own: dict[tuple[str, str], bool] = {}
 
     def image(self) -> OmeImage | None:
         """The image; None where none of its planes is in this file."""
@@ -203,10 +204,14 @@ class _Reader:
 
     def _blocks(self, axes: str, shape: tuple[int, ...]) -> tuple[int, list[tuple[int, int, int]]]:
         """How many TiffData are of other files; and of each of this: first plane, first page, number."""
-        others, blocks = 0, []
-        for data in self.pixels:
-            if _tag(data) != "TiffData":
-                continue
+        total, others, blocks = prod(shape), 0, []
+        steps = [prod(shape[i + 1 :]) for i in range(len(shape))]
+        named = [child for child in self.pixels if _tag(child) == "TiffData"]
+        if len(named) > 2 * total:  # of this file or of others: each names a plane
+            raise damaged(self.path, "its metadata name planes again and again")
+        if total > self.number and not any(len(data) for data in named):
+            raise absent(self.path, total, self.number)
+        for data in named:
             if not self._own(data):
                 others += 1
                 continue
@@ -216,19 +221,25 @@ class _Reader:
                     self.path, f"its metadata name plane {dict(zip(axes, first))} of {dict(zip(axes, shape))}"
                 )
             page = self._whole(data, "IFD", 0)
-            plane = int(np.ravel_multi_index(first, shape)) if prod(shape) < 2**62 else 0
-            rest = 1 if data.get("IFD") is not None else max(1, min(self.number, prod(shape) - plane))
+            plane = sum(place * step for place, step in zip(first, steps))
+            rest = 1 if data.get("IFD") is not None else max(1, min(self.number, total - plane))
             number = self._whole(data, "PlaneCount", self._whole(data, "NumPlanes", rest))
             blocks.append((plane, page, number))
-        if not others and not blocks and self.only and prod(shape) == self.number:
+        if not others and not blocks and self.only and total == self.number:
             blocks.append((0, 0, self.number))  # no TiffData at all, and as many pages as planes
         return others, blocks
 
     def _own(self, data: ElementTree.Element) -> bool:
-        uuid = next((child for child in data if _tag(child) == "UUID"), None)
+        """Whether the planes are of this file."""
+        uuid = next((child for child in data if _tag(child) == "UUID"), None) if len(data) else None
         if uuid is None:
             return True
-        text, name = (uuid.text or "").strip(), uuid.get("FileName", "")
+        which = (uuid.text or "").strip(), uuid.get("FileName", "")
+        if which not in self._is_own:
+            self._is_own[which] = self._names_this(*which)
+        return self._is_own[which]
+
+    def _names_this(self, text: str, name: str) -> bool:
         if self.uuid and text:
             return text == self.uuid.strip()
         return key(name).lower() == key(self.path.name).lower() if name or text else True
@@ -253,12 +264,13 @@ class _Reader:
             raise absent(self.path, max(total, most), self.number)
         if sum(number for _, _, number in blocks) > 2 * total:
             raise damaged(self.path, "its metadata name planes again and again")
+        first, page, number = np.array(blocks, np.int64).T
+        place = np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number)  # in the block
+        at, now = np.repeat(first, number) + place, np.repeat(page, number) + place
         planes = np.full(total, -1, np.int64)
-        for first, page, number in blocks:
-            before, now = planes[first : first + number], np.arange(page, page + number)
-            if ((before >= 0) & (before != now)).any():
-                raise damaged(self.path, "its metadata name two pages for one plane")
-            planes[first : first + number] = now
+        planes[at] = now
+        if (planes[at] != now).any():
+            raise damaged(self.path, "its metadata name two pages for one plane")
         there = len(np.unique(planes[planes >= 0]))
         if there < total:  # nor is one page two planes: that is what a forgotten IFD comes to
             raise absent(self.path, total, there)

@@ -6,6 +6,7 @@ compressed bytes can hold. A decoder sees the header and the pixels, and none of
 
 import os
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +19,13 @@ from jaxdiff.data.axes import layout
 from jaxdiff.data.errors import UnreadableError
 from jaxdiff.data.imagefile import ImageFile
 from jaxdiff.data.regular_file import guarded, open_regular
+from jaxdiff.terminal import one_line
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type; 3 is a palette
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _DEFLATE = 1032  # bytes that one byte can become
+_CHUNK = 2**30  # bytes of a chunk, of which decoders know at most 2^31 - 1
 _PIECE = 2**20  # bytes that are decompressed at a time to be counted
 
 
@@ -102,10 +105,10 @@ def _bytes(width: int, height: int, bits: int, interlaced: int) -> int:
 def _decodable(path: Path, file: BinaryIO, head: _Header) -> bytes:
     """The chunks that pixels are made of; a palette picture becomes the grey one of its indices.
 
-    Raises UnreadableError where the checksum of any chunk or of the pixels does not fit, and where these are not as many
-    bytes as promised: decoders fill them up with zeros.
+    Bytes after the end of the pixels are left out, and a warning says so. Raises UnreadableError where the checksum of any
+    chunk or of the pixels does not fit, and where these are not as many bytes as promised: decoders fill them up with zeros.
     """
-    parts, pixels, found = [_SIGNATURE], zlib.decompressobj(), 0
+    pixels, found, compressed, seen, first = zlib.decompressobj(), 0, bytearray(), 0, b""
     for kind, length, start in _chunks(path, file):
         file.seek(start - 4)
         body, checksum = file.read(length + 4), file.read(4)
@@ -113,10 +116,11 @@ def _decodable(path: Path, file: BinaryIO, head: _Header) -> bytes:
             raise _unreadable(path, f"the checksum of its {kind.decode('latin-1')} chunk does not fit")
         if kind == b"IHDR" and head.colour == 3:
             body = body[:13] + b"\0" + body[14:]
-            checksum = struct.pack(">I", zlib.crc32(body))
-        if kind in (b"IHDR", b"IDAT", b"IEND"):
-            parts += [struct.pack(">I", length), body, checksum]
+        if kind == b"IHDR":
+            first = body
         rest = body[4:] if kind == b"IDAT" else b""
+        compressed += rest
+        seen += 0 if pixels.eof else len(rest)
         while rest and not pixels.eof and found <= head.rows:
             found += len(pixels.decompress(rest, _PIECE))
             rest = pixels.unconsumed_tail
@@ -124,7 +128,14 @@ def _decodable(path: Path, file: BinaryIO, head: _Header) -> bytes:
         found += len(more)
     if found != head.rows or not pixels.eof:
         raise _unreadable(path, f"{head.rows} bytes of pixels are promised, {found} are there")
-    return b"".join(parts)
+    if extra := len(compressed) - seen + len(pixels.unused_data):
+        warnings.warn(one_line(f"{path}: {extra} bytes after the end of its pixels are left out"), stacklevel=3)
+        del compressed[-extra:]
+    pieces = (b"IDAT" + compressed[start : start + _CHUNK] for start in range(0, len(compressed), _CHUNK))
+    bodies = (first, *pieces, b"IEND")
+    return _SIGNATURE + b"".join(
+        struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)) for body in bodies
+    )
 
 
 def _chunks(path: Path, file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:

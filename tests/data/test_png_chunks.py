@@ -180,3 +180,17 @@ def test_what_is_left_out_is_said(data, word, tmp_path):
     with pytest.warns(UserWarning, match=word):
         image, _ = read_image(tmp_path / "a.png")
     np.testing.assert_array_equal(image[..., 0], GREY)
+
+
+@pytest.mark.parametrize("chunks", [1, 2, 3])
+def test_bytes_after_the_pixels_are_said_in_our_words(chunks, tmp_path, capfd, caplog):
+    """libpng says "IDAT: Extra compressed data" in a line of imagecodecs."""
+    stream = zlib.compress(rows(GREY)) + b"secret"
+    ends = {1: (), 2: (len(stream) - 6,), 3: (100, len(stream) - 2)}[chunks]
+    parts = [stream[a:b] for a, b in zip((0, *ends), (*ends, None))]
+    path = write(tmp_path / "a.png", header(), *(chunk(b"IDAT", part) for part in parts), END)
+    with pytest.warns(UserWarning, match=r"a\.png: 6 bytes after the end of its pixels are left out"):
+        image, _ = read_image(path)
+    np.testing.assert_array_equal(image[..., 0], GREY)
+    assert caplog.text == ""
+    assert capfd.readouterr() == ("", "")

@@ -7,6 +7,7 @@ import struct
 import time
 import tracemalloc
 import zlib
+from pathlib import Path
 
 import imagecodecs
 import numpy as np
@@ -15,6 +16,7 @@ import tifffile
 
 from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.data.files import inspect, read, read_image
+from jaxdiff.data.ome import read_ome
 
 GREY = np.random.default_rng(0).integers(0, 65536, (24, 20)).astype("u2")
 
@@ -370,3 +372,35 @@ def test_an_image_beyond_the_memory_is_refused_with_what_to_do(tmp_path, monkeyp
     with pytest.raises(UnreadableError, match=r"a\.tif.*prepare --tile"):
         read(one)
     np.testing.assert_array_equal(read(one, scratch=tmp_path / "decoded")[..., 0], GREY)
+
+
+@pytest.mark.parametrize(
+    ("planes", "pages", "which", "word"),
+    [
+        (20_000, 20_000, 'IFD="{i}" FirstZ="{i}" PlaneCount="1"/', None),
+        (20_000, 20_000, 'IFD="{i}" FirstZ="{i}"><UUID FileName="a.ome.tif">urn:uuid:1</UUID></TiffData', None),
+        (
+            20_000,
+            20_000,
+            'IFD="{j}" FirstZ="{i}"/',
+            "two pages for one plane|promise 20000 planes, the file holds 19998",
+        ),
+        (20_000, 1, 'IFD="{i}" FirstZ="{i}" PlaneCount="1"/', "promise 20000 planes, the file holds 1"),
+        (20_000, 20_000, 'PlaneCount="20000"/', "again and again"),
+        (4, 4, 'IFD="0" FirstZ="0"><UUID FileName="b.ome.tif">urn:uuid:2</UUID></TiffData', "again and again"),
+    ],
+)
+def test_many_planes_of_metadata_take_a_time_like_their_number(planes, pages, which, word):
+    data = "".join(f"<TiffData {which.format(i=i, j=max(i, 2))}>" for i in range(20_000))
+    text = (
+        '<?xml version="1.0"?><OME><Image ID="Image:0"><Pixels DimensionOrder="XYZCT" SizeX="8" SizeY="8" SizeC="1" '
+        f'SizeT="1" SizeZ="{planes}" Type="uint8">{data}</Pixels></Image></OME>'
+    )
+    began = time.process_time()
+    if word is None:
+        (image,) = read_ome(Path("a.ome.tif"), text, pages, 1).images
+        np.testing.assert_array_equal(image.planes.reshape(-1), np.arange(planes))
+    else:
+        with pytest.raises(UnreadableError, match=word):
+            read_ome(Path("a.ome.tif"), text, pages, 1)
+    assert time.process_time() - began < 1

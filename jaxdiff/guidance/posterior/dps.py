@@ -18,8 +18,8 @@ class DPS(eqx.Module):
     x out of p(y | x), g = 0, where the pull is too strong by (s² + A V Aᵀ)/s² while there is noise: samples diverge unless
     ζ is small and the steps many (20 calls at s = 0.1: 4e17 times the posterior's deviation). Its own step, over |r| in
     place of s², bounds this by a length that depends on the number of steps. g is what the spread of x0 adds to the
-    variance of y along
-    the residual: the gain is below 1 for every s, step and ζ, and for white data seen through a mask all is exact.
+    variance of y along the residual: the gain is below 1 for every s, step and ζ, and for white data seen through a mask
+    all is exact.
 
     scale: ζ, of the likelihood p(y | x0)^ζ. At ζ = 1 it is the first iteration of `MMPS`. One network call and its gradient.
     """
