@@ -19,7 +19,7 @@ from jaxdiff.config import load_config, override
 from jaxdiff.data.config import BBBC039, Folder, Tfds, open_data
 from jaxdiff.data.loader import Loader
 from jaxdiff.data.normalise import Map
-from jaxdiff.data.prepare import prepare
+from jaxdiff.data.prepared.prepare import prepare
 from jaxdiff.training.lam_sampler import Stratified
 from jaxdiff.training.loss import DenoisingLoss
 from jaxdiff.training.state import TrainState

@@ -12,9 +12,9 @@ import tyro
 
 import jaxdiff as jd
 from benchmarks.machine import describe, write
-from jaxdiff.data.files import read_image
+from jaxdiff.commands.demo import EXAMPLE
+from jaxdiff.data.files.read import read_image
 from jaxdiff.data.pairs import signed_distance
-from jaxdiff.demo import EXAMPLE
 from jaxdiff.nn import condition
 from jaxdiff.shipped import SHIPPED
 

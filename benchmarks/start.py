@@ -29,9 +29,9 @@ from jax import export
 
 import jaxdiff as jd
 from benchmarks.machine import describe, write
+from jaxdiff.commands.demo_train import config as demo
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
-from jaxdiff.demo_train import config as demo
 from jaxdiff.durable import write_json
 from jaxdiff.interop import export_sampler
 from jaxdiff.training.checkpoint import Checkpoints
@@ -59,7 +59,7 @@ def report(imported):
 
 SCRIPT = f"""{COUNTING}
 from jaxdiff import cli
-import jaxdiff.tasks.generate
+import jaxdiff.commands.generate
 imported = time.perf_counter()
 assert cli.run(cli.sample, sys.argv[1:], "sample.py") == 0
 report(imported)

@@ -6,4 +6,4 @@ time    3.8 minutes of training by wall clock, 4.2 in all with sampling
 result  new fields of nuclei by class; `make demo-train` runs it and samples 64
 """
 
-from jaxdiff.demo_train import config as config
+from jaxdiff.commands.demo_train import config as config

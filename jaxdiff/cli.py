@@ -72,7 +72,7 @@ def train(args: Sequence[str], prog: str = "train.py") -> int:
     if check:
         from jaxdiff.data.config import open_data
         from jaxdiff.data.pairs import paired
-        from jaxdiff.data.report import patches_sheet, report
+        from jaxdiff.data.shown.report import patches_sheet, report
 
         data = open_data(config.data, config.patch, config.seed)
         print(report(data, config.patch))
@@ -105,16 +105,16 @@ def _task(config: "TrainConfig") -> str:
 
 
 TASKS = {
-    "generate": "jaxdiff.tasks.generate",
-    "generate-labelled": "jaxdiff.tasks.labelled_set",
+    "generate": "jaxdiff.commands.generate",
+    "generate-labelled": "jaxdiff.commands.generate_labelled",
     "segment": "jaxdiff.tasks.segment",
     "denoise": "jaxdiff.tasks.denoise",
     "super-resolve": "jaxdiff.tasks.super_resolve",
     "translate": "jaxdiff.tasks.translate",
-    "classify": "jaxdiff.tasks.classify_folder",
-    "deconvolve": "jaxdiff.tasks.restoration.deconvolve",
-    "inpaint": "jaxdiff.tasks.restoration.inpaint",
-    "isotropic": "jaxdiff.tasks.restoration.isotropic",
+    "classify": "jaxdiff.commands.classify",
+    "deconvolve": "jaxdiff.commands.restoration.deconvolve",
+    "inpaint": "jaxdiff.commands.restoration.inpaint",
+    "isotropic": "jaxdiff.commands.restoration.isotropic",
 }
 """Tasks by name, and the module whose `main(args, prog)` does them."""
 
@@ -131,42 +131,42 @@ def sample(args: Sequence[str], prog: str = "sample.py") -> int:
 
 def tune(args: Sequence[str], prog: str = "jaxdiff tune") -> int:
     """`jaxdiff tune RUN …`."""
-    from jaxdiff.tasks.tune import main as tune_run
+    from jaxdiff.commands.tune import main as tune_run
 
     return tune_run(list(args), prog)
 
 
 def calibrate(args: Sequence[str], prog: str = "jaxdiff calibrate") -> int:
     """`jaxdiff calibrate RUN --input FOLDER`."""
-    from jaxdiff.tasks.calibrate_run import main as calibrate_run
+    from jaxdiff.commands.calibrate import main as calibrate_run
 
     return calibrate_run(list(args), prog)
 
 
 def check_solver(args: Sequence[str], prog: str = "jaxdiff check-solver") -> int:
     """`jaxdiff check-solver package.module:Class`: the conformance table of a solver."""
-    from jaxdiff.tasks.check_solver import main as check
+    from jaxdiff.commands.check_solver import main as check
 
     return check(list(args), prog)
 
 
 def check_posterior(args: Sequence[str], prog: str = "jaxdiff check-posterior") -> int:
     """`jaxdiff check-posterior package.module:Class`: how right a method of posterior sampling is, and where."""
-    from jaxdiff.tasks.check_posterior import main as check
+    from jaxdiff.commands.check_posterior import main as check
 
     return check(list(args), prog)
 
 
 def export(args: Sequence[str], prog: str = "jaxdiff export") -> int:
     """`jaxdiff export RUN …`."""
-    from jaxdiff.interop.export_command import main as export_run
+    from jaxdiff.commands.export import main as export_run
 
     return export_run(list(args), prog)
 
 
 def prepare(args: Sequence[str], prog: str = "jaxdiff prepare") -> int:
     """`jaxdiff prepare FOLDER --out DATA --name NAME`."""
-    from jaxdiff.tasks.prepare import main as prepare_folder
+    from jaxdiff.commands.prepare import main as prepare_folder
 
     return prepare_folder(list(args), prog)
 
@@ -204,14 +204,14 @@ def pack(args: Sequence[str], prog: str = "jaxdiff pack") -> int:
 
 def demo(args: Sequence[str], prog: str = "jaxdiff demo") -> int:
     """`jaxdiff demo`: the shipped models."""
-    from jaxdiff.demo import demo as run_demo
+    from jaxdiff.commands.demo import demo as run_demo
 
     return run_demo(list(args), prog)
 
 
 def demo_train(args: Sequence[str], prog: str = "jaxdiff demo-train") -> int:
     """`jaxdiff demo-train`: the whole way, on synthetic images."""
-    from jaxdiff.demo_train import demo_train as run_demo
+    from jaxdiff.commands.demo_train import demo_train as run_demo
 
     return run_demo(list(args), prog)
 

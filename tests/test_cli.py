@@ -143,7 +143,7 @@ def test_sample_refuses_a_folder_in_use(desk, capsys):
 
 def test_a_full_disk_is_said_whoever_notices_it(desk, capsys, monkeypatch):
     """TFDS and array_record tell it as a text, the system as a number."""
-    from jaxdiff.data.tfds_build import RecordsBuilder
+    from jaxdiff.data.prepared.build import RecordsBuilder
 
     def full(self):
         raise RuntimeError(

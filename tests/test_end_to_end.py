@@ -10,7 +10,7 @@ import tifffile
 
 import jaxdiff as jd
 from jaxdiff.data.config import Folder
-from jaxdiff.data.files import read_image
+from jaxdiff.data.files.read import read_image
 from jaxdiff.nn import UNet
 from jaxdiff.tasks import Generate, generate
 from jaxdiff.training.config import TrainConfig

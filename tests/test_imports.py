@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "jaxdiff"
 
 FLOORS = [
-    {"durable", "lock", "programs", "schema", "seeds", "stopping", "terminal"},
+    {"durable", "lock", "plain", "programs", "schema", "seeds", "stopping", "terminal"},
     {"process"},
     {"predictions", "denoiser", "analytic"},
     {"nn"},
@@ -25,9 +25,10 @@ FLOORS = [
     {"tasks"},
     {"interop"},
     {"config"},
-    {"cli", "demo", "demo_train", "public", "__main__"},
+    {"commands"},
+    {"cli", "public", "__main__"},
 ]
-FLAX = {"nn", "training", "model", "interop", "config", "cli", "demo_train"}
+FLAX = {"nn", "training", "model", "interop", "config", "cli", "commands"}
 """Who may know Flax; `denoiser.bind` only calls `network.apply`."""
 HEAVY = ["tensorflow", "tensorflow_datasets", "grain", "orbax", "tifffile", "PIL", "matplotlib", "tensorboardX"]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import jaxdiff as jd
-from jaxdiff.data.files import read_image
-from jaxdiff.demo import EXAMPLE
+from jaxdiff.commands.demo import EXAMPLE
+from jaxdiff.data.files.read import read_image
 from jaxdiff.metrics import data_range, psnr
 from jaxdiff.physics.camera import Camera
 from jaxdiff.physics.operators import Convolution

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from jaxdiff.data.bbbc039 import WELL
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.patches import bin_image, bin_mask
+from jaxdiff.data.sources.bbbc039 import WELL
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.evidence.measures import MEASURES
 from jaxdiff.data.normalise import Normaliser
-from jaxdiff.data.picture import sheet
+from jaxdiff.data.shown.picture import sheet
 
 COLUMNS = {
     "samples": "samples",

@@ -16,7 +16,7 @@ import jaxdiff as jd
 from jaxdiff.bulk import manifest
 from jaxdiff.bulk.shards import Record, Written, records
 from jaxdiff.data.errors import DataError
-from jaxdiff.data.files import inspect, read, read_image
+from jaxdiff.data.files.read import inspect, read, read_image
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.durable import sha256, write_json
@@ -144,7 +144,7 @@ def pretrained(folder: Path) -> list[Any]:
 
 def prepared(file_format: str) -> Callable[[Path], None]:
     def make(folder: Path) -> None:
-        from jaxdiff.data.prepare import prepare
+        from jaxdiff.data.prepared.prepare import prepare
 
         source = folder / "images"
         for name in ("a/0", "a/1", "b/2", "b/3"):
@@ -158,7 +158,7 @@ def prepared(file_format: str) -> Callable[[Path], None]:
 
 
 def all_records(folder: Path) -> list[Any]:
-    from jaxdiff.data.tfds_source import TfdsSource
+    from jaxdiff.data.prepared.tfds import TfdsSource
 
     source = TfdsSource("small", folder)
     return [source.info, source.index, *(source[i] for i in range(len(source)))]
@@ -189,7 +189,7 @@ def continued(folder: Path) -> list[Any]:
 
 
 def results(folder: Path) -> None:
-    from jaxdiff.tasks.results_folder import ResultsFolder
+    from jaxdiff.commands.folders.results_folder import ResultsFolder
 
     place = ResultsFolder(folder / "out", (".txt",), {"calls": 2, "run": "runs/a"})
     place.claim(resume=False)
@@ -200,13 +200,13 @@ def results(folder: Path) -> None:
 
 
 def _as_read(path: Path) -> Any:
-    from jaxdiff.tasks.as_read import AsRead
+    from jaxdiff.commands.folders.as_read import AsRead
 
     return AsRead(path)
 
 
 def finished(folder: Path) -> Any:
-    from jaxdiff.tasks.results_folder import ResultsFolder
+    from jaxdiff.commands.folders.results_folder import ResultsFolder
 
     place = ResultsFolder(folder / "out", (".txt",), {"calls": 2, "run": "runs/a"})
     place._check_same()
@@ -217,7 +217,7 @@ def finished(folder: Path) -> Any:
 
 
 def generated(folder: Path) -> None:
-    from jaxdiff.tasks.set_progress import NAME
+    from jaxdiff.commands.folders.set_progress import NAME
 
     values = {"seed": 0, "calls": 5, "groups": [{"names": ["a", "b"], "bytes": [10, 20], "saturated": 0, "crc32": 7}]}
     (folder / "out").mkdir()
@@ -225,7 +225,7 @@ def generated(folder: Path) -> None:
 
 
 def progress(folder: Path) -> list[Any]:
-    from jaxdiff.tasks.set_progress import SetProgress
+    from jaxdiff.commands.folders.set_progress import SetProgress
 
     found = SetProgress.of(folder / "out", True, {"seed": 0, "calls": 5})
     return [[asdict(group) for group in found.groups], found.seconds, found.warnings]

@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.restoration import store
 from benchmarks.restoration.baselines import METHODS
 from benchmarks.restoration.problems import blur, problem
-from jaxdiff.data.picture import GAP, GAP_GREY, write_png
+from jaxdiff.data.shown.picture import GAP, GAP_GREY, write_png
 from jaxdiff.model import load
 from jaxdiff.tasks import restore
 

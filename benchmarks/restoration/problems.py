@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.tasks import exposure, fields
-from jaxdiff.data.synthetic import Microscope
+from jaxdiff.data.sources.synthetic import Microscope
 from jaxdiff.physics.camera import Camera
 from jaxdiff.physics.operators import Convolution
 from jaxdiff.physics.psf import gaussian_psf

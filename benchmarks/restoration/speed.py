@@ -20,7 +20,7 @@ from jaxdiff.nn import POLICIES
 from jaxdiff.physics.camera import Camera
 from jaxdiff.sampling import sample
 from jaxdiff.solvers import DPMpp
-from jaxdiff.tasks.conditional import Remat
+from jaxdiff.tasks.sampled import Remat
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,8 @@ from tqdm import tqdm
 from benchmarks.restoration import store
 from benchmarks.restoration.problems import READ_NOISE, SEED
 from benchmarks.tasks import scores
-from jaxdiff.data.synthetic import Microscope
+from jaxdiff.commands.restoration.isotropic import volume
+from jaxdiff.data.sources.synthetic import Microscope
 from jaxdiff.guidance.posterior import DiffPIR
 from jaxdiff.metrics import data_range, interval_coverage, psnr, ssim
 from jaxdiff.model import Model, load
@@ -27,7 +28,6 @@ from jaxdiff.physics.camera import Camera
 from jaxdiff.physics.operators import Bin
 from jaxdiff.physics.richardson_lucy import richardson_lucy
 from jaxdiff.tasks import restore
-from jaxdiff.tasks.restoration.isotropic import volume
 
 SCOPE = Microscope(numerical_aperture=0.9, slice_spacing_um=1.3, haze=0.0, out_of_focus=0.0)
 SIZE = (64, 96, 96)

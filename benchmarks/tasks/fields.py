@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 import tifffile
 
-from jaxdiff.data.bbbc039 import WELL
 from jaxdiff.data.errors import DataError
+from jaxdiff.data.sources.bbbc039 import WELL
 
 Split = Literal["train", "dev", "val"]
 FEW = 8

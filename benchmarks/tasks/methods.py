@@ -18,7 +18,7 @@ from jaxdiff.data.errors import DataError
 from jaxdiff.data.pairs import Denoising, SuperResolution
 from jaxdiff.model import Model, load
 from jaxdiff.tasks import denoise, segment, super_resolve
-from jaxdiff.tasks.conditional import given
+from jaxdiff.tasks.sampled import given
 
 Task = Literal["segmentation", "denoising", "super-resolution"]
 See = Callable[[Field], np.ndarray]

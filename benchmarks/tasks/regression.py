@@ -27,7 +27,7 @@ from jaxdiff.guidance import windowed
 from jaxdiff.lock import only_writer
 from jaxdiff.model import Model
 from jaxdiff.nn import condition
-from jaxdiff.tasks.conditional import TOGETHER, reflected, with_channels
+from jaxdiff.tasks.sampled import TOGETHER, reflected, with_channels
 from jaxdiff.training.batch import to_batch
 from jaxdiff.training.cadence import Budget, Clock
 from jaxdiff.training.checkpoint import Checkpoints

@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.tasks import denoising_baselines, methods, regression, store
 from benchmarks.tasks.denoising_baselines import CANDIDATES
 from jaxdiff.data.errors import DataError
-from jaxdiff.data.synthetic import Microscope
+from jaxdiff.data.sources.synthetic import Microscope
 from jaxdiff.metrics import data_range, fourier_ring_correlation, psnr, resolution
 from jaxdiff.metrics.rings import rings, taper
 from jaxdiff.model import Model, load

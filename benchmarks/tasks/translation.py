@@ -20,7 +20,7 @@ from jaxdiff.data.errors import DataError
 from jaxdiff.metrics import data_range, psnr, ssim
 from jaxdiff.model import Model, load
 from jaxdiff.tasks import translate
-from jaxdiff.tasks.conditional import check_task
+from jaxdiff.tasks.sampled import check_task
 
 SIZE = 128
 """Side of the middles that calls and uncertainty are measured on, pixels."""

@@ -4,8 +4,8 @@ import jax
 import numpy as np
 
 from jaxdiff.bulk.shards import Filled, Shard
+from jaxdiff.data.files.write import as_dtype
 from jaxdiff.data.normalise import Normaliser
-from jaxdiff.data.write import as_dtype
 
 
 def empty(shard: Shard, shape: tuple[int, ...], dtype: str, labels: np.ndarray | None) -> Filled:

@@ -14,9 +14,9 @@ from typing import Any
 from jaxdiff.bulk.shards import Record
 from jaxdiff.durable import create_json, read_json, write_json
 from jaxdiff.lock import NAME as LOCK
+from jaxdiff.plain import flat
 from jaxdiff.schema import fields, malformed, within
 from jaxdiff.terminal import one_line
-from jaxdiff.training.plain import flat
 
 FORMAT = 1
 NAME, SECTIONS = "manifest.json", "sections"

@@ -17,7 +17,7 @@ from tensorflow_datasets.core import dataset_info, example_serializer, naming, s
 
 from jaxdiff.bulk.shards import Filled, Record, Written
 from jaxdiff.data.info import DataInfo
-from jaxdiff.data.tfds_build import METADATA
+from jaxdiff.data.prepared.build import METADATA
 from jaxdiff.durable import publish, sha256, with_number
 
 NAME, SPLIT = "generated", "train"

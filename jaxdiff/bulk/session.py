@@ -19,7 +19,7 @@ from jaxdiff.bulk.plan import Build, Plan, Say, does_not_fit, fitting
 from jaxdiff.bulk.program import Program
 from jaxdiff.bulk.shards import Filled, Record, Shard, damaged, forget, records, shard_of
 from jaxdiff.bulk.stores import Store
-from jaxdiff.data.picture import sheet
+from jaxdiff.data.shown.picture import sheet
 from jaxdiff.durable import is_full
 from jaxdiff.training.interrupt import Interrupt
 

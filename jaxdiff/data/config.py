@@ -10,13 +10,13 @@ import numpy as np
 from jaxdiff.data.dataset import Dataset, checked, finish, hold_out
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.fingerprint import Fingerprint, as_held_out
-from jaxdiff.data.folder import list_folder
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import COUNTS, Map, Normaliser
 from jaxdiff.data.pairing import Pairing, Pairs
 from jaxdiff.data.pairs import Parallel, paired
-from jaxdiff.data.shift import pair_shift
-from jaxdiff.data.source import Binned, Cached, Memory, Source, Subset
+from jaxdiff.data.sources.folder import list_folder
+from jaxdiff.data.sources.shift import pair_shift
+from jaxdiff.data.sources.source import Binned, Cached, Memory, Source, Subset
 from jaxdiff.physics.camera import Camera
 from jaxdiff.schema import conform
 
@@ -80,7 +80,7 @@ class Synthetic:
 
     def open(self, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset:
 
-        from jaxdiff.data.synthetic import Microscope
+        from jaxdiff.data.sources.synthetic import Microscope
         from jaxdiff.seeds import key_of
 
         if self.num < 2:
@@ -208,7 +208,7 @@ class BBBC039:
         conform(self)
 
     def open(self, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset:
-        from jaxdiff.data import bbbc039
+        from jaxdiff.data.sources import bbbc039
 
         path = Path(self.path)
         parts = all((path / part / "images").is_dir() for part in ("train", "dev"))
@@ -284,7 +284,7 @@ class Tfds:
 
     def _split(self, split: str, patch: Sequence[int]) -> tuple[Source, list[str], DataInfo | None]:
         """The split, the file of each record, and the info of its inputs; what `prepare` checked is not read again."""
-        from jaxdiff.data.tfds_source import TfdsSource
+        from jaxdiff.data.prepared.tfds import TfdsSource
 
         found = TfdsSource(self.name, self.data_dir, split, self.image, self.label, self.mask)
         input_info = None if found.input_info is None else found.input_info.binned(self.binning)

@@ -15,7 +15,7 @@ from jaxdiff.data.levels import Levels
 from jaxdiff.data.normalise import COUNTS, Map, Normaliser
 from jaxdiff.data.pairing import Pairing, as_network
 from jaxdiff.data.patches import Batch, Record, check_patch, check_whole, common_factor, pixel_factors, random_patch
-from jaxdiff.data.source import ImagesOf, Region, Seen, Source, Subset
+from jaxdiff.data.sources.source import ImagesOf, Region, Seen, Source, Subset
 from jaxdiff.data.split import groups, split_groups, split_regions
 from jaxdiff.physics.camera import Camera
 

@@ -14,7 +14,7 @@ import numpy as np
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.names import key
 from jaxdiff.data.normalise import Normaliser
-from jaxdiff.data.source import Chained, Seen, Source, Subset
+from jaxdiff.data.sources.source import Chained, Seen, Source, Subset
 from jaxdiff.schema import dataclass_of
 
 TOLERANCE = 1e-4

@@ -3,8 +3,8 @@
 import numpy as np
 
 from jaxdiff.data.errors import DataError
+from jaxdiff.data.files.units import MICROMETRES
 from jaxdiff.data.info import DataInfo
-from jaxdiff.data.units import MICROMETRES
 
 TOLERANCE = 0.02
 """Relative difference of pixel sizes that no object shows."""

@@ -11,7 +11,7 @@ from jaxdiff.data.errors import DataError
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairing import Pairing, as_network
 from jaxdiff.data.patches import Batch, Record, check_patch, random_patch, turnable
-from jaxdiff.data.source import Source
+from jaxdiff.data.sources.source import Source
 from jaxdiff.data.workers import begin_worker, quiet_tracker
 
 with warnings.catch_warnings():

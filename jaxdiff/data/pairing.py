@@ -5,12 +5,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from jaxdiff.data.files.labels import as_labels
 from jaxdiff.data.info import DataInfo
-from jaxdiff.data.labels import as_labels
 from jaxdiff.data.levels import Levels
 from jaxdiff.data.normalise import Map, Normaliser
 from jaxdiff.data.patches import Batch, Record
-from jaxdiff.data.source import Source
+from jaxdiff.data.sources.source import Source
 
 
 class Pairs(Protocol):

@@ -1,5 +1,7 @@
 """What a microscopist asks for: images in, images out, with uncertainty; on the command line `sample.py TASK`."""
 
+from jaxdiff.commands.generate import Generate as Generate
+from jaxdiff.commands.generate import generate as generate
 from jaxdiff.tasks.class_calibration import Calibration as Calibration
 from jaxdiff.tasks.class_calibration import load_calibration as load_calibration
 from jaxdiff.tasks.class_weighting import Likelihood as Likelihood
@@ -9,8 +11,6 @@ from jaxdiff.tasks.classify import classify as classify
 from jaxdiff.tasks.denoise import Denoised as Denoised
 from jaxdiff.tasks.denoise import denoise as denoise
 from jaxdiff.tasks.estimate import Estimate as Estimate
-from jaxdiff.tasks.generate import Generate as Generate
-from jaxdiff.tasks.generate import generate as generate
 from jaxdiff.tasks.generate_labelled import Labelled as Labelled
 from jaxdiff.tasks.generate_labelled import generate_labelled as generate_labelled
 from jaxdiff.tasks.instances import instances as instances

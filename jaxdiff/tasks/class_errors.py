@@ -37,10 +37,10 @@ from scipy.special import ndtr, stdtrit
 
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.nn import condition
+from jaxdiff.plain import to_plain
 from jaxdiff.process.gaussian import alpha, sigma
 from jaxdiff.programs import kept_programs
 from jaxdiff.training.lam_sampler import LamSampler
-from jaxdiff.training.plain import to_plain
 from jaxdiff.training.weighting import Sigmoid, Weighting
 
 LEAST = 8

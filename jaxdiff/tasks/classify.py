@@ -17,7 +17,7 @@ from jaxdiff.guidance.windowed import window_starts
 from jaxdiff.model import Model
 from jaxdiff.tasks.class_calibration import Calibration, fitted, probabilities
 from jaxdiff.tasks.class_errors import ClassErrors, Draws, class_errors
-from jaxdiff.tasks.conditional import reflected, with_channels
+from jaxdiff.tasks.sampled import reflected, with_channels
 from jaxdiff.tasks.scale import say_scale
 from jaxdiff.training.lam_sampler import LamSampler, Stratified
 from jaxdiff.training.weighting import Sigmoid, Weighting

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
+from jaxdiff.commands.folders.options import has_unconditional_run, parsed
 from jaxdiff.data.pairs import Denoising
 from jaxdiff.model import Model
-from jaxdiff.tasks.conditional import check_task, given, with_channels
 from jaxdiff.tasks.estimate import EstimateOptions, estimate, estimate_folder
-from jaxdiff.tasks.folder_options import has_unconditional_run, parsed
+from jaxdiff.tasks.sampled import check_task, given, with_channels
 from jaxdiff.tasks.scale import blank_input, repeated
 
 
@@ -48,7 +48,7 @@ def denoise(
     exposures may differ, are not corrected.
     An image whose grey levels are not those of training is said with numbers, as a warning, and so is light that is too
     little to measure; a blank image comes back as it is.
-    Raises ValueError for a model trained for something else, and for what `jaxdiff.tasks.conditional.given` refuses.
+    Raises ValueError for a model trained for something else, and for what `jaxdiff.tasks.sampled.given` refuses.
     """
     check_task(model, "denoise")
     if blank_input(model, image):
@@ -112,9 +112,9 @@ class Denoise(EstimateOptions):
 
 
 def main(args: list[str], prog: str = "sample.py denoise") -> int:
-    """The command: options from `args`; exit status. For a run of images alone see `tasks/restoration/denoise.py`."""
+    """The command: options from `args`; exit status. For a run of images alone see `commands/restoration/denoise.py`."""
     if has_unconditional_run(args):
-        from jaxdiff.tasks.restoration.denoise import main as restoration
+        from jaxdiff.commands.restoration.denoise import main as restoration
 
         return restoration(args, prog)
     options: Denoise = parsed(Denoise, args, prog)

@@ -9,14 +9,14 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from jaxdiff.commands.folders.options import FolderOptions, task_over_folder
+from jaxdiff.data.files.write import check_writable, write_image
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.pairing import spread
 from jaxdiff.data.pairs import Parallel
-from jaxdiff.data.picture import GAP, GAP_GREY, coloured, write_png
-from jaxdiff.data.write import check_writable, write_image
+from jaxdiff.data.shown.picture import GAP, GAP_GREY, coloured, write_png
 from jaxdiff.model import Model
-from jaxdiff.tasks.conditional import check_task
-from jaxdiff.tasks.folder_options import FolderOptions, task_over_folder
+from jaxdiff.tasks.sampled import check_task
 
 ENDINGS = {"ome-tiff": ".ome.tif", "ome-zarr": ".ome.zarr"}
 
@@ -104,7 +104,7 @@ def write_estimate(
     name, end = path.name, ENDINGS[options.format]
     write = write_image
     if options.format == "ome-zarr":
-        from jaxdiff.data.ome_zarr import write_ome_zarr as write
+        from jaxdiff.data.files.ome_zarr import write_ome_zarr as write
     saturated = write(path.with_name(f"{name}{end}"), result.image, info, options.dtype)
     spreads = len(result.samples) > 1
     if spreads:

@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, PRNGKeyArray
 
-from jaxdiff.data.labels import checked_labels
+from jaxdiff.data.files.labels import checked_labels
 from jaxdiff.data.pairs import Joint, LabelledGeneration, signed_distance
 from jaxdiff.guidance import Guidance
 from jaxdiff.model import Model
 from jaxdiff.process import grids
-from jaxdiff.tasks.conditional import check_task, sampled, with_channels
 from jaxdiff.tasks.instances import instances
+from jaxdiff.tasks.sampled import check_task, sampled, with_channels
 from jaxdiff.tasks.scale import say_scale
 
 START = "start image"

@@ -8,7 +8,7 @@ from jaxdiff.data.info import DataInfo
 from jaxdiff.data.levels import Levels, blank
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.model import Model
-from jaxdiff.tasks.conditional import with_channels
+from jaxdiff.tasks.sampled import with_channels
 
 BLANK = "blank: "
 """What the warning of a blank image begins with."""

@@ -7,15 +7,15 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, PRNGKeyArray
 
-from jaxdiff.data.labels import write_labels
-from jaxdiff.data.objects import objects, write_csv
-from jaxdiff.data.overlay import overlay
+from jaxdiff.commands.folders.options import FolderOptions, parsed, task_over_folder
+from jaxdiff.data.files.labels import write_labels
+from jaxdiff.data.files.write import write_image
 from jaxdiff.data.pairs.distance import TRUNCATION
-from jaxdiff.data.write import write_image
+from jaxdiff.data.shown.objects import objects, write_csv
+from jaxdiff.data.shown.overlay import overlay
 from jaxdiff.model import Model
-from jaxdiff.tasks.conditional import check_task, given
-from jaxdiff.tasks.folder_options import FolderOptions, parsed, task_over_folder
 from jaxdiff.tasks.instances import instances
+from jaxdiff.tasks.sampled import check_task, given
 from jaxdiff.tasks.scale import blank_input, check_samples
 
 Fuse = Literal["mean", "vote"]
@@ -52,7 +52,7 @@ def segment(
     fuse: the foreground is where the mean distance is above 0, or where more than half of the samples are inside.
     dynamic, least: see `jaxdiff.tasks.instances.instances`.
     An image whose grey levels are not those of training is said with numbers, as a warning; a blank one has no objects.
-    Raises ValueError for a model trained for something else, and for what `jaxdiff.tasks.conditional.given` refuses.
+    Raises ValueError for a model trained for something else, and for what `jaxdiff.tasks.sampled.given` refuses.
     """
     check_task(model, "segment")
     if fuse not in ("mean", "vote"):

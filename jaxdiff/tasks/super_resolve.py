@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
+from jaxdiff.commands.folders.options import has_unconditional_run, parsed
 from jaxdiff.data.pairing import spread
 from jaxdiff.model import Model
-from jaxdiff.tasks.conditional import check_task, given, with_channels
 from jaxdiff.tasks.estimate import Estimate, EstimateOptions, estimate, estimate_folder
-from jaxdiff.tasks.folder_options import has_unconditional_run, parsed
+from jaxdiff.tasks.sampled import check_task, given, with_channels
 from jaxdiff.tasks.scale import blank_input, repeated
 
 
@@ -28,7 +28,7 @@ def super_resolve(
 
     An image whose grey levels are not those of training is said with numbers, as a warning; of a blank one the result is as
     blank.
-    Raises ValueError for a model trained for something else, and for what `jaxdiff.tasks.conditional.given` refuses.
+    Raises ValueError for a model trained for something else, and for what `jaxdiff.tasks.sampled.given` refuses.
     """
     check_task(model, "super-resolve")
     if blank_input(model, image):
@@ -44,9 +44,9 @@ class SuperResolve(EstimateOptions):
 
 
 def main(args: list[str], prog: str = "sample.py super-resolve") -> int:
-    """The command: options from `args`; exit status. For a run of images alone see `tasks/restoration/super_resolve.py`."""
+    """The command: options from `args`; exit status. For a run of images alone see `commands/restoration/super_resolve.py`."""
     if has_unconditional_run(args):
-        from jaxdiff.tasks.restoration.super_resolve import main as restoration
+        from jaxdiff.commands.restoration.super_resolve import main as restoration
 
         return restoration(args, prog)
     return estimate_folder(parsed(SuperResolve, args, prog), "super-resolve", super_resolve)

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
+from jaxdiff.commands.folders.options import parsed
 from jaxdiff.data.levels import Levels
 from jaxdiff.model import Model
-from jaxdiff.tasks.conditional import check_task, given, with_channels
 from jaxdiff.tasks.estimate import Estimate, EstimateOptions, estimate, estimate_folder
-from jaxdiff.tasks.folder_options import parsed
+from jaxdiff.tasks.sampled import check_task, given, with_channels
 from jaxdiff.tasks.scale import blank_input, repeated
 
 
@@ -28,7 +28,7 @@ def translate(
     The result is in the units and channels of that modality: a prediction, and no recording. An image whose grey levels are
     not those of training is said with numbers, as a warning; of a blank one the result is the least median of the images of
     that modality in training, all over. Raises ValueError for a model
-    trained for something else, and for what `jaxdiff.tasks.conditional.given` refuses.
+    trained for something else, and for what `jaxdiff.tasks.sampled.given` refuses.
     """
     check_task(model, "translate")
     if blank_input(model, image):

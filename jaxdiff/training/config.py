@@ -8,6 +8,7 @@ from jaxdiff.data.config import BBBC039, Folder, Synthetic, Tfds
 from jaxdiff.data.pairs import Denoising, Joint, LabelledGeneration, Parallel, Segmentation, SuperResolution
 from jaxdiff.nn.unet import UNet
 from jaxdiff.physics.camera import Camera
+from jaxdiff.plain import from_plain, to_plain
 from jaxdiff.predictions import Prediction
 from jaxdiff.process.schedules import (
     BrownianBridge,
@@ -25,7 +26,6 @@ from jaxdiff.seeds import checked_seed
 from jaxdiff.training.cadence import Every
 from jaxdiff.training.ema import EMA
 from jaxdiff.training.optimizer import AdamW
-from jaxdiff.training.plain import from_plain, to_plain
 from jaxdiff.training.power_ema import PowerEMA
 from jaxdiff.training.weighting import EDM, P2, MinSNR, Sigmoid, SNRPlusOne, Uniform
 

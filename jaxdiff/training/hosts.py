@@ -23,8 +23,8 @@ import jax
 from jax.experimental import multihost_utils
 
 from jaxdiff import stopping
+from jaxdiff.plain import flat
 from jaxdiff.training.environment import versions
-from jaxdiff.training.plain import flat
 from jaxdiff.training.roll_call import HostsError, Line, Place, call_roll, differences, shown
 
 TIMEOUT = 300.0

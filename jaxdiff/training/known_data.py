@@ -10,7 +10,7 @@ from jaxdiff.data.config import Synthetic
 from jaxdiff.data.dataset import FITTED, Dataset, evenly
 from jaxdiff.data.fingerprint import Fingerprint
 from jaxdiff.data.normalise import Normaliser
-from jaxdiff.data.source import ImagesOf
+from jaxdiff.data.sources.source import ImagesOf
 from jaxdiff.durable import read_json, write_json
 from jaxdiff.schema import fields, within
 from jaxdiff.training.config import TrainConfig

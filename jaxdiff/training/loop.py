@@ -17,6 +17,7 @@ from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairs import with_levels
 from jaxdiff.durable import write_json
 from jaxdiff.lock import is_lock, only_writer
+from jaxdiff.plain import flat
 from jaxdiff.seeds import key_of
 from jaxdiff.training import hosts
 from jaxdiff.training.batch import to_batch
@@ -32,7 +33,6 @@ from jaxdiff.training.lam_sampler import Stratified
 from jaxdiff.training.look import Look
 from jaxdiff.training.loss import DenoisingLoss
 from jaxdiff.training.metrics_log import Averager, MetricsLog
-from jaxdiff.training.plain import flat
 from jaxdiff.training.power_ema import PowerEMA
 from jaxdiff.training.prefetch import Prefetch
 from jaxdiff.training.progress import Progress

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 from PIL import Image
 
-from jaxdiff.data.picture import sheet
+from jaxdiff.data.shown.picture import sheet
 from jaxdiff.denoiser import bind
 from jaxdiff.process import grids
 from jaxdiff.process.schedules import Schedule

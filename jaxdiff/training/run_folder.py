@@ -11,10 +11,10 @@ from jaxdiff.data.levels import Levels
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairing import Inputs, Pairing
 from jaxdiff.durable import read_json
+from jaxdiff.plain import fields_of, flat, from_plain, to_plain
 from jaxdiff.schema import fields, malformed, shown, within
 from jaxdiff.terminal import one_line
 from jaxdiff.training.config import CLASSES, MAY_CHANGE, PAIRS, TrainConfig
-from jaxdiff.training.plain import fields_of, flat, from_plain, to_plain
 
 FORMAT = 1
 PLACES = frozenset(f"data.{name}" for name in ("path", "masks", "inputs", "data_dir", "name"))

@@ -16,7 +16,7 @@ from jaxdiff.bulk.record_store import RecordStore
 from jaxdiff.bulk.shards import Filled, Record, shard_of
 from jaxdiff.bulk.zarr_store import ZarrStore
 from jaxdiff.data.info import DataInfo
-from jaxdiff.data.tfds_source import TfdsSource
+from jaxdiff.data.prepared.tfds import TfdsSource
 
 NUM = 27
 

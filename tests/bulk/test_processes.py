@@ -115,7 +115,7 @@ def test_what_does_not_go_together_is_refused(run, tmp_path, capsys):
 
 
 def test_many_images_go_into_one_array_unless_told_otherwise(run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(sys.modules["jaxdiff.tasks.generate"], "MOST_FILES", 40)
+    monkeypatch.setattr(sys.modules["jaxdiff.commands.generate"], "MOST_FILES", 40)
     assert cli.run(cli.sample, arguments(run, tmp_path / "out"), "sample.py") == 0
     said = capsys.readouterr().out
     assert "more than 40 images: one sharded Zarr array" in said

@@ -15,7 +15,7 @@ import numpy as np
 from jaxdiff.data.config import Tfds, open_data
 from jaxdiff.data.dataset import finish, hold_out
 from jaxdiff.data.info import DataInfo
-from jaxdiff.data.source import Memory
+from jaxdiff.data.sources.source import Memory
 
 """
 

@@ -11,7 +11,7 @@ from jaxdiff.data.config import Folder, Tfds, open_data
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.fingerprint import Fingerprint
 from jaxdiff.data.pairs import Parallel
-from jaxdiff.data.prepare import prepare
+from jaxdiff.data.prepared.prepare import prepare
 
 RNG = np.random.default_rng(0)
 
@@ -148,7 +148,7 @@ def test_prepared_sets_are_known_without_reading_them(folder, monkeypatch):
     prepare(folder / "images", folder / "sets", "one", masks=folder / "masks", tile=(16, 10))
     config = Tfds("one", folder / "sets", cache_gb=0.0)
     with monkeypatch.context() as patch:
-        patch.setattr("jaxdiff.data.tfds_source.TfdsSource.__getitem__", lambda *_: pytest.fail("read"))
+        patch.setattr("jaxdiff.data.prepared.tfds.TfdsSource.__getitem__", lambda *_: pytest.fail("read"))
         data = config.open((8, 8), 0)
     assert data.recorded is not None
     before = Fingerprint.of(*data.recorded)

@@ -14,7 +14,7 @@ from jaxdiff.data.errors import DataError
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.loader import Loader
 from jaxdiff.data.normalise import Normaliser
-from jaxdiff.data.source import Cached, Memory
+from jaxdiff.data.sources.source import Cached, Memory
 
 NUM, SHAPE = 5, (20, 24)
 RNG = np.random.default_rng(0)

@@ -15,9 +15,9 @@ import tifffile
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.loader import Loader
 from jaxdiff.data.normalise import Normaliser
-from jaxdiff.data.prepare import prepare
-from jaxdiff.data.source import Cached
-from jaxdiff.data.tfds_source import TfdsSource
+from jaxdiff.data.prepared.prepare import prepare
+from jaxdiff.data.prepared.tfds import TfdsSource
+from jaxdiff.data.sources.source import Cached
 
 IMAGES = np.random.default_rng(0).integers(0, 4000, (7, 16, 20)).astype(np.uint16)
 NORMALISER = Normaliser.fit(list(IMAGES[..., None]))

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 import tifffile
 
+from jaxdiff.commands.folders.masks_of_folder import MasksOfFolder
+from jaxdiff.commands.folders.over_folder import listed, over_folder
 from jaxdiff.data.config import Folder, Tfds, open_data
 from jaxdiff.data.errors import DataError, UnreadableError
+from jaxdiff.data.files.write import write_image
 from jaxdiff.data.fingerprint import Fingerprint
-from jaxdiff.data.folder import find_images, list_folder
 from jaxdiff.data.info import DataInfo
-from jaxdiff.data.prepare import prepare
-from jaxdiff.data.report import report
-from jaxdiff.data.write import write_image
-from jaxdiff.tasks.masks_of_folder import MasksOfFolder
-from jaxdiff.tasks.over_folder import listed, over_folder
+from jaxdiff.data.prepared.prepare import prepare
+from jaxdiff.data.shown.report import report
+from jaxdiff.data.sources.folder import find_images, list_folder
 
 RNG = np.random.default_rng(0)
 NFC, NFD = (unicodedata.normalize(form, "zürich_é") for form in ("NFC", "NFD"))

@@ -6,10 +6,10 @@ import pytest
 from jaxdiff.data import normalise
 from jaxdiff.data.dataset import evenly
 from jaxdiff.data.errors import DataError
-from jaxdiff.data.files import read_image
+from jaxdiff.data.files.read import read_image
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
-from jaxdiff.data.source import Memory
+from jaxdiff.data.sources.source import Memory
 from jaxdiff.physics.camera import Camera
 
 MAPS = ("linear", "asinh", "anscombe")

@@ -8,7 +8,7 @@ import jaxdiff.data.split
 from jaxdiff.data.dataset import hold_out
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.info import DataInfo
-from jaxdiff.data.source import Memory
+from jaxdiff.data.sources.source import Memory
 from jaxdiff.data.split import groups, split_groups, split_regions
 
 WELLS = [f"p1_{row}{column:02}_s{site}.tif" for row in "ABC" for column in range(4) for site in range(3)]

@@ -10,14 +10,14 @@ from exact_models import IMAGE, Gaussian, exact
 from PIL import Image
 
 from jaxdiff import cli
-from jaxdiff.data.files import read_image
+from jaxdiff.commands.folders import options as folder_options
+from jaxdiff.data.files.read import read_image
+from jaxdiff.data.files.write import write_image
 from jaxdiff.data.pairing import Pairing
 from jaxdiff.data.pairs import Denoising, Segmentation
-from jaxdiff.data.write import write_image
-from jaxdiff.tasks import folder_options
-from jaxdiff.tasks.conditional import given
 from jaxdiff.tasks.denoise import denoise, mean_bias
 from jaxdiff.tasks.estimate import estimate
+from jaxdiff.tasks.sampled import given
 
 KEY = jax.random.key(0)
 OFFSET = 50.0

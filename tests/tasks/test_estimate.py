@@ -12,7 +12,7 @@ from tiny_run import tiny_run
 
 import jaxdiff as jd
 from jaxdiff.data.config import Folder, open_data
-from jaxdiff.data.files import read_image
+from jaxdiff.data.files.read import read_image
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.pairing import spread
 from jaxdiff.data.pairs import Denoising, Parallel, SuperResolution

@@ -13,17 +13,17 @@ from tiny_run import INFO, tiny_run
 
 from jaxdiff.cli import TASKS
 from jaxdiff.cli import sample as command
+from jaxdiff.commands.restoration import folder
 from jaxdiff.data.errors import DataError
-from jaxdiff.data.files import read_image
+from jaxdiff.data.files.read import read_image
+from jaxdiff.data.files.write import write_image
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairs import Denoising
-from jaxdiff.data.write import write_image
 from jaxdiff.guidance import Planes
 from jaxdiff.physics.camera import Camera
 from jaxdiff.physics.operators import Bin, Convolution
 from jaxdiff.physics.psf import gaussian_psf
 from jaxdiff.tasks import restore, volume
-from jaxdiff.tasks.restoration import folder
 
 MEAN, STD = 100.0, 20.0
 EVEN = Camera(gain=1e-6, read_noise=10e6)

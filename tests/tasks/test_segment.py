@@ -12,10 +12,10 @@ from PIL import Image
 from scipy import stats
 
 from jaxdiff import cli, shipped
-from jaxdiff.data.files import read_image
+from jaxdiff.commands.folders import options as folder_options
+from jaxdiff.data.files.read import read_image
+from jaxdiff.data.files.write import write_image
 from jaxdiff.data.pairs import Denoising, Segmentation, signed_distance
-from jaxdiff.data.write import write_image
-from jaxdiff.tasks import folder_options
 from jaxdiff.tasks.segment import entropy, fused, segment
 
 WINDOW, SIZE = (24, 24), (40, 30)

@@ -10,10 +10,10 @@ from jaxdiff.config import load_config, override
 from jaxdiff.data.config import BBBC039, Folder, Synthetic, Tfds
 from jaxdiff.data.pairs import Denoising, SuperResolution
 from jaxdiff.nn.unet import UNet
+from jaxdiff.plain import from_plain, to_plain
 from jaxdiff.process import schedules
 from jaxdiff.training.cadence import Budget, Clock, Every
 from jaxdiff.training.config import CLASSES, MAY_CHANGE, TrainConfig
-from jaxdiff.training.plain import from_plain, to_plain
 from jaxdiff.training.weighting import MinSNR, Uniform
 
 

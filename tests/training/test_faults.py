@@ -24,7 +24,7 @@ sys.path.insert(0, sys.argv[1])
 from conftest import Tiny
 from jaxdiff.training.config import CLASSES, TrainConfig
 from jaxdiff.training.loop import train
-from jaxdiff.training.plain import from_plain
+from jaxdiff.plain import from_plain
 train(from_plain(json.loads(sys.argv[2]), (TrainConfig, Tiny, *CLASSES)))
 """
 

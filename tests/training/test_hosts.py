@@ -95,7 +95,7 @@ from jaxdiff.training import hosts
 from jaxdiff.training.checkpoint import Checkpoints
 from jaxdiff.training.config import CLASSES, TrainConfig
 from jaxdiff.training.loop import train
-from jaxdiff.training.plain import from_plain
+from jaxdiff.plain import from_plain
 from jaxdiff.training.sharding import on_one_device
 
 with hosts.joined():

@@ -11,9 +11,9 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdiff.data import files
 from jaxdiff.data.config import Folder
 from jaxdiff.data.errors import DataError, UnreadableError
+from jaxdiff.data.files import read as files
 from jaxdiff.lock import only_writer
 from jaxdiff.nn.unet import UNet
 from jaxdiff.training import loop

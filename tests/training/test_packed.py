@@ -12,10 +12,10 @@ from tiny_run import SHAPE, tiny_run
 import jaxdiff as jd
 from jaxdiff import cli
 from jaxdiff.data.dataset import finish
+from jaxdiff.data.files.write import write_image
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.pairs import Segmentation, paired
-from jaxdiff.data.source import Memory
-from jaxdiff.data.write import write_image
+from jaxdiff.data.sources.source import Memory
 from jaxdiff.denoiser import bind
 from jaxdiff.nn import condition
 from jaxdiff.training import packed

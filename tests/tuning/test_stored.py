@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from jaxdiff.commands.solver_names import solver_named
 from jaxdiff.solvers import Tuned
-from jaxdiff.tasks.solver_names import solver_named
 from jaxdiff.tuning import stored
 
 SOLVER = Tuned(np.array([-5.1, 1 / 3, 0.7]), np.array([0.1, 0.2, 0.3]), np.arange(6.0).reshape(3, 2) / 7)

@@ -8,7 +8,7 @@ from jaxdiff.data.errors import DataError
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Map
 from jaxdiff.data.patches import Record
-from jaxdiff.data.source import Source
+from jaxdiff.data.sources.source import Source
 from jaxdiff.physics.camera import Camera
 from jaxdiff.schema import conform
 

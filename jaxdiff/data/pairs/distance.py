@@ -8,10 +8,10 @@ from jaxtyping import Float, Int
 from scipy import ndimage
 
 from jaxdiff.data.errors import DataError
+from jaxdiff.data.files.labels import as_labels
 from jaxdiff.data.info import DataInfo
-from jaxdiff.data.labels import as_labels
 from jaxdiff.data.patches import Record
-from jaxdiff.data.source import Source
+from jaxdiff.data.sources.source import Source
 
 DISTANCE = "signed distance"
 TRUNCATION = 8.0
@@ -23,7 +23,7 @@ def signed_distance(mask: Int[np.ndarray, "*field"], truncation: float = TRUNCAT
 
     Outlines run between pixels, so no value is 0 and the nearest are ±1/2; instances that touch are parted by a valley
     of 1/2. Values end at ±`truncation`. The edge of the image is no outline: a cut object goes on behind it.
-    Raises DataError for masks that `jaxdiff.data.labels.as_labels` does not take: a label of -1 is no object.
+    Raises DataError for masks that `jaxdiff.data.files.labels.as_labels` does not take: a label of -1 is no object.
     """
     if not truncation > 0.5:
         raise DataError(f"truncation={truncation}", "more than half a pixel", "8 pixels suit nuclei of 20 and more")

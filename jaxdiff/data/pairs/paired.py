@@ -10,7 +10,7 @@ from jaxdiff.data.levels import MOST, Levels, levels_of
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairing import Inputs, Pairing, Pairs
 from jaxdiff.data.patches import Record, check_whole
-from jaxdiff.data.source import Cached, Source
+from jaxdiff.data.sources.source import Cached, Source
 
 
 def paired(

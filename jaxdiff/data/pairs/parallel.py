@@ -9,7 +9,7 @@ from jaxdiff.data.errors import DataError
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Map
 from jaxdiff.data.patches import Record, pixel_factors
-from jaxdiff.data.source import Source
+from jaxdiff.data.sources.source import Source
 
 FIX = "name the folder of the inputs, or choose pairs that are made from images alone"
 

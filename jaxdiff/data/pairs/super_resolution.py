@@ -9,7 +9,7 @@ from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Map
 from jaxdiff.data.pairs.denoising import Denoising
 from jaxdiff.data.patches import Record
-from jaxdiff.data.source import Source
+from jaxdiff.data.sources.source import Source
 from jaxdiff.physics.binning import area_binning
 from jaxdiff.physics.blur import gaussian_blur
 from jaxdiff.schema import conform

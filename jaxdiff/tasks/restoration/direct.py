@@ -10,10 +10,10 @@ from jaxdiff.model import Model
 from jaxdiff.physics.camera import Camera
 from jaxdiff.process.gaussian import alpha
 from jaxdiff.solvers import DPMpp
-from jaxdiff.tasks.conditional import sampled, with_channels
 from jaxdiff.tasks.estimate import Estimate, estimate
 from jaxdiff.tasks.restoration.camera import camera_of
 from jaxdiff.tasks.restoration.restore import check_prior, default_order
+from jaxdiff.tasks.sampled import sampled, with_channels
 from jaxdiff.tasks.scale import repeated, say_scale
 
 UNEVEN = 1.3

@@ -18,12 +18,12 @@ from jaxdiff.physics.operators import Crop, Diagonal, LinearOperator
 from jaxdiff.physics.photon_transfer import Interval
 from jaxdiff.programs import Programs
 from jaxdiff.solvers import DPMpp
-from jaxdiff.tasks.conditional import Remat, sampled
 from jaxdiff.tasks.denoise import mean_bias, say_unmeasured
 from jaxdiff.tasks.estimate import estimate
 from jaxdiff.tasks.restoration.agreement import diverged_of, misfits_of
 from jaxdiff.tasks.restoration.camera import camera_and_gain
 from jaxdiff.tasks.restoration.choice import choose
+from jaxdiff.tasks.sampled import Remat, sampled
 from jaxdiff.tasks.scale import repeated, say_scale
 
 Method = Callable[[Denoiser, AbstractMeasurement], Denoiser]

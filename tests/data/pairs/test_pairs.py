@@ -15,7 +15,7 @@ from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairing import Pairing, as_network, spread
 from jaxdiff.data.pairs import Denoising, Joint, LabelledGeneration, Segmentation, paired, signed_distance
 from jaxdiff.data.patches import random_patch
-from jaxdiff.data.source import Memory, Subset
+from jaxdiff.data.sources.source import Memory, Subset
 from jaxdiff.nn import UNet
 from jaxdiff.training.batch import to_batch
 from jaxdiff.training.config import TrainConfig

@@ -12,7 +12,7 @@ from jaxdiff.data.info import DataInfo
 from jaxdiff.data.loader import Loader
 from jaxdiff.data.pairs import SuperResolution, paired
 from jaxdiff.data.patches import random_patch
-from jaxdiff.data.source import Memory, Subset
+from jaxdiff.data.sources.source import Memory, Subset
 from jaxdiff.physics.binning import area_binning
 from jaxdiff.physics.blur import gaussian_blur
 from jaxdiff.training.config import TrainConfig

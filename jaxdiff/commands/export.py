@@ -1,0 +1,76 @@
+"""`jaxdiff export RUN`: a trained run's sampler as one file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from jaxdiff.commands.solver_names import solver_named
+from jaxdiff.interop.export import PLATFORMS, export_sampler
+from jaxdiff.lock import only_writer_of
+from jaxdiff.model import load
+
+
+@dataclass(frozen=True)
+class Export:
+    """The sampler of a trained run as one file that runs without jaxdiff, on CPU, CUDA and TPU."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Folder of the run, as `train.py` makes it."""
+    out: Path | None = None
+    """File to write, a .zip; default the name of the run with .zip, here."""
+    solver: str = "dpmpp"
+    """As for `sample.py generate`: a name, tuned:CALLS, or package.module:Class."""
+    steps: int = 20
+    """Values of λ on the way: network calls of a solver with one call a step."""
+    order: int | None = None
+    """Order of the solver, where it has one."""
+    eta: float | None = None
+    """Noise of the solver, where it has an eta."""
+    guidance: float = 1.0
+    """Scale of classifier-free guidance on the class; 1 = none. The class is an argument of every call."""
+    units: Literal["data", "model"] = "data"
+    """Of the images: those of the data, or the network's own."""
+    platforms: tuple[Literal["cpu", "cuda", "tpu", "rocm"], ...] = PLATFORMS
+    """Where it shall run."""
+    checkpoint: int | None = None
+    """Step of the checkpoint; default the newest."""
+
+    def __post_init__(self):
+        if self.steps < 1:
+            raise ValueError(f"got steps={self.steps}; expected at least 1; to fix: --steps 1 or more")
+
+
+def export(options: Export) -> Path:
+    """Writes the file and says how to read it; returns its path.
+
+    Raises FileNotFoundError where there is no run, ValueError for options that do not fit it, before anything is written.
+    """
+    out = options.out or Path(f"{options.run.resolve().name}.zip")
+    with only_writer_of(out):
+        meta = _exported(options, out)
+    print(
+        f"{out}: {out.stat().st_size / 1e6:.1f} MB, images of {' x '.join(map(str, meta['images']['shape']))} with "
+        f"{meta['calls']} calls each, for {', '.join(meta['platforms'])}; its README.md shows how to call it without jaxdiff"
+    )
+    return out
+
+
+def _exported(options: Export, out: Path) -> dict[str, Any]:
+    solver = solver_named(options.solver, run=options.run, order=options.order, eta=options.eta)
+    return export_sampler(
+        load(options.run, options.checkpoint),
+        out,
+        calls=options.steps,
+        solver=solver,
+        guidance=options.guidance,
+        units=options.units,
+        platforms=options.platforms,
+    )
+
+
+def main(args: list[str], prog: str = "jaxdiff export") -> int:
+    """The command: options from `args`; exit status."""
+    export(tyro.cli(Export, prog=prog, args=args))
+    return 0

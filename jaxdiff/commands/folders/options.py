@@ -1,0 +1,131 @@
+"""The options that all `sample.py TASK --input FOLDER --out FOLDER` commands share, and what follows from them."""
+
+import argparse
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import tyro
+from jaxtyping import PRNGKeyArray
+
+from jaxdiff.bulk.job import parameters_checksum
+from jaxdiff.commands.folders.over_folder import over_folder
+from jaxdiff.commands.solver_names import solver_named
+from jaxdiff.data.info import DataInfo
+from jaxdiff.model import Model, load
+from jaxdiff.seeds import key_of
+from jaxdiff.shipped import shipped
+from jaxdiff.training.run_folder import read_pairing, read_run
+
+Work = Callable[[PRNGKeyArray, np.ndarray, DataInfo, Path], Mapping[str, str | float]]
+"""(key, image, what is known of it, OUT/NAME without ending) -> numbers for the summary; writes the results."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagesOptions:
+    """Options of every task that turns a folder of images into a folder of results."""
+
+    input: Path
+    """Folder of images (or one image file)."""
+    out: Path
+    """Folder for the results: new or empty, or with --resume that of the same command."""
+    run: Path | None = None
+    """Folder of the run; default the model that comes with jaxdiff, where there is one for the task."""
+    seed: int = 0
+    """The noise of an image depends on this and its name alone."""
+    checkpoint: int | None = None
+    """Step of the checkpoint; default the newest."""
+    axes: str | None = None
+    """Axes of files whose metadata do not say, such as ZYX, CYX or YXS."""
+    resume: bool = False
+    """Go on in --out: images whose results are there are not made again."""
+
+    def model(self, task: str) -> Model:
+        """The model of `run`, or the shipped one for `task`."""
+        return load(shipped(task) if self.run is None else self.run, self.checkpoint)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderOptions(ImagesOptions):
+    """Options of a task whose results are made of samples."""
+
+    samples: int = 8
+    """Samples for each image; the uncertainty is their disagreement."""
+    calls: int = 8
+    """Network calls for each sample."""
+    solver: str = "dpmpp"
+    """ddim, ddpm, dpmpp, unipc, deis, ipndm, sa, edm-heun, tuned (by `jaxdiff tune`), or package.module:Class."""
+    order: int | None = None
+    """Order of the solver, where it has one."""
+    eta: float | None = None
+    """Noise of the solver, where it has an eta."""
+
+    def __post_init__(self):
+        for name in ("samples", "calls"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"got {name}={getattr(self, name)}; expected at least 1; to fix: --{name} 1 or more")
+
+    def solver_of(self, model: Model) -> Any:
+        """The solver with its options; the tuned one is that of the run for these calls."""
+        if self.solver == "tuned":
+            if self.order is not None or self.eta is not None:
+                raise ValueError("got --order or --eta with --solver tuned; expected neither; to fix: leave them out")
+            return model.tuned(self.calls)
+        return solver_named(self.solver, run=model.run, order=self.order, eta=self.eta)
+
+
+def task_over_folder(
+    options: ImagesOptions,
+    model: Model,
+    suffixes: tuple[str, ...],
+    work: Work,
+    *,
+    numbers: Mapping[str, Any] | None = None,
+    expected: DataInfo | None = None,
+    also: Mapping[str, Any] | None = None,
+    complete: Callable[[list[dict[str, Any]]], None] = lambda records: None,
+) -> int:
+    """`work` for every image of `options.input`, see `over_folder`; the exit status.
+
+    expected: what the images are; default the model's image condition. also: what the results depend on beside the
+    options, plain values. numbers and complete: see `over_folder`.
+    """
+    of_model = {"run": str(model.run), "checkpoint": model.step, "parameters": parameters_checksum(model)}
+    describe = {**asdict(options), **of_model, **(also or {})}
+    for name in ("resume", "out", "input"):  # inputs are known by their checksums, wherever they lie
+        del describe[name]
+    key = key_of(options.seed)
+
+    def one(image: np.ndarray, info: DataInfo, name: str) -> Mapping[str, str | float]:
+        own = jax.random.fold_in(key, zlib.crc32(name.encode()))
+        return work(own, image, info, options.out / name)
+
+    return over_folder(
+        options.input,
+        options.out,
+        one,
+        suffixes=suffixes,
+        numbers=numbers or {},
+        resume=options.resume,
+        expected=model.inputs.info if expected is None else expected,
+        axes=options.axes,
+        describe=describe,
+        complete=complete,
+    )
+
+
+def parsed(cls: type, args: list[str], prog: str) -> Any:
+    """The options of a task's command line."""
+    return tyro.cli(cls, prog=prog, args=args)
+
+
+def has_unconditional_run(args: list[str]) -> bool:
+    """Whether a command line names a run of images alone, for which a task has other options."""
+    known = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    known.add_argument("--run")
+    run = known.parse_known_args(args)[0].run
+    return run is not None and (Path(run) / "run.json").is_file() and read_pairing(read_run(run)) is None

@@ -1,0 +1,1 @@
+"""Restoration over folders by one unconditional model."""

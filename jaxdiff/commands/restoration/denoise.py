@@ -1,0 +1,37 @@
+"""`sample.py denoise` with an unconditional model: the image behind a noisy one."""
+
+from dataclasses import dataclass
+
+from jaxdiff.commands.folders.options import parsed, task_over_folder
+from jaxdiff.commands.restoration.folder import restore_folder
+from jaxdiff.commands.restoration.options import RestoreOptions
+from jaxdiff.tasks.estimate import check_results, suffixes, write_estimate
+from jaxdiff.tasks.restoration.direct import denoise_directly
+
+
+@dataclass(frozen=True, kw_only=True)
+class Denoise(RestoreOptions):
+    """Samples of the image behind every noisy one of a folder: their mean, and their standard deviation."""
+
+    direct: bool = False
+    """Take the noisy image for the model's own x at the size of its noise: --calls 1 is its mean; for even noise only."""
+
+
+def main(args: list[str], prog: str = "sample.py denoise") -> int:
+    """The command: options from `args`; exit status."""
+    options: Denoise = parsed(Denoise, args, prog)
+    if not options.direct:
+        return restore_folder(options, lambda image, info: {})
+    model = options.model("restoration")
+    solver = options.solver_of(model)
+
+    def work(key, image, info, path):
+        check_results(options, info)
+        given = options.exposed(image)
+        result = denoise_directly(
+            key, model, given, options.camera, options.samples, calls=options.calls, solver=solver
+        )
+        return write_estimate(result, given, info, path, options)
+
+    samples = options.samples if options.calls > 1 else 1  # one call is the mean itself
+    return task_over_folder(options, model, suffixes(options, samples), work, expected=model.info)
