@@ -5,11 +5,11 @@ A dataclass becomes {"type": class name, field: value, ...}; reading looks the n
 
 import dataclasses
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import flax.linen as nn
 import numpy as np
 
 from jaxdiff.schema import loose
@@ -19,7 +19,8 @@ LINEN_FIELDS = ("parent", "name")
 
 def fields_of(value: Any) -> dict[str, Any]:
     """{field: plain value} of a dataclass instance; what Linen adds to a module is left out."""
-    linen = LINEN_FIELDS if isinstance(value, nn.Module) else ()
+    flax = sys.modules.get("flax.linen")  # loaded wherever there is a module of it
+    linen = LINEN_FIELDS if flax is not None and isinstance(value, flax.Module) else ()
     return {
         f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init and f.name not in linen
     }

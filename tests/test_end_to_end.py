@@ -9,10 +9,10 @@ import pytest
 import tifffile
 
 import jaxdiff as jd
+from jaxdiff.commands.generate import Generate, generate
 from jaxdiff.data.config import Folder
 from jaxdiff.data.files.read import read_image
 from jaxdiff.nn import UNet
-from jaxdiff.tasks import Generate, generate
 from jaxdiff.training.config import TrainConfig
 from jaxdiff.training.loop import train
 

@@ -7,6 +7,7 @@ import pytest
 
 import jaxdiff as jd
 from jaxdiff.commands.demo import EXAMPLE
+from jaxdiff.commands.generate import Generate, generate
 from jaxdiff.data.files.read import read_image
 from jaxdiff.metrics import data_range, psnr
 from jaxdiff.physics.camera import Camera
@@ -75,7 +76,7 @@ def test_the_generator_fills_its_masks():
 
 def test_a_conditional_model_is_not_sampled_without_its_condition(tmp_path):
     with pytest.raises(ValueError, match=r"to segment; expected one of images alone.*sample.py segment --run"):
-        jd.tasks.generate(jd.tasks.Generate(run=shipped("segment"), out=tmp_path / "new"))
+        generate(Generate(run=shipped("segment"), out=tmp_path / "new"))
 
 
 def test_tasks_without_a_model_say_so():

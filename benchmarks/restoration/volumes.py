@@ -19,7 +19,6 @@ from tqdm import tqdm
 from benchmarks.restoration import store
 from benchmarks.restoration.problems import READ_NOISE, SEED
 from benchmarks.tasks import scores
-from jaxdiff.commands.restoration.isotropic import volume
 from jaxdiff.data.sources.synthetic import Microscope
 from jaxdiff.guidance.posterior import DiffPIR
 from jaxdiff.metrics import data_range, interval_coverage, psnr, ssim
@@ -27,7 +26,7 @@ from jaxdiff.model import Model, load
 from jaxdiff.physics.camera import Camera
 from jaxdiff.physics.operators import Bin
 from jaxdiff.physics.richardson_lucy import richardson_lucy
-from jaxdiff.tasks import restore
+from jaxdiff.tasks import restore, volume
 
 SCOPE = Microscope(numerical_aperture=0.9, slice_spacing_um=1.3, haze=0.0, out_of_focus=0.0)
 SIZE = (64, 96, 96)

@@ -19,10 +19,9 @@ from benchmarks.tasks.scores import DRAWS, SEED
 from jaxdiff.metrics import expected_calibration_error
 from jaxdiff.model import load
 from jaxdiff.process.schedules import VarianceExploding
-from jaxdiff.tasks.class_weighting import Likelihood
 from jaxdiff.tasks.classify import calibrate, classify
 from jaxdiff.training.lam_sampler import Stratified
-from jaxdiff.training.weighting import Sigmoid, SNRPlusOne
+from jaxdiff.training.weighting import Likelihood, Sigmoid, SNRPlusOne
 
 BUDGETS = {"5": 5, "20": 20, "all": None}
 """Labels of each class."""

@@ -15,7 +15,7 @@ from benchmarks.tasks.methods import Task
 from benchmarks.tasks.predictions import Method, Pieces, Prediction, typical_seconds
 from jaxdiff.data.errors import DataError
 from jaxdiff.tasks import instances
-from jaxdiff.tasks.denoise import mean_bias
+from jaxdiff.tasks.estimate import mean_bias
 
 CLASSICAL = {"denoising": ("noisy", "nlm", "tv"), "super-resolution": ("spline", "tv")}
 

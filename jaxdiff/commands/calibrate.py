@@ -9,17 +9,16 @@ import numpy as np
 import tyro
 from tqdm import tqdm
 
-from jaxdiff.commands.classify import class_names
+from jaxdiff.commands.classify import ClassifierOptions, class_names
 from jaxdiff.commands.folders.over_folder import listed
 from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.data.files.read import check_image, info_of, read
-from jaxdiff.data.kind import check_kind
+from jaxdiff.data.info import check_kind
 from jaxdiff.data.names import key
 from jaxdiff.lock import only_writer_of
 from jaxdiff.model import Model, load
 from jaxdiff.seeds import key_of
 from jaxdiff.tasks.class_calibration import NAME, Calibration, fitted
-from jaxdiff.tasks.classifier_options import ClassifierOptions
 from jaxdiff.tasks.classify import check_classes, classify, estimate
 from jaxdiff.terminal import one_line
 

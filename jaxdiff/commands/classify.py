@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -10,11 +10,36 @@ from jaxdiff.commands.folders.options import ImagesOptions, parsed, task_over_fo
 from jaxdiff.data.shown.objects import write_csv
 from jaxdiff.model import Model
 from jaxdiff.tasks.class_calibration import NAME, load_calibration
-from jaxdiff.tasks.classifier_options import ClassifierOptions
 from jaxdiff.tasks.classify import check_classes, classify, estimate
+from jaxdiff.training.weighting import Likelihood, Sigmoid, SNRPlusOne
 
 NUMBERS = {"class": int, "name": str, "probability": float | str, "score": float | str, "draws": int}
 """Of each image, for the table of all; what is not finite is text."""
+
+WEIGHTINGS = {"sigmoid": Sigmoid, "likelihood": Likelihood, "velocity": SNRPlusOne}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierOptions:
+    """How `sample.py classify` and `jaxdiff calibrate` estimate errors; a calibration is for the same."""
+
+    draws: int = 64
+    """Noise levels and noises for each class; twice as many take twice the time."""
+    weighting: Literal["sigmoid", "likelihood", "velocity"] = "sigmoid"
+    """Of the denoising error by noise level: as in training, the likelihood of the image as it is, or uniform in v."""
+    standard_errors: float | None = 4.0
+    """A class is dropped once its difference to the best is above so many standard errors; None: never."""
+    batch: int = 32
+    """Images in one network call."""
+
+    def settings(self) -> dict[str, Any]:
+        """For `jaxdiff.tasks.classify` and `calibrate`."""
+        return {
+            "draws": self.draws,
+            "weighting": WEIGHTINGS[self.weighting](),
+            "standard_errors": self.standard_errors,
+            "batch": self.batch,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,7 @@
 """What a microscopist asks for: images in, images out, with uncertainty; on the command line `sample.py TASK`."""
 
-from jaxdiff.commands.generate import Generate as Generate
-from jaxdiff.commands.generate import generate as generate
 from jaxdiff.tasks.class_calibration import Calibration as Calibration
 from jaxdiff.tasks.class_calibration import load_calibration as load_calibration
-from jaxdiff.tasks.class_weighting import Likelihood as Likelihood
 from jaxdiff.tasks.classify import Classification as Classification
 from jaxdiff.tasks.classify import calibrate as calibrate
 from jaxdiff.tasks.classify import classify as classify
@@ -24,3 +21,4 @@ from jaxdiff.tasks.segment import Segmentation as Segmentation
 from jaxdiff.tasks.segment import segment as segment
 from jaxdiff.tasks.super_resolve import super_resolve as super_resolve
 from jaxdiff.tasks.translate import translate as translate
+from jaxdiff.training.weighting import Likelihood as Likelihood

@@ -60,7 +60,7 @@ def classify(
         what is saved by dropping classes whose paired difference to the best is above `standard_errors` (None: none is).
     weighting: of the error of ε at each λ. Default `Sigmoid()`, the likelihood of the image with some noise added, for it is
         what models are trained by here, and it leaves out the finest texture, of which labels say little; `Likelihood()`:
-        of the image as it is; `SNRPlusOne()`: uniform in v. See `jaxdiff.tasks.class_weighting`.
+        of the image as it is; `SNRPlusOne()`: uniform in v. See `jaxdiff.training.weighting`.
     lam_sampler: of λ; default `Stratified(model.schedule)`. batch: images in one network call.
     calibration: of `calibrate`, for the same settings.
 

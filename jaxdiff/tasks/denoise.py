@@ -1,18 +1,13 @@
 """Denoising: the mean of K samples of the clean image, the samples, and their spread."""
 
-import warnings
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
-from jaxdiff.commands.folders.options import has_unconditional_run, parsed
 from jaxdiff.data.pairs import Denoising
 from jaxdiff.model import Model
-from jaxdiff.tasks.estimate import EstimateOptions, estimate, estimate_folder
+from jaxdiff.tasks.estimate import estimate, mean_bias, say_unmeasured
 from jaxdiff.tasks.sampled import check_task, given, with_channels
 from jaxdiff.tasks.scale import blank_input, repeated
 
@@ -64,62 +59,3 @@ def denoise(
             factor = (1 + np.nan_to_num(bias)).astype(np.float32)
             draws = np.float32(pairs.offset) + (draws - np.float32(pairs.offset)) / factor
     return Denoised(*estimate(draws), bias)
-
-
-def mean_bias(noisy: np.ndarray, draws: Iterable[np.ndarray]) -> Float[np.ndarray, " channels"]:
-    """Relative excess of the samples' mean light over that of the noisy image, channel by channel.
-
-    It is NaN where the noisy image has less light than four of its standard errors, or the samples have none beside it:
-    nothing can be measured there.
-    """
-    axes = tuple(range(noisy.ndim - 1))
-    mean, error = noisy.mean(axis=axes), _standard_error(noisy)
-    got = np.mean([draw.mean(axis=axes, dtype=np.float64) for draw in draws], axis=0)
-    measurable = (mean > 4 * error) & (got > np.finfo(np.float32).eps * mean)
-    return np.where(measurable, got / np.where(measurable, mean, 1) - 1, np.nan)
-
-
-def say_unmeasured(light: np.ndarray, bias: np.ndarray, offset: float) -> None:
-    """Warns, with the light of each channel (light: *spatial, C, above the offset), where `mean_bias` is not known."""
-    unknown = np.flatnonzero(np.isnan(bias))
-    means, errors = light.mean(axis=tuple(range(light.ndim - 1))), _standard_error(light)
-    if unknown.size:
-        told = ", ".join(f"{means[c]:.4g} ± {errors[c]:.2g}" for c in unknown)
-        warnings.warn(
-            f"mean light {told} above the offset of {offset:.4g}: too little to measure the bias of the result, which is not "
-            "corrected",
-            stacklevel=3,
-        )
-
-
-def bias_in_words(bias: np.ndarray) -> float | str:
-    """The mean of `mean_bias` over the channels where it is known; "not measurable" where it is in none."""
-    return "not measurable" if np.isnan(bias).all() else float(np.nanmean(bias))
-
-
-def _standard_error(noisy: np.ndarray) -> np.ndarray:
-    return noisy.std(axis=tuple(range(noisy.ndim - 1))) / np.sqrt(noisy[..., 0].size)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Denoise(EstimateOptions):
-    """The clean image behind every noisy one of a folder, with the standard deviation of its samples."""
-
-    calls: int = 4
-    """Network calls for each sample."""
-    correct: bool = True
-    """Scale the light of the result to that of the noisy image, which noise of mean 0 leaves unchanged."""
-
-
-def main(args: list[str], prog: str = "sample.py denoise") -> int:
-    """The command: options from `args`; exit status. For a run of images alone see `commands/restoration/denoise.py`."""
-    if has_unconditional_run(args):
-        from jaxdiff.commands.restoration.denoise import main as restoration
-
-        return restoration(args, prog)
-    options: Denoise = parsed(Denoise, args, prog)
-
-    def numbers(result: Denoised) -> dict[str, str | float]:
-        return {} if result.bias is None else {"bias_before_correction": bias_in_words(result.bias)}
-
-    return estimate_folder(options, "denoise", partial(denoise, correct=options.correct), numbers)

@@ -32,9 +32,10 @@ def check_task(model: Model, task: str) -> None:
     """Raises ValueError unless the model was trained for `task`."""
     trained = "generate" if model.pairing is None else model.pairing.pairs.task
     if trained != task:
-        use = "generate_labelled" if trained == "generate" and model.pairing is not None else trained.replace("-", "_")
+        use = "jd.tasks." + ("generate_labelled" if trained == "generate" else trained.replace("-", "_"))
+        use = "model.sample" if model.pairing is None else use
         raise ValueError(
-            f"got a model trained to {trained}; expected one to {task}; to fix: use jd.tasks.{use}, or train a config "
+            f"got a model trained to {trained}; expected one to {task}; to fix: use {use}, or train a config "
             f"whose pairs are for {task}"
         )
 

@@ -1,18 +1,11 @@
 """Segmentation: instances, their probability and its uncertainty, from K samples of the signed distance."""
 
-import warnings
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, PRNGKeyArray
 
-from jaxdiff.commands.folders.options import FolderOptions, parsed, task_over_folder
-from jaxdiff.data.files.labels import write_labels
-from jaxdiff.data.files.write import write_image
 from jaxdiff.data.pairs.distance import TRUNCATION
-from jaxdiff.data.shown.objects import objects, write_csv
-from jaxdiff.data.shown.overlay import overlay
 from jaxdiff.model import Model
 from jaxdiff.tasks.instances import instances
 from jaxdiff.tasks.sampled import check_task, given
@@ -81,65 +74,3 @@ def entropy(probability: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = [np.where(q > 0, -q * np.log2(q), 0) for q in (p, 1 - p)]
     return (terms[0] + terms[1]).astype(np.float32)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Segment(FolderOptions):
-    """Instances in every image of a folder: labels, a table of objects, probability and uncertainty, a picture."""
-
-    calls: int = 4
-    """Network calls for each sample."""
-    fuse: Fuse = "mean"
-    """Foreground: where the mean distance is above 0, or where more than half of the samples are inside."""
-    dynamic: float = 2.5
-    """Pixels that a maximum of the distance must stand above the pass to a higher one to be an object of its own."""
-    least: int = 20
-    """Pixels of the smallest object."""
-
-
-def main(args: list[str], prog: str = "sample.py segment") -> int:
-    """The command: options from `args`; exit status."""
-    options: Segment = parsed(Segment, args, prog)
-    model = options.model("segment")
-    check_task(model, "segment")
-    solver = options.solver_of(model)
-
-    def work(key, image, info, path):
-        result = segment(
-            key,
-            model,
-            image,
-            options.samples,
-            calls=options.calls,
-            solver=solver,
-            fuse=options.fuse,
-            dynamic=options.dynamic,
-            least=options.least,
-        )
-        name = path.name
-        write_labels(path.with_name(f"{name}_labels.ome.tif"), result.labels, info)
-        maps, unsure = {"probability": result.probability}, None
-        if options.samples > 1:
-            maps["uncertainty"] = unsure = result.uncertainty
-        else:
-            warnings.warn(
-                "one sample has no uncertainty: none was written; to fix: more --samples tell how sure the model is",
-                stacklevel=1,
-            )
-        maps_info = info.replace(channel_names=tuple(maps), colour=False, dtype="float32")
-        write_image(path.with_name(f"{name}_probability.ome.tif"), np.stack(list(maps.values()), axis=-1), maps_info)
-        table = objects(
-            result.labels,
-            image,
-            info.pixel_size,
-            info.unit,
-            channel_names=info.channel_names,
-            uncertainty=unsure,
-        )
-        write_csv(path.with_name(f"{name}_objects.csv"), table)
-        overlay(image, result.labels, path.with_name(f"{name}_overlay.png"), unsure)
-        number = {} if unsure is None else {"mean_uncertainty": float(unsure.mean())}
-        return {"objects": int(result.labels.max()), **number}
-
-    suffixes = ("_labels.ome.tif", "_probability.ome.tif", "_objects.csv", "_overlay.png")
-    return task_over_folder(options, model, suffixes, work)

@@ -1,15 +1,13 @@
 """Super-resolution: the image of more pixels behind a coarse one, as mean, samples and their spread."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
-from jaxdiff.commands.folders.options import has_unconditional_run, parsed
 from jaxdiff.data.pairing import spread
 from jaxdiff.model import Model
-from jaxdiff.tasks.estimate import Estimate, EstimateOptions, estimate, estimate_folder
+from jaxdiff.tasks.estimate import Estimate, estimate
 from jaxdiff.tasks.sampled import check_task, given, with_channels
 from jaxdiff.tasks.scale import blank_input, repeated
 
@@ -36,17 +34,3 @@ def super_resolve(
         size = tuple(n * f for n, f in zip(image.shape, model.inputs.factor))
         return estimate(repeated(spread(image, size), samples))
     return estimate(given(key, model, image, samples, calls=calls, solver=solver))
-
-
-@dataclass(frozen=True, kw_only=True)
-class SuperResolve(EstimateOptions):
-    """The image of more pixels behind every coarse one of a folder, with the standard deviation of its samples."""
-
-
-def main(args: list[str], prog: str = "sample.py super-resolve") -> int:
-    """The command: options from `args`; exit status. For a run of images alone see `commands/restoration/super_resolve.py`."""
-    if has_unconditional_run(args):
-        from jaxdiff.commands.restoration.super_resolve import main as restoration
-
-        return restoration(args, prog)
-    return estimate_folder(parsed(SuperResolve, args, prog), "super-resolve", super_resolve)

@@ -1,15 +1,13 @@
 """Translation, such as virtual staining: another modality of the same field, as mean, samples and their spread."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
-from jaxdiff.commands.folders.options import parsed
 from jaxdiff.data.levels import Levels
 from jaxdiff.model import Model
-from jaxdiff.tasks.estimate import Estimate, EstimateOptions, estimate, estimate_folder
+from jaxdiff.tasks.estimate import Estimate, estimate
 from jaxdiff.tasks.sampled import check_task, given, with_channels
 from jaxdiff.tasks.scale import blank_input, repeated
 
@@ -37,13 +35,3 @@ def translate(
         empty = np.broadcast_to([least for least, _ in levels.middle], (*fine, levels.channels))
         return estimate(repeated(empty, samples))
     return estimate(given(key, model, image, samples, calls=calls, solver=solver))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Translate(EstimateOptions):
-    """Another modality of every image of a folder, with the standard deviation of its samples."""
-
-
-def main(args: list[str], prog: str = "sample.py translate") -> int:
-    """The command: options from `args`; exit status."""
-    return estimate_folder(parsed(Translate, args, prog), "translate", translate)

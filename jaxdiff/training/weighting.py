@@ -133,3 +133,19 @@ class SNRPlusOne:
 
     def __call__(self, lam: Float[Array, "*b"]) -> Float[Array, "*b"]:
         return 1 + jnp.exp(-2 * lam)
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """w = 1 per unit of lam: differences are log-likelihood ratios of the image as it is, (2) of
+    tasks/class_errors.py.
+
+    Its finest texture, which no label is about, then counts as much as all else. The error itself, without a difference,
+    has heavy weights at the clean end under lams that are uniform in the schedule's time; draw them uniformly in lam there:
+    `Stratified(VarianceExploding(...))`.
+    """
+
+    per: ClassVar[Literal["lam", "draw"]] = "lam"
+
+    def __call__(self, lam: Float[Array, "*b"]) -> Float[Array, "*b"]:
+        return jnp.ones_like(lam)

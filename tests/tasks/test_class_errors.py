@@ -22,9 +22,8 @@ import jaxdiff as jd
 from jaxdiff.analytic import GaussianMixture
 from jaxdiff.process.gaussian import alpha
 from jaxdiff.tasks.class_errors import Draws, _kept, class_errors, squared_errors, visiting_order
-from jaxdiff.tasks.class_weighting import Likelihood
 from jaxdiff.training.lam_sampler import Stratified
-from jaxdiff.training.weighting import Sigmoid, SNRPlusOne
+from jaxdiff.training.weighting import Likelihood, Sigmoid, SNRPlusOne
 
 LAM = np.linspace(-12, 12, 20001)
 X0 = 0.7 * np.random.default_rng(1).normal(size=SHAPE)

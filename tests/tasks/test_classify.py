@@ -9,9 +9,8 @@ from scipy.special import log_softmax
 
 import jaxdiff as jd
 from jaxdiff.data.info import DataInfo
-from jaxdiff.tasks.class_weighting import Likelihood
 from jaxdiff.tasks.classify import calibrate, classify
-from jaxdiff.training.weighting import SNRPlusOne
+from jaxdiff.training.weighting import Likelihood, SNRPlusOne
 
 
 def test_dropping_classes_saves_work_and_changes_no_answer():

@@ -15,8 +15,8 @@ from jaxdiff.data.files.read import read_image
 from jaxdiff.data.files.write import write_image
 from jaxdiff.data.pairing import Pairing
 from jaxdiff.data.pairs import Denoising, Segmentation
-from jaxdiff.tasks.denoise import denoise, mean_bias
-from jaxdiff.tasks.estimate import estimate
+from jaxdiff.tasks.denoise import denoise
+from jaxdiff.tasks.estimate import estimate, mean_bias
 from jaxdiff.tasks.sampled import given
 
 KEY = jax.random.key(0)

@@ -11,15 +11,16 @@ from exact_models import IMAGE, Gaussian, exact
 from tiny_run import tiny_run
 
 import jaxdiff as jd
+from jaxdiff.commands.estimates import result_info
+from jaxdiff.commands.super_resolve import main as super_resolve_command
+from jaxdiff.commands.translate import main as translate_command
 from jaxdiff.data.config import Folder, open_data
 from jaxdiff.data.files.read import read_image
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.pairing import spread
 from jaxdiff.data.pairs import Denoising, Parallel, SuperResolution
-from jaxdiff.tasks.estimate import estimate, result_info
-from jaxdiff.tasks.super_resolve import main as super_resolve_command
+from jaxdiff.tasks.estimate import estimate
 from jaxdiff.tasks.super_resolve import super_resolve
-from jaxdiff.tasks.translate import main as translate_command
 from jaxdiff.tasks.translate import translate
 
 GAIN, SHIFT, STD = 0.5, -0.8, 0.6

@@ -147,7 +147,7 @@ def test_samples_that_are_not_finite_are_refused():
     [
         (Denoising(), r"trained to denoise; expected one to segment; to fix: use jd.tasks.denoise"),
         (LabelledGeneration(), r"trained to generate; .* jd.tasks.generate_labelled"),
-        (None, r"trained to generate; .* jd.tasks.generate,"),
+        (None, r"trained to generate; .* model.sample,"),
     ],
 )
 def test_a_model_for_something_else_is_refused(pairs, words):

@@ -11,8 +11,7 @@ from jaxdiff.commands.folders.over_folder import Item, listed
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.files.labels import as_labels
 from jaxdiff.data.files.read import check_image, check_one_label, info_of, read
-from jaxdiff.data.info import DataInfo
-from jaxdiff.data.kind import check_kind
+from jaxdiff.data.info import DataInfo, check_kind
 from jaxdiff.data.names import key
 from jaxdiff.data.shown.mask_report import facts, suspicions
 

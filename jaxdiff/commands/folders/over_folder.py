@@ -21,8 +21,7 @@ from jaxdiff.commands.folders.results_folder import ResultsFolder
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.files.imagefile import ImageFile
 from jaxdiff.data.files.read import SUFFIXES, check_image, info_of, inspect, read, refusal
-from jaxdiff.data.info import DataInfo
-from jaxdiff.data.kind import check_kind
+from jaxdiff.data.info import DataInfo, check_kind
 from jaxdiff.data.names import key, printable
 from jaxdiff.data.sources.folder import find_images, stem
 from jaxdiff.durable import is_full
@@ -73,7 +72,7 @@ def over_folder(
     """Calls `work` for every image of a folder (or one file); returns the exit status: 0, or 1 if any image failed.
 
     suffixes: of the files that `work` writes for each image. expected: what the model's inputs are (see
-        `jaxdiff.data.kind.check_kind`). axes: letters for files whose metadata do not say. describe: the options that the
+        `jaxdiff.data.info.check_kind`). axes: letters for files whose metadata do not say. describe: the options that the
         results depend on, plain values. numbers: kinds (`jaxdiff.schema`) of those of `work` that `complete` needs.
         complete: called with the records of all images, in their order, in the end.
     resume: go on in `out`. An image is made again unless its record, all its results and the same input file are there.

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from jaxdiff.commands.estimates import check_results, suffixes, write_estimate
 from jaxdiff.commands.folders.options import parsed, task_over_folder
 from jaxdiff.commands.restoration.folder import restore_folder
 from jaxdiff.commands.restoration.options import RestoreOptions
-from jaxdiff.tasks.estimate import check_results, suffixes, write_estimate
 from jaxdiff.tasks.restoration.direct import denoise_directly
 
 

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from jaxdiff.commands.estimates import bias_in_words, check_results, info_over, suffixes, write_estimate
 from jaxdiff.commands.folders.as_read import read_once
 from jaxdiff.commands.folders.options import task_over_folder
 from jaxdiff.commands.restoration.options import RestoreOptions, check_missing, check_psf
@@ -16,8 +17,6 @@ from jaxdiff.data.info import DataInfo
 from jaxdiff.model import Model
 from jaxdiff.physics.operators import LinearOperator
 from jaxdiff.sampling.program import WINDOW
-from jaxdiff.tasks.denoise import bias_in_words
-from jaxdiff.tasks.estimate import check_results, info_over, suffixes, write_estimate
 from jaxdiff.tasks.restoration.restore import check_prior, restore
 from jaxdiff.tasks.scale import say_end
 
@@ -32,7 +31,7 @@ def restore_folder(
     adapt: Callable[[Model], Model] = lambda model: model,
     **settings: Any,
 ) -> int:
-    """The files of `jaxdiff.tasks.estimate.suffixes` for every image of `options.input`; the exit status.
+    """The files of `jaxdiff.commands.estimates.suffixes` for every image of `options.input`; the exit status.
 
     factor: pixels of the result for one of the image, along each axis. adapt: the model for these images. settings: further
     ones of `restore`.

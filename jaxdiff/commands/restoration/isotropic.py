@@ -1,6 +1,5 @@
 """`sample.py isotropic`: the volume of equal voxels behind a stack of thick or distant slices, by a model of planes."""
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,9 +9,8 @@ from jaxdiff.commands.restoration.folder import product, restore_folder
 from jaxdiff.commands.restoration.options import PsfOptions
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.files.read import info_of
-from jaxdiff.guidance.planes import Planes
-from jaxdiff.model import Model
 from jaxdiff.physics.operators import Bin, Slices
+from jaxdiff.tasks.restoration import volume
 
 NEAR = 0.02
 """Relative distance of a ratio of pixel sizes from a whole number that is taken for it."""
@@ -53,15 +51,3 @@ def main(args: list[str], prog: str = "sample.py isotropic") -> int:
         return {"operator": product(Bin((factor, 1, 1)) if options.slices == "thick" else thin, inner), "size": size}
 
     return restore_folder(options, problem, (factor, 1, 1), volume, together=1)
-
-
-def volume(model: Model) -> Model:
-    """A model of planes as one of volumes of equal voxels: cubes of its window. Raises ValueError for one of volumes."""
-    if model.info.axes != "YXC" or model.shape[0] != model.shape[1]:
-        raise ValueError(
-            f"got a model of {model.info.spatial} images of {model.shape[:-1]} pixels; expected one of square planes; to "
-            "fix: a run of 2-D images"
-        )
-    across = model.info.pixel_size.get("X")
-    info = model.info.replace(axes="ZYXC", pixel_size={**model.info.pixel_size, "Z": across})
-    return dataclasses.replace(model, denoise=Planes(model.denoise), shape=(model.shape[0], *model.shape), info=info)

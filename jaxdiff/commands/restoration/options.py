@@ -7,6 +7,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdiff.commands.estimates import EstimateOptions
 from jaxdiff.commands.folders.as_read import read_once
 from jaxdiff.commands.solver_names import solver_named
 from jaxdiff.data.errors import DataError
@@ -18,7 +19,6 @@ from jaxdiff.model import Model
 from jaxdiff.physics.camera import Camera
 from jaxdiff.physics.operators import Convolution
 from jaxdiff.physics.psf import Optics, confocal_psf, gaussian_psf, measured_psf, widefield_psf
-from jaxdiff.tasks.estimate import EstimateOptions
 from jaxdiff.tasks.restoration.restore import default_order
 from jaxdiff.tasks.sampled import Remat
 

@@ -1,5 +1,6 @@
 """Restoration by one unconditional model: samples of p(image | recording) for a known microscope."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -11,6 +12,7 @@ from jax.sharding import Mesh
 from jaxtyping import Bool, Float, PRNGKeyArray
 
 from jaxdiff.denoiser import Denoiser
+from jaxdiff.guidance.planes import Planes
 from jaxdiff.guidance.posterior import DDNM, DPS, MMPS, AbstractMeasurement, DiffPIR, PiGDM, Recording
 from jaxdiff.model import Model
 from jaxdiff.physics.camera import Camera
@@ -18,8 +20,7 @@ from jaxdiff.physics.operators import Crop, Diagonal, LinearOperator
 from jaxdiff.physics.photon_transfer import Interval
 from jaxdiff.programs import Programs
 from jaxdiff.solvers import DPMpp
-from jaxdiff.tasks.denoise import mean_bias, say_unmeasured
-from jaxdiff.tasks.estimate import estimate
+from jaxdiff.tasks.estimate import estimate, mean_bias, say_unmeasured
 from jaxdiff.tasks.restoration.agreement import diverged_of, misfits_of
 from jaxdiff.tasks.restoration.camera import camera_and_gain
 from jaxdiff.tasks.restoration.choice import choose
@@ -176,6 +177,18 @@ def restore(
         misfits=misfits,
         diverged=diverged,
     )
+
+
+def volume(model: Model) -> Model:
+    """A model of planes as one of volumes of equal voxels: cubes of its window. Raises ValueError for one of volumes."""
+    if model.info.axes != "YXC" or model.shape[0] != model.shape[1]:
+        raise ValueError(
+            f"got a model of {model.info.spatial} images of {model.shape[:-1]} pixels; expected one of square planes; to "
+            "fix: a run of 2-D images"
+        )
+    across = model.info.pixel_size.get("X")
+    info = model.info.replace(axes="ZYXC", pixel_size={**model.info.pixel_size, "Z": across})
+    return dataclasses.replace(model, denoise=Planes(model.denoise), shape=(model.shape[0], *model.shape), info=info)
 
 
 def _constant(

@@ -1,8 +1,7 @@
 import pytest
 
 from jaxdiff.data.errors import DataError
-from jaxdiff.data.info import DataInfo
-from jaxdiff.data.kind import check_kind
+from jaxdiff.data.info import DataInfo, check_kind
 
 MODEL = DataInfo("ZYXC", ("DAPI", "GFP"), pixel_size={"Z": 1.0, "Y": 0.2, "X": 0.2}, unit="µm")
 

@@ -1,0 +1,144 @@
+"""What commands from image to image share: their options, and the files that an estimate becomes."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from jaxdiff.commands.folders.options import FolderOptions, task_over_folder
+from jaxdiff.data.files.write import check_writable, write_image
+from jaxdiff.data.info import DataInfo
+from jaxdiff.data.pairing import spread
+from jaxdiff.data.pairs import Parallel
+from jaxdiff.data.shown.picture import GAP, GAP_GREY, coloured, write_png
+from jaxdiff.model import Model
+from jaxdiff.tasks.sampled import check_task
+
+ENDINGS = {"ome-tiff": ".ome.tif", "ome-zarr": ".ome.zarr"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimateOptions(FolderOptions):
+    """Options of a task that writes an estimated image for each image of a folder."""
+
+    keep_samples: bool = False
+    """Write the single samples, too."""
+    format: Literal["ome-tiff", "ome-zarr"] = "ome-tiff"
+    """Of images: a file, or for large ones a folder that viewers read in parts."""
+    dtype: Literal["float32"] | None = None
+    """float32 keeps all digits; default the dtype of the file, or of the training images where these are of another kind."""
+
+
+def estimate_folder(
+    options: EstimateOptions,
+    task: str,
+    make: Callable[..., Any],
+    numbers: Callable[[Any], Mapping[str, str | float]] = lambda result: {},
+) -> int:
+    """The command of a task: the files of `suffixes` for every image; the exit status.
+
+    make: (key, model, image, samples, calls=, solver=) -> result with `image`, `std` and `samples`. numbers: of a result,
+        for the summary.
+    """
+    model = options.model(task)
+    check_task(model, task)
+    solver = options.solver_of(model)
+
+    def work(key, image, info, path):
+        check_results(options, result_info(info, model))
+        result = make(key, model, image, options.samples, calls=options.calls, solver=solver)
+        return {**write_estimate(result, image, result_info(info, model), path, options), **numbers(result)}
+
+    return task_over_folder(options, model, suffixes(options), work)
+
+
+def check_results(options: EstimateOptions, info: DataInfo) -> None:
+    """Raises DataError, before there is one, for a result of `info` that the format of files cannot hold."""
+    if options.format == "ome-tiff":
+        check_writable(options.dtype or info.dtype)
+
+
+def suffixes(options: EstimateOptions, samples: int | None = None) -> tuple[str, ...]:
+    """Of the files that `write_estimate` writes for each image: NAME.ome.tif, of two samples or more NAME_std.ome.tif,
+    NAME_overlay.png, and the samples where they are kept. samples: default those of the options."""
+    end, number = ENDINGS[options.format], options.samples if samples is None else samples
+    std = (f"_std{end}",) if number > 1 else ()
+    kept = tuple(f"_sample{k}{end}" for k in range(number if options.keep_samples else 0))
+    return (end, *std, "_overlay.png", *kept)
+
+
+def write_estimate(
+    result: Any, image: np.ndarray, info: DataInfo, path: Path, options: EstimateOptions
+) -> dict[str, float]:
+    """Writes `image`, `std` and `samples` of `result` as files of `info` at `path` + suffix, beside the picture of what was
+    given; numbers for the summary. One sample has no spread: there is neither file nor number, and a warning says so."""
+    name, end = path.name, ENDINGS[options.format]
+    write = write_image
+    if options.format == "ome-zarr":
+        from jaxdiff.data.files.ome_zarr import write_ome_zarr as write
+    saturated = write(path.with_name(f"{name}{end}"), result.image, info, options.dtype)
+    spreads = len(result.samples) > 1
+    if spreads:
+        write(path.with_name(f"{name}_std{end}"), result.std, info.replace(dtype="float32"))
+    else:
+        warnings.warn(
+            f"one sample has no spread: NAME_std{end} was not written; to fix: --samples 2 or more (with --direct, --calls "
+            "too)",
+            stacklevel=1,
+        )
+    for k, one in enumerate(result.samples if options.keep_samples else ()):
+        saturated += write(path.with_name(f"{name}_sample{k}{end}"), one, info, options.dtype)
+    if saturated:
+        warnings.warn(
+            f"values beyond the range of {options.dtype or info.dtype} became its end (saturated_values in the summary "
+            "counts them); to fix: --dtype float32 keeps all",
+            stacklevel=1,
+        )
+    side_by_side(spread(image, result.image.shape[:-1]), result.image, path.with_name(f"{name}_overlay.png"))
+    return {**({"mean_std": float(result.std.mean())} if spreads else {}), "saturated_values": saturated}
+
+
+def result_info(info: DataInfo, model: Model) -> DataInfo:
+    """What the estimate of an image of `info` is: its pixels are those of the image over the model's factor.
+
+    Where images and inputs of the training were recorded apart, the dtype is that of the images; a translation has their
+    channels, too, and is marked as synthetic.
+    """
+    info, made = info_over(info, model.inputs.factor), model.info
+    pairs = None if model.pairing is None else model.pairing.pairs
+    if not isinstance(pairs, Parallel):
+        return info
+    info = info.replace(dtype=made.dtype)
+    if pairs.task != "translate":
+        return info
+    return info.replace(channel_names=made.channel_names, colour=made.colour, synthetic=True)
+
+
+def info_over(info: DataInfo, factor: Sequence[float]) -> DataInfo:
+    """`info` of an image with `factor` times as many pixels in the same field."""
+    sizes = {a: None if s is None else s / f for (a, s), f in zip(info.pixel_size.items(), factor)}
+    return info.replace(pixel_size=sizes)
+
+
+def side_by_side(left: np.ndarray, right: np.ndarray, path: Path) -> Path:
+    """PNG of two images (*spatial, C) of one spatial shape, on one scale where they have as many channels.
+
+    Of volumes it is the middle plane.
+    """
+    if left.ndim == 4:
+        left, right = left[len(left) // 2], right[len(right) // 2]
+    left, right = left[None].astype(np.float32), right[None].astype(np.float32)
+    if left.shape == right.shape:
+        parts = list(coloured(np.concatenate([left, right])))
+    else:
+        parts = [coloured(left)[0], coloured(right)[0]]
+    gap = np.full((parts[0].shape[0], GAP, 3), GAP_GREY, np.uint8)
+    return write_png(path, np.concatenate([parts[0], gap, parts[1]], axis=1))
+
+
+def bias_in_words(bias: np.ndarray) -> float | str:
+    """The mean of `mean_bias` over the channels where it is known; "not measurable" where it is in none."""
+    return "not measurable" if np.isnan(bias).all() else float(np.nanmean(bias))
