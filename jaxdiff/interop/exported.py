@@ -19,10 +19,10 @@ from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.interop.export import FORMAT, PLATFORMS, kind_of
 from jaxdiff.nn import UNet
+from jaxdiff.plain import from_plain
 from jaxdiff.schema import fields, malformed, parsed, within
 from jaxdiff.seeds import WORD, checked_seed
 from jaxdiff.training.npz import read_npz, read_part
-from jaxdiff.training.plain import from_plain
 from jaxdiff.training.run_folder import check_classes
 
 PROGRAM, META, README = "sampler.stablehlo", "meta.json", "README.md"

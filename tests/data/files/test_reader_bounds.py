@@ -15,8 +15,8 @@ import pytest
 import tifffile
 
 from jaxdiff.data.errors import DataError, UnreadableError
-from jaxdiff.data.files.read import inspect, read, read_image
 from jaxdiff.data.files.ome import read_ome
+from jaxdiff.data.files.read import inspect, read, read_image
 
 GREY = np.random.default_rng(0).integers(0, 65536, (24, 20)).astype("u2")
 
