@@ -19,8 +19,10 @@ from jaxtyping import Bool, Float
 from scipy import ndimage
 
 from jaxdiff.physics.camera import Camera
-from jaxdiff.physics.photon_transfer import Interval, fit
+from jaxdiff.physics.photon_transfer import Fit, Interval, fit
+from jaxdiff.physics.rounding import ROUGH, rounded_variance
 
+CLEAR = 0.7
 AROUND = 5
 GROUPS = 48
 FEWEST = 64
@@ -31,9 +33,9 @@ DIFFERENCES = (np.array([1.0, -2.0, 1.0]) / np.sqrt(6), np.array([1.0, -4.0, 6.0
 """h along one axis: of the second order, and of the fourth, which sees less of edges and says less of noise."""
 BENT = 0.75
 """Standard errors by which the variance has to be less with the fourth order for a group to be taken from it."""
-HUBER = 1.5
+HUBER = 3.0
 """Standard deviations beyond which a pixel of d counts as if it were there."""
-WINSORISED = 0.7784655
+WINSORISED = 0.9950073
 """E[min(z², HUBER²)] of the normal distribution."""
 EFFICIENCY = 0.8
 """Of that estimate, beside the mean square."""
@@ -55,8 +57,8 @@ class NoiseEstimate:
     """Variance of the noise in it."""
     errors: Float[np.ndarray, " groups"]
     """Standard error of that, relative."""
-    rounding: float = 0.0
-    """Variance that rounding to whole grey levels adds."""
+    rounded: bool = False
+    """Whether grey levels are whole numbers."""
 
     def camera(self, offset: float | None = None, read_noise: float | None = None) -> Camera:
         """A camera of this noise, with what is known of it.
@@ -72,7 +74,7 @@ class NoiseEstimate:
                 return self._dark(float(self.means.min()))
             read = read_noise or 0.0
             return Camera(gain=gain, offset=gain * read**2 - self.intercept / gain, read_noise=read)
-        fitted = fit(self.means - offset, self.variances, self.errors, read_noise, rounding=self.rounding)
+        fitted = self._fit(offset, read_noise)
         if fitted.gain.value <= self._least:
             return self._dark(offset)
         return Camera(
@@ -84,13 +86,35 @@ class NoiseEstimate:
 
         The scatter of the groups about the fit is in it, and what read noise and texture may take of the variance.
         """
-        if offset is None:  # a free offset is a free intercept, of any sign, whatever the read noise
-            return fit(self.means, self.variances, self.errors, free=True).gain
-        return fit(self.means - offset, self.variances, self.errors, read_noise, rounding=self.rounding).gain
+        return self._fit(offset, read_noise).gain
 
     def ratio(self, camera: Camera) -> float:
         """Variance found over that of `camera`: the median over the groups."""
-        return float(np.median(self.variances / np.maximum(camera.variance(self.means), 1e-12)))
+        return float(np.median(self.variances / np.maximum(self._of(camera), 1e-12)))
+
+    def _fit(self, offset: float | None, read_noise: float | None) -> Fit:
+        if offset is not None and read_noise is not None:
+            return self._known(offset, read_noise)
+        clear = self.slope * self.means + self.intercept > (CLEAR if self.rounded else 0)
+        few = np.count_nonzero(clear) < 3
+        clear |= few
+        means, variances, errors = self.means[clear], self.variances[clear], self.errors[clear]
+        # A free offset is a free intercept, of any sign, whatever the read noise.
+        line = fit(means, variances, errors, free=True) if offset is None else fit(means - offset, variances, errors)
+        if few:
+            line = line._replace(gain=Interval(line.gain.value, 0.0, float("inf")))
+        if offset is None or not self.rounded or line.intercept > ROUGH or not line.gain.value:
+            return line
+        exact = self._known(offset, line.read_noise)  # the line knows rounding of smooth noise only
+        ends = min(line.gain.low, exact.gain.low), max(line.gain.high, exact.gain.high)
+        return Fit(Interval(exact.gain.value, *ends), (exact.gain.value * line.read_noise) ** 2, exact.texture)
+
+    def _known(self, offset: float, read_noise: float) -> Fit:
+        light = self.means - offset
+        return fit(light, self.variances, self.errors, lambda gain: self._of(Camera(gain, offset, read_noise)))
+
+    def _of(self, camera: Camera) -> np.ndarray:
+        return rounded_variance(camera, self.means) if self.rounded else camera.variance(self.means)
 
     @property
     def _least(self) -> float:
@@ -128,7 +152,8 @@ def estimate_noise(
     mean = _separable(image, np.full(AROUND, 1 / AROUND), plane)
     window = tuple(AROUND if axis in plane else 1 for axis in range(image.ndim))
     change = (ndimage.maximum_filter(mean, window) - ndimage.minimum_filter(mean, window))[whole]
-    parts = np.array_split(np.argsort(mean[whole], kind="stable"), min(GROUPS, np.count_nonzero(whole) // FEWEST))
+    ring = (AROUND**2 * mean - 9 * _separable(image, np.full(3, 1 / 3), plane)) / (AROUND**2 - 9)
+    parts = np.array_split(np.argsort(ring[whole], kind="stable"), min(GROUPS, np.count_nonzero(whole) // FEWEST))
     curves = []
     for taps in DIFFERENCES:
         high, light = (_separable(image, taps**power, plane)[whole] for power in (1, 2))
@@ -151,7 +176,7 @@ def estimate_noise(
     means, variances, errors = means[some], variances[some], errors[some]
     line = fit(means, variances, errors, free=True)
     whole = bool(np.all(image[inside] == np.rint(image[inside])))
-    return NoiseEstimate(line.gain.value, line.intercept, means, variances, errors, 1 / 12 if whole else 0.0)
+    return NoiseEstimate(line.gain.value, line.intercept, means, variances, errors, whole)
 
 
 def _quiet(part: np.ndarray, high: np.ndarray, change: np.ndarray) -> np.ndarray:

@@ -5,10 +5,12 @@
 t a² is fixed pattern or texture of a contrast √t that is the same everywhere (Janesick 2007, Photon Transfer, SPIE). Relative
 deviations are fitted, since the variance of each group of pixels is known to the same share of it, reweighted so that a
 few that are off count less (Foi, Trimeche, Katkovnik & Egiazarian 2008, doi:10.1109/TIP.2008.2001399, in outline). The fit
-is a
-profile over b: for each b what is best of the rest, not below 0.
+is a profile over b: for each b what is best of the rest, not below 0. Where offset and read noise are known, R + b a is any
+function of b, such as that of a camera whose grey levels are rounded, and gains may fit that do not lie side by side: the
+interval is from the least to the largest.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +25,10 @@ CLEAR = 2.0
 """Standard errors from which texture is one."""
 ERRORS = 2.0
 """Standard errors of the interval, to either side."""
+TIE = 1e-3
+"""Added to either end where the variance may jump with the gain: of one that puts grey levels on a half, either side may be meant."""
+RANGE, GAINS = 100.0, 160
+"""Of the gains that are tried where all else is known: the largest over the least, and how many."""
 
 
 class Interval(NamedTuple):
@@ -60,28 +66,36 @@ def fit(
     light: Float[np.ndarray, " groups"],
     variances: Float[np.ndarray, " groups"],
     errors: Float[np.ndarray, " groups"],
-    read_noise: float | None = None,
+    known: Callable[[float], Float[np.ndarray, " groups"]] | None = None,
     *,
     free: bool = False,
-    rounding: float = 0.0,
 ) -> Fit:
     """Of variances (grey levels²) over light (grey levels above the offset).
 
-    errors: relative standard errors of the variances. read_noise: electrons, where it is known, which `rounding` (grey
-    levels²) comes on top of. free: the offset is not known: the intercept may have any sign, and there is no t, which an
-    offset would be mixed up with. The gain is 0 where the variance does not grow with light beyond its errors.
+    errors: relative standard errors of the variances. known: the variances without t by the gain, where they depend on
+    nothing else. free: the offset is not known: the intercept may have any sign, and there is no t, which an offset would
+    be mixed up with. The gain is 0 where the variance does not grow with light beyond its errors.
     """
     light, variances = np.asarray(light, np.float64), np.asarray(variances, np.float64)
     light = light if free else np.maximum(light, 0.0)
-    curve = _Curve(light, variances, np.asarray(errors), np.ones_like(light), read_noise, free, free, rounding)
+    gains, table = np.zeros(0), np.zeros((0, len(light)))
+    if known is not None and light.any():
+        lit = light > 0
+        most = 2 * float(np.median(variances[lit] / light[lit]))  # no group has less than its photons' variance
+        gains = np.geomspace(most / RANGE, most, GAINS)
+        table = np.stack([known(float(b)) for b in gains])
+    curve = _Curve(light, variances, np.asarray(errors), np.ones_like(light), free, free, known, gains, table)
     plain, textured = _fitted(curve._replace(even=True)), _fitted(curve)
     curve, best, scatter = plain
     other, terms, least = textured
     if not free and curve.cost(best) - curve.cost(terms) > (CLEAR * least) ** 2:
         curve, best, scatter = other, terms, least
     allowed = curve.cost(best) + (ERRORS * scatter) ** 2
-    high = _crossing(curve, best[1], allowed, up=True)
-    low = _crossing(curve, best[1], allowed, up=False)
+    if known is not None:
+        low, high = _ends(curve, float(best[1]), allowed)
+    else:
+        high = _crossing(curve, best[1], allowed, up=True)
+        low = _crossing(curve, best[1], allowed, up=False)
     if free and low <= 0:
         return Fit(Interval(0.0, 0.0, high), float(np.median(variances)), 0.0)
     return Fit(Interval(float(best[1]), low, high), float(best[0]), float(best[2]))
@@ -99,7 +113,7 @@ def _fitted(curve: "_Curve") -> tuple["_Curve", np.ndarray, float]:
         curve = curve._replace(scale=weight / (np.maximum(fitted, least) * curve.errors))
         best = curve.best()
         fitted = curve.at(best)
-    return curve, best, scatter
+    return curve, curve.between(best), scatter
 
 
 class _Curve(NamedTuple):
@@ -107,49 +121,56 @@ class _Curve(NamedTuple):
     variances: np.ndarray
     errors: np.ndarray
     scale: np.ndarray
-    read_noise: float | None
     free: bool
     even: bool
     """Without t."""
-    rounding: float
+    known: Callable[[float], np.ndarray] | None
+    gains: np.ndarray
+    table: np.ndarray
+    """`known` of each of `gains`."""
 
     def at(self, terms: np.ndarray) -> np.ndarray:
-        return terms[0] + terms[1] * self.light + terms[2] * self.light**2
+        line = self.known(float(terms[1])) if self.known else terms[0] + terms[1] * self.light
+        return line + terms[2] * self.light**2
 
     def cost(self, terms: np.ndarray) -> float:
         return float(np.sum((self.scale * (self.variances - self.at(terms))) ** 2))
 
     def best(self) -> np.ndarray:
-        """R, b and t."""
-        if self.free:
-            return np.append(_solved([self.scale, self.scale * self.light], self.scale * self.variances, False), 0.0)
+        """R, b and t; of `gains` where there are any."""
+        if len(self.gains):
+            return self.beside(float(self.gains[np.argmin(self.costs())]))
         columns = [self.scale, self.scale * self.light, self.scale * self.light**2]
-        terms = _solved(columns[: 2 if self.even else 3], self.scale * self.variances, True)
-        terms = np.append(terms, 0.0) if self.even else terms
-        if self.read_noise is None:
-            return terms
-        most = 4 * max(float(terms[1]), float(np.max(self.variances / np.maximum(self.light, 1e-9 * self.light.max()))))
-        most = min(most, float(np.sqrt(2 * self.variances.max())) / self.read_noise) if self.read_noise else most
-        grid = np.geomspace(1e-6 * most, most, 80)
-        k = int(np.argmin([self.cost(self.beside(b)) for b in grid]))
-        bounds = (grid[max(k - 1, 0)], grid[min(k + 1, len(grid) - 1)])
+        terms = _solved(columns[: 2 if self.even else 3], self.scale * self.variances, not self.free)
+        return np.append(terms, 0.0) if self.even else terms
+
+    def between(self, best: np.ndarray) -> np.ndarray:
+        """The best between the neighbours of one of `gains`."""
+        if not len(self.gains):
+            return best
+        k = int(np.argmin(np.abs(self.gains - best[1])))
+        bounds = (self.gains[max(k - 1, 0)], self.gains[min(k + 1, GAINS - 1)])
         found = optimize.minimize_scalar(lambda b: self.cost(self.beside(b)), bounds=bounds, method="bounded")
-        return self.beside(float(found.x))  # type: ignore[union-attr]
+        near = self.beside(float(found.x))  # type: ignore[union-attr]
+        return near if self.cost(near) < self.cost(best) else best
+
+    def costs(self) -> np.ndarray:
+        """Of each of `gains`, beside the best t."""
+        rest, square = self.scale * (self.variances - self.table), self.scale * self.light**2
+        texture = 0.0 if self.even else np.maximum(rest @ square, 0.0) / (square @ square)
+        return np.sum((rest - np.multiply.outer(texture, square)) ** 2, axis=1)
 
     def beside(self, b: float) -> np.ndarray:
         """The best R and t beside a gain b."""
-        rest = self.scale * (self.variances - b * self.light)
+        line = self.known(float(b)) if self.known else b * self.light
+        rest = self.scale * (self.variances - line)
         one, square = self.scale, self.scale * self.light**2
         if self.free:
             return np.array([one @ rest / (one @ one), b, 0.0])
-        if self.read_noise is None:
-            intercept, *texture = _solved([one] if self.even else [one, square], rest, True)
-            return np.array([intercept, b, *(texture or [0.0])])
-        intercept = (b * self.read_noise) ** 2 + self.rounding
-        length = square @ square
-        return np.array(
-            [intercept, b, 0.0 if self.even or not length else max(0.0, square @ (rest - intercept * one) / length)]
-        )
+        if self.known:
+            return np.array([0.0, b, 0.0 if self.even else max(0.0, square @ rest) / (square @ square)])
+        intercept, *texture = _solved([one] if self.even else [one, square], rest, True)
+        return np.array([intercept, b, *(texture or [0.0])])
 
 
 def _solved(columns: list[np.ndarray], target: np.ndarray, positive: bool) -> np.ndarray:
@@ -159,6 +180,20 @@ def _solved(columns: list[np.ndarray], target: np.ndarray, positive: bool) -> np
     scaled = np.stack(columns, axis=1) / lengths
     terms = optimize.nnls(scaled, target)[0] if positive else np.linalg.lstsq(scaled, target, rcond=None)[0]
     return terms / lengths
+
+
+def _ends(curve: _Curve, b: float, allowed: float) -> tuple[float, float]:
+    """The least and the largest gain whose cost is up to `allowed`: 0 and infinity beyond those that are tried."""
+    gains = np.insert(curve.gains, k := int(np.searchsorted(curve.gains, b)), b)
+    possible = np.flatnonzero(np.insert(curve.costs(), k, 0.0) <= allowed)
+
+    def over(b: float) -> float:
+        return curve.cost(curve.beside(b)) - allowed
+
+    first, last = possible[0], possible[-1]
+    low = optimize.brentq(over, gains[first - 1], gains[first]) if first > 0 else 0.0
+    high = optimize.brentq(over, gains[last], gains[last + 1]) if last < len(gains) - 1 else float("inf")
+    return float(low) * (1 - TIE), float(high) * (1 + TIE)  # type: ignore[arg-type]
 
 
 def _crossing(curve: _Curve, b: float, allowed: float, *, up: bool) -> float:

@@ -29,37 +29,72 @@ def recorded(camera, electrons, seed):
     return np.round(camera.record(np.random.default_rng(seed), electrons))[..., None]
 
 
+def right(gain, truth):
+    """Within 10 %, or the interval says that it is not and holds the truth."""
+    return abs(gain.value / truth - 1) < 0.1 or gain.low <= truth <= gain.high
+
+
 def test_the_issue_s_case():
     """True gain 1.7, background 2 electrons, peak 10,000: it was 0.47 to 0.63 times that in 8 of 8 seeds."""
     camera = Camera(gain=1.7, offset=100.0)
     for kind, off in (("blobs", 0.1), ("nuclei", 0.2)):
-        for seed in range(8):
-            gain = estimate_noise(recorded(camera, scene(kind, 1e4, 2.0, seed, (256, 256)), seed)).gain(100.0)
+        for seed in range(4):
+            gain = estimate_noise(recorded(camera, scene(kind, 1e4, 2.0, seed), seed)).gain(100.0)
             assert gain.low <= gain.value <= gain.high
             assert abs(gain.value / 1.7 - 1) < max(off / 2, gain.half_width), (kind, seed, str(gain))
             assert abs(gain.value / 1.7 - 1) < off, (kind, seed, str(gain))
 
 
-@pytest.mark.parametrize(("gain", "offset"), [(0.2, 0.0), (1.7, 100.0), (10.0, 1000.0)])
-def test_within_ten_per_cent_or_the_interval_is_wide(gain, offset):
-    """Peaks of 100 to 30,000 electrons, read noise of 0 to 3: what is called sure is right."""
-    right, inside, number = 0, 0, 0
+def test_within_ten_per_cent_or_the_interval_is_wide():
+    """Peaks of 100 to 30,000 electrons, read noise of 0 to 3: what is called sure is right, whatever is known."""
+    wrong, inside, widths = [], [], []
     for seed, (peak, read, background) in enumerate(
         [(100, 0, 2), (300, 3, 0), (1000, 1.5, 2), (3000, 0, 100), (1e4, 3, 2), (3e4, 1.5, 0), (3e4, 0, 2)]
     ):
-        for kind in ("blobs", "nuclei"):
-            image = recorded(
-                Camera(gain=gain, offset=offset, read_noise=read), scene(kind, peak, background, seed), seed
-            )
-            for given in (None, read):
-                found = estimate_noise(image).gain(offset, given)
-                number += 1
-                right += (good := abs(found.value / gain - 1) < 0.1 or found.half_width > 0.1)
-                if not good:
-                    print(kind, peak, read, background, given, found)
-                inside += 0.97 * found.low <= gain <= 1.03 * found.high
-    assert right >= number - 1
-    assert inside >= 0.8 * number
+        for k, (truth, offset) in enumerate([(0.2, 0.0), (1.7, 100.0), (10.0, 1000.0)]):
+            kind = ("blobs", "nuclei")[(seed + k) % 2]
+            camera = Camera(gain=truth, offset=offset, read_noise=read)
+            estimate = estimate_noise(recorded(camera, scene(kind, peak, background, seed), seed))
+            for known in ((), (offset,), (offset, read)):
+                gain = estimate.gain(*known)
+                if not right(gain, truth):
+                    wrong.append((kind, peak, background, truth, read, known, str(gain)))
+                inside.append(gain.low <= truth <= gain.high)
+                widths.append(gain.half_width)
+    assert len(wrong) <= 1, wrong
+    assert np.mean(inside) >= 0.9
+    assert np.median(widths) < 0.1
+
+
+@pytest.mark.parametrize("truth", [0.3, 0.4, 0.8, 1.7])
+def test_few_electrons_of_a_mostly_dark_image_in_whole_grey_levels(truth):
+    """Rounding adds 0.18 and not 1/12 to a variance of 0.32: the gain was 1.24 to 1.36 times the truth, called sure."""
+    camera = Camera(gain=truth, offset=100.0)
+    for seed, (peak, background) in enumerate([(100, 2.0), (1e4, 2.0), (100, 0.5)]):
+        estimate = estimate_noise(recorded(camera, scene("nuclei", peak, background, seed), seed))
+        sure = estimate.gain(100.0, 0.0)
+        assert abs(sure.value / truth - 1) < 0.1, (peak, background, str(sure))
+        assert sure.half_width < 0.2
+        for known in ((), (100.0,)):
+            assert right(gain := estimate.gain(*known), truth), (peak, background, known, str(gain))
+        assert 0.85 < estimate.ratio(camera) < 1.15  # the camera that recorded it does not contradict the image
+
+
+def test_one_light_s_noise_is_no_range_of_light():
+    """Read noise moves the mean around a pixel, too, and not the variance: grouped by it the gain was 0.6 times the truth."""
+    camera = Camera(gain=1.7, offset=100.0, read_noise=1.0)
+    images = [camera.record(np.random.default_rng(s), scene("nuclei", 30.0, 0.5, s))[..., None] for s in range(4)]
+    for known in ((), (100.0,)):
+        gains = [estimate_noise(image).gain(*known) for image in images]
+        assert sum(right(gain, 1.7) for gain in gains) >= 3, [str(gain) for gain in gains]
+        assert abs(np.mean([gain.value for gain in gains]) / 1.7 - 1) < 0.1
+
+
+def test_half_an_electron_has_its_variance():
+    """Its distribution has tails that a robust scale of normal noise would cut off: 0.93 of the variance."""
+    images = [Camera(gain=1.7).record(np.random.default_rng(s), np.full((192, 192, 1), 0.5)) for s in range(3)]
+    ratios = [estimate_noise(image).variances.mean() / image.var() for image in images]
+    assert 0.97 < np.mean(ratios) < 1.03
 
 
 def test_what_is_given_is_kept_and_the_variance_is_that_of_the_image():
@@ -109,7 +144,7 @@ def test_the_curve_alone():
     np.testing.assert_allclose(
         [exact.gain.value, exact.intercept, exact.texture], [1.7, 9.0, 0.0], rtol=1e-6, atol=1e-9
     )
-    np.testing.assert_allclose(fit(light, (1.7 * 3) ** 2 + 1.7 * light, errors, 3.0).gain.value, 1.7, rtol=1e-4)
+    np.testing.assert_allclose(fit(light, (1.7 * 3) ** 2 + 1.7 * light, errors, lambda b: (3 * b) ** 2 + b * light).gain.value, 1.7, rtol=1e-4)
     textured = fit(light, 9.0 + 1.7 * light + 1e-3 * light**2, errors)
     np.testing.assert_allclose([textured.gain.value, textured.texture], [1.7, 1e-3], rtol=1e-6)
     variances = 9.0 + 1.7 * light

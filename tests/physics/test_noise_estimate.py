@@ -22,7 +22,9 @@ def test_the_camera_is_found(camera, shape):
     image = recorded(camera, shape=shape)
     found = estimate_noise(image)
     np.testing.assert_allclose(found.slope, camera.gain, rtol=0.12)
-    np.testing.assert_allclose(found.camera(camera.offset).read_noise, camera.read_noise, atol=1.5)
+    others = [estimate_noise(recorded(camera, shape=shape, seed=seed)) for seed in (1, 2)]
+    read = [each.camera(camera.offset).read_noise for each in (found, *others)]
+    np.testing.assert_allclose(np.median(read), camera.read_noise, atol=1.4)
     levels = np.quantile(image, [0.2, 0.5, 0.9])
     for guess in (found.camera(), found.camera(camera.offset)):  # the same noise, however it is split
         np.testing.assert_allclose(guess.variance(levels), camera.variance(levels), rtol=0.15)
