@@ -1,12 +1,15 @@
 """Gain and noise of a camera from a single image, how sure that is, and whether given ones fit the image.
 
 1. d = h * y, h the outer product of (1, −2, 1)/√6 with itself, has the variance of the noise, and nothing of what is linear
-   along rows or columns (Immerkær 1996, doi:10.1006/cviu.1996.0060). m, the mean over AROUND × AROUND pixels, is uncorrelated
-   with it.
-2. Pixels are grouped by m; those around which m changes by more than noise makes it are left out, half of a group at most.
-   Its variance is Huber's estimate of scale, which the few pixels on edges that are left hardly move; where edges are the
-   most of it, of differences of the fourth order. It is that of the mean light under h², which at an edge is not m.
-3. `jaxdiff.physics.photon_transfer` fits the line of variance over grey level, with what is given of the camera.
+   along rows or columns (Immerkær 1996, doi:10.1006/cviu.1996.0060). m is the mean over AROUND × AROUND pixels.
+2. Pixels are grouped by the mean of those of the window that d is not made of: grouped by noise that is in d, or in m, one
+   light looks like a range of lights of one variance, and the line through them is too flat. Pixels around which m changes
+   by more than noise makes it are left out, half of a group at most. A group's variance is Huber's estimate of scale, which
+   the few pixels on edges that are left hardly move; where edges are the most of it, of differences of the fourth order. It
+   is that of the mean light under h², which at an edge is not m.
+3. `jaxdiff.physics.photon_transfer` fits the line of variance over grey level, with what is known of the camera. Of rounded
+   grey levels `jaxdiff.physics.rounding` says the variance of few electrons, where offset and read noise are known; else
+   groups of little noise are left out.
 
 Texture as fine as a pixel counts as noise. Where its contrast is the same everywhere it grows with the square of the
 light, and is told apart; else it makes the estimate too high.
@@ -22,11 +25,13 @@ from jaxdiff.physics.camera import Camera
 from jaxdiff.physics.photon_transfer import Fit, Interval, fit
 from jaxdiff.physics.rounding import ROUGH, rounded_variance
 
-CLEAR = 0.7
-AROUND = 5
+AROUND, CORE = 5, 3
+"""Pixels along a side of the window, and of that part of it of which d is made."""
 GROUPS = 48
 FEWEST = 64
 """Pixels from which anything is estimated."""
+CLEAR = 0.7
+"""Variance (steps²) up to which a group of rounded grey levels is not part of a line: rounding may add a third of it."""
 WIDE = 0.1
 """Half width of the interval of a gain, relative, from which it is wide."""
 DIFFERENCES = (np.array([1.0, -2.0, 1.0]) / np.sqrt(6), np.array([1.0, -4.0, 6.0, -4.0, 1.0]) / np.sqrt(70))
@@ -34,11 +39,11 @@ DIFFERENCES = (np.array([1.0, -2.0, 1.0]) / np.sqrt(6), np.array([1.0, -4.0, 6.0
 BENT = 0.75
 """Standard errors by which the variance has to be less with the fourth order for a group to be taken from it."""
 HUBER = 3.0
-"""Standard deviations beyond which a pixel of d counts as if it were there."""
+"""Standard deviations beyond which a pixel of d counts as if it were there: with 1.5 one electron has 4 % less."""
 WINSORISED = 0.9950073
 """E[min(z², HUBER²)] of the normal distribution."""
 EFFICIENCY = 0.8
-"""Of that estimate, beside the mean square."""
+"""Of that estimate: 2 / (2 + κ), κ the excess kurtosis of d, 1/(4 electrons), at half an electron; nearly 1 for many."""
 CHANGE = 1.2
 """Change of m, in standard deviations of the noise, up to which it may be noise alone: 99 of 100 pixels without any light."""
 SPIKE, ENDS = 4.0, 16
@@ -57,8 +62,10 @@ class NoiseEstimate:
     """Variance of the noise in it."""
     errors: Float[np.ndarray, " groups"]
     """Standard error of that, relative."""
-    rounded: bool = False
-    """Whether grey levels are whole numbers."""
+    step: float = 0.0
+    """Between the grey levels that there are, such as 1 of whole numbers; 0: any."""
+    phase: float = 0.0
+    """Of these, the one next to 0."""
 
     def camera(self, offset: float | None = None, read_noise: float | None = None) -> Camera:
         """A camera of this noise, with what is known of it.
@@ -84,7 +91,7 @@ class NoiseEstimate:
     def gain(self, offset: float | None = None, read_noise: float | None = None) -> Interval:
         """Grey levels per electron, as of `camera`, with the interval of two standard errors.
 
-        The scatter of the groups about the fit is in it, and what read noise and texture may take of the variance.
+        The scatter of the groups about the fit is in it, and what read noise, texture and rounding may take of the variance.
         """
         return self._fit(offset, read_noise).gain
 
@@ -95,7 +102,7 @@ class NoiseEstimate:
     def _fit(self, offset: float | None, read_noise: float | None) -> Fit:
         if offset is not None and read_noise is not None:
             return self._known(offset, read_noise)
-        clear = self.slope * self.means + self.intercept > (CLEAR if self.rounded else 0)
+        clear = self.slope * self.means + self.intercept > CLEAR * self.step**2
         few = np.count_nonzero(clear) < 3
         clear |= few
         means, variances, errors = self.means[clear], self.variances[clear], self.errors[clear]
@@ -103,7 +110,7 @@ class NoiseEstimate:
         line = fit(means, variances, errors, free=True) if offset is None else fit(means - offset, variances, errors)
         if few:
             line = line._replace(gain=Interval(line.gain.value, 0.0, float("inf")))
-        if offset is None or not self.rounded or line.intercept > ROUGH or not line.gain.value:
+        if offset is None or not self.step or line.intercept > ROUGH * self.step**2 or not line.gain.value:
             return line
         exact = self._known(offset, line.read_noise)  # the line knows rounding of smooth noise only
         ends = min(line.gain.low, exact.gain.low), max(line.gain.high, exact.gain.high)
@@ -114,7 +121,10 @@ class NoiseEstimate:
         return fit(light, self.variances, self.errors, lambda gain: self._of(Camera(gain, offset, read_noise)))
 
     def _of(self, camera: Camera) -> np.ndarray:
-        return rounded_variance(camera, self.means) if self.rounded else camera.variance(self.means)
+        if not self.step:
+            return camera.variance(self.means)
+        steps = Camera(camera.gain / self.step, (camera.offset - self.phase) / self.step, camera.read_noise)
+        return self.step**2 * rounded_variance(steps, (self.means - self.phase) / self.step)
 
     @property
     def _least(self) -> float:
@@ -152,7 +162,8 @@ def estimate_noise(
     mean = _separable(image, np.full(AROUND, 1 / AROUND), plane)
     window = tuple(AROUND if axis in plane else 1 for axis in range(image.ndim))
     change = (ndimage.maximum_filter(mean, window) - ndimage.minimum_filter(mean, window))[whole]
-    ring = (AROUND**2 * mean - 9 * _separable(image, np.full(3, 1 / 3), plane)) / (AROUND**2 - 9)
+    core = _separable(image, np.full(CORE, 1 / CORE), plane)
+    ring = (AROUND**2 * mean - CORE**2 * core) / (AROUND**2 - CORE**2)
     parts = np.array_split(np.argsort(ring[whole], kind="stable"), min(GROUPS, np.count_nonzero(whole) // FEWEST))
     curves = []
     for taps in DIFFERENCES:
@@ -175,8 +186,7 @@ def estimate_noise(
         raise ValueError("got an image without noise; expected a recording; to fix: give --gain and --read-noise")
     means, variances, errors = means[some], variances[some], errors[some]
     line = fit(means, variances, errors, free=True)
-    whole = bool(np.all(image[inside] == np.rint(image[inside])))
-    return NoiseEstimate(line.gain.value, line.intercept, means, variances, errors, whole)
+    return NoiseEstimate(line.gain.value, line.intercept, means, variances, errors, *_steps(image[inside]))
 
 
 def _quiet(part: np.ndarray, high: np.ndarray, change: np.ndarray) -> np.ndarray:
@@ -191,6 +201,20 @@ def _whole(kept: np.ndarray, plane: tuple[int, int]) -> np.ndarray:
     inner = np.zeros(kept.shape, bool)
     inner[(slice(None),) * plane[0] + (slice(2, -2), slice(2, -2))] = True
     return inner & (_separable(kept.astype(np.float64), np.full(AROUND, 1 / AROUND), plane) > 1 - 1e-6)
+
+
+def _steps(values: np.ndarray) -> tuple[float, float]:
+    """The step between values that are rounded, and which of its multiples' neighbours they are: 0 where they are not."""
+    levels = np.unique(values)
+    if len(levels) < 2:
+        return 0.0, 0.0
+    span = levels[-1] - levels[0]
+    for step in (float(span / np.rint(span / np.diff(levels).min())), 1.0):
+        phase = float(levels[0] - step * np.rint(levels[0] / step))
+        number = (levels - phase) / step
+        if np.abs(number - np.rint(number)).max() < 0.01:
+            return step, phase
+    return 0.0, 0.0
 
 
 def _separable(image: np.ndarray, taps: np.ndarray, plane: tuple[int, int]) -> np.ndarray:

@@ -10,6 +10,7 @@ function of b, such as that of a camera whose grey levels are rounded, and gains
 interval is from the least to the largest.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ CLEAR = 2.0
 ERRORS = 2.0
 """Standard errors of the interval, to either side."""
 TIE = 1e-3
-"""Added to either end where the variance may jump with the gain: of one that puts grey levels on a half, either side may be meant."""
+"""Added to either end, relative, where the variance may jump with the gain: where grey levels lie on a half."""
 RANGE, GAINS = 100.0, 160
 """Of the gains that are tried where all else is known: the largest over the least, and how many."""
 
@@ -79,8 +80,9 @@ def fit(
     light, variances = np.asarray(light, np.float64), np.asarray(variances, np.float64)
     light = light if free else np.maximum(light, 0.0)
     gains, table = np.zeros(0), np.zeros((0, len(light)))
-    if known is not None and light.any():
-        lit = light > 0
+    lit = light > 0
+    known = functools.cache(known) if known and lit.any() else None
+    if known:
         most = 2 * float(np.median(variances[lit] / light[lit]))  # no group has less than its photons' variance
         gains = np.geomspace(most / RANGE, most, GAINS)
         table = np.stack([known(float(b)) for b in gains])
@@ -91,7 +93,7 @@ def fit(
     if not free and curve.cost(best) - curve.cost(terms) > (CLEAR * least) ** 2:
         curve, best, scatter = other, terms, least
     allowed = curve.cost(best) + (ERRORS * scatter) ** 2
-    if known is not None:
+    if known:
         low, high = _ends(curve, float(best[1]), allowed)
     else:
         high = _crossing(curve, best[1], allowed, up=True)
