@@ -126,7 +126,9 @@ class Model:
         solver: default `DPMpp(2)` on `grid`, default the solver's own or `self.grid(calls)`.
         cond: from `condition`, leading axis num. guidance: scale of classifier-free guidance, 1 for none; or a function
         from the model's denoiser to the guided one, such as `lambda d: jd.guidance.classifier_free(d, 3.0, rescale=0.7)`
-        or `lambda d: jd.guidance.autoguidance(d, early.denoise)`. The rest is `jd.sample`'s.
+        or `lambda d: jd.guidance.autoguidance(d, early.denoise)`. The rest is `jd.sample`'s. Under a method of posterior
+        sampling, such as `lambda d: MMPS(d, measurement)` of `jaxdiff.guidance.posterior`, `misfit` and `diverged` of the
+        result tell which images explain the measurement.
         """
         denoise = self.denoise if cond is None and not callable(guidance) else self.guided(guidance)
         out = sample(
@@ -142,7 +144,8 @@ class Model:
             mesh=mesh,
         )
         images = self.normaliser.inverse(np.asarray(out.images)).astype(np.float32)
-        return Samples(images, out.nfe, out.finite, out.batch_nfe)
+        normal = None if out.measurement is None else out.images
+        return Samples(images, out.nfe, out.finite, out.batch_nfe, None, out.measurement, normal)
 
     def bits_per_dim(
         self,

@@ -1,5 +1,7 @@
 """`Model`: what a run's model samples, in data units, by class and with guidance."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,9 @@ import pytest
 import jaxdiff as jd
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
+from jaxdiff.guidance.posterior import MMPS, Measurement, misfit
 from jaxdiff.model import Model
+from jaxdiff.physics.operators import Diagonal
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +44,20 @@ def test_images_are_those_of_sample_in_data_units(model):
     )
     np.testing.assert_allclose(out.images, model.normaliser.inverse(np.asarray(inner.images)), rtol=1e-5)
     assert out.nfe == 3
+
+
+def test_posterior_samples_are_held_against_the_measurement(model):
+    """In data units the misfit is that of the images in model units; far off for another y."""
+    prior = jd.analytic.Gaussian(np.zeros((8, 8, 1)), np.ones((8, 8, 1)))
+    model = dataclasses.replace(model, denoise=prior)
+    y = np.random.default_rng(0).normal(size=(8, 8, 1))
+    measurement = Measurement(Diagonal(np.ones((8, 8, 1))), y, 0.3)
+    out = model.sample(jax.random.key(0), 3, calls=20, guidance=lambda d: MMPS(d, measurement))
+    normal = model.normaliser.forward(out.images)
+    np.testing.assert_allclose(out.misfit.values, misfit(measurement, normal).values, rtol=1e-3)
+    assert not out.diverged.any()
+    far = Measurement(measurement.operator, y + 30.0, 0.3)
+    assert misfit(far, out.normal).diverged.all()
 
 
 def test_label_and_guidance_change_the_images_and_scale_one_does_not(model):

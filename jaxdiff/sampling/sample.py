@@ -29,7 +29,7 @@ class Samples(eqx.Module):
     """What `sample` returns."""
 
     images: Float[Array | np.ndarray, "num *shape"]
-    """Model units."""
+    """Model units; of `Model.sample` those of the data."""
     nfe: int | np.ndarray
     """Denoiser calls per image: a number, or (num,) for adaptive runs."""
     finite: Bool[Array, " num"]
@@ -40,11 +40,14 @@ class Samples(eqx.Module):
     """States after every `trajectory`-th step, then the result if it is not among them; None unless asked for."""
     measurement: AbstractMeasurement | None = None
     """What the denoiser looked at, where it is a method of posterior sampling (has a `measurement`)."""
+    normal: Float[Array, "num *shape"] | None = None
+    """The images in model units, where they are in those of the data and there is a measurement."""
 
     @property
     def misfit(self) -> Misfit | None:
         """How much of the measurement each image leaves unexplained; None without one. Computed when asked for."""
-        return None if self.measurement is None else misfit(self.measurement, self.images)
+        images = self.images if self.normal is None else self.normal
+        return None if self.measurement is None else misfit(self.measurement, images)
 
     @property
     def diverged(self) -> Bool[np.ndarray, " num"]:
@@ -90,7 +93,9 @@ def sample(
     trajectory: keep every `trajectory`-th state.
     adjoint: diffrax's. Default: on a grid, both modes of differentiation, one more call of the denoiser for each, and a
         state for each row in memory (`RecursiveCheckpointAdjoint` keeps fewer and calls more often); with `controller`
-        `RecursiveCheckpointAdjoint`, or `ForwardMode` under `jax.jvp` and `jax.jacfwd`.
+        `RecursiveCheckpointAdjoint`, or `ForwardMode` under `jax.jvp` and `jax.jacfwd`. A program that was traced before
+        shows no tangents: for `jax.jvp(jax.jit(f), …)` with `controller` JAX says "can't apply forward-mode
+        differentiation (jvp) to a custom_vjp function" unless `adjoint=diffrax.ForwardMode()`.
     eta: (★)'s η for diffrax's own solvers, 0 the ODE and 1 the SDE; jaxdiff's solvers carry their own.
     noise: source of the steps' noise, for tests that share a Brownian path.
 
