@@ -40,7 +40,7 @@ class Samples(eqx.Module):
     """States after every `trajectory`-th step, then the result if it is not among them; None unless asked for."""
     measurement: AbstractMeasurement | None = None
     """What the denoiser looked at, where it is a method of posterior sampling (has a `measurement`)."""
-    normal: Float[Array, "num *shape"] | None = None
+    normal: Float[Array | np.ndarray, "num *shape"] | None = None
     """The images in model units, where they are in those of the data and there is a measurement."""
 
     @property
