@@ -100,9 +100,16 @@ class NoiseEstimate:
         return float(np.median(self.variances / np.maximum(self._of(camera), 1e-12)))
 
     def _fit(self, offset: float | None, read_noise: float | None) -> Fit:
-        if offset is not None and read_noise is not None:
-            return self._known(offset, read_noise)
         clear = self.slope * self.means + self.intercept > CLEAR * self.step**2
+        if offset is not None and read_noise is not None:
+            exact = self._known(offset, read_noise, clear | True)
+            if (
+                clear.all()
+                or np.count_nonzero(clear) < 3
+                or (exact.gain.value * read_noise) ** 2 > ROUGH * self.step**2
+            ):
+                return exact
+            return exact._replace(gain=_hull(exact.gain, self._known(offset, read_noise, clear).gain))
         few = np.count_nonzero(clear) < 3
         clear |= few
         means, variances, errors = self.means[clear], self.variances[clear], self.errors[clear]
@@ -112,13 +119,12 @@ class NoiseEstimate:
             line = line._replace(gain=Interval(line.gain.value, 0.0, float("inf")))
         if offset is None or not self.step or line.intercept > ROUGH * self.step**2 or not line.gain.value:
             return line
-        exact = self._known(offset, line.read_noise)  # the line knows rounding of smooth noise only
-        ends = min(line.gain.low, exact.gain.low), max(line.gain.high, exact.gain.high)
-        return Fit(Interval(exact.gain.value, *ends), (exact.gain.value * line.read_noise) ** 2, exact.texture)
+        exact = self._known(offset, line.read_noise, clear | True)  # the line knows rounding of smooth noise only
+        return Fit(_hull(exact.gain, line.gain), (exact.gain.value * line.read_noise) ** 2, exact.texture)
 
-    def _known(self, offset: float, read_noise: float) -> Fit:
-        light = self.means - offset
-        return fit(light, self.variances, self.errors, lambda gain: self._of(Camera(gain, offset, read_noise)))
+    def _known(self, offset: float, read_noise: float, groups: np.ndarray) -> Fit:
+        means, variances, errors = self.means[groups], self.variances[groups], self.errors[groups]
+        return fit(means - offset, variances, errors, lambda gain: self._of(Camera(gain, offset, read_noise))[groups])
 
     def _of(self, camera: Camera) -> np.ndarray:
         if not self.step:
@@ -187,6 +193,10 @@ def estimate_noise(
     means, variances, errors = means[some], variances[some], errors[some]
     line = fit(means, variances, errors, free=True)
     return NoiseEstimate(line.gain.value, line.intercept, means, variances, errors, *_steps(image[inside]))
+
+
+def _hull(gain: Interval, other: Interval) -> Interval:
+    return Interval(gain.value, min(gain.low, other.low), max(gain.high, other.high))
 
 
 def _quiet(part: np.ndarray, high: np.ndarray, change: np.ndarray) -> np.ndarray:
