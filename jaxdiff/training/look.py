@@ -1,22 +1,17 @@
 """A look at the averaged parameters of a run: the loss on held-out patches, and a sheet of samples."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import PRNGKeyArray
 
-from jaxdiff.data.dataset import Dataset
 from jaxdiff.training import hosts
 from jaxdiff.training.batch import to_batch
-from jaxdiff.training.config import TrainConfig
-from jaxdiff.training.loss import DenoisingLoss
 from jaxdiff.training.metrics_log import MetricsLog
 from jaxdiff.training.preview import Preview, as_array
+from jaxdiff.training.run import Run
 from jaxdiff.training.sharding import on_one_device
-from jaxdiff.training.state import TrainState
 from jaxdiff.training.validation import Validation
 
 
@@ -26,26 +21,17 @@ class Look:
     Where nothing is held out there is no validation, and the sheet of real images shows training patches.
     """
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        folder: Path,
-        data: Dataset,
-        loss: DenoisingLoss,
-        keys: tuple[PRNGKeyArray, PRNGKeyArray],
-        of_training: Callable[[int], dict[str, Any]],
-    ):
-        """`of_training`: so many training examples, not augmented, as the loss takes them."""
+    def __init__(self, run: Run):
         self.validation = self.preview = None
-        self._config, self._data, network = config, data, config.network
+        self._run, config = run, run.config
         if config.validation_images and (batches := self._held_out(config.validation_images)):
-            self.validation = Validation(loss, network, keys[0], batches)
+            self.validation = Validation(run.loss, config.network, run.key_validation, batches)
         if config.previews:
-            parts = self._held_out(config.previews) or [of_training(config.previews)]
+            parts = self._held_out(config.previews) or [run.examples(config.previews)]
             self.preview = Preview(
-                folder,
-                keys[1],
-                network,
+                run.folder,
+                run.key_preview,
+                config.network,
                 config.predicts,
                 config.sigma_data,
                 config.schedule,
@@ -54,8 +40,8 @@ class Look:
 
     def _held_out(self, num: int) -> list[dict[str, Any]]:
         """`num` held-out examples; none where nothing is held out."""
-        config = self._config
-        batches = self._data.validation_batches(config.patch, min(num, config.batch_size), num)
+        config = self._run.config
+        batches = self._run.data.validation_batches(config.patch, min(num, config.batch_size), num)
         return [to_batch(batch, config.network) for batch in batches]
 
     def due(self, validate: bool, preview: bool) -> bool:
@@ -63,16 +49,10 @@ class Look:
         return (validate and self.validation is not None) or (preview and self.preview is not None)
 
     def __call__(
-        self,
-        state: TrainState,
-        step: int,
-        log: MetricsLog | None,
-        validate: bool,
-        preview: bool,
-        say: Callable[[str], None],
+        self, step: int, log: MetricsLog | None, validate: bool, preview: bool, say: Callable[[str], None]
     ) -> None:
         """Measures and draws; every host calls it, the one with a log works and writes."""
-        ema = on_one_device(state.ema)
+        ema = on_one_device(self._run.state.ema)
         if log is not None and validate and self.validation is not None:
             log.write(step, self.validation(ema))
         if log is not None and preview and self.preview is not None:

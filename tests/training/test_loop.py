@@ -17,6 +17,7 @@ from jaxdiff.data.files import read as files
 from jaxdiff.lock import only_writer
 from jaxdiff.nn.unet import UNet
 from jaxdiff.training import loop
+from jaxdiff.training import run as opening
 from jaxdiff.training.cadence import Every
 from jaxdiff.training.fine_tune import start_from
 from jaxdiff.training.loop import TrainingDiverged, train
@@ -67,7 +68,7 @@ def test_three_steps_and_three_more_are_bitwise_six(config):
 
 def stopped(config, after: int):
     """Runs a session that dies when it asks for the batch behind step `after`."""
-    made, died = loop.Loader, RuntimeError("the power is gone")
+    made, died = opening.Loader, RuntimeError("the power is gone")
 
     class Dying(made):
         taken = 0
@@ -79,7 +80,7 @@ def stopped(config, after: int):
             return super().__next__()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "Loader", Dying)
+        patch.setattr(opening, "Loader", Dying)
         with pytest.raises(RuntimeError) as error:
             train(config)
     assert error.value is died
@@ -198,8 +199,8 @@ def test_a_finished_run_goes_on_with_more_steps_only(config, capsys):
 
 
 def test_many_steps_in_a_row_that_are_not_finite_stop_the_run(config, monkeypatch):
-    made = loop.to_batch
-    monkeypatch.setattr(loop, "to_batch", lambda loaded, net: {"image": np.nan * made(loaded, net)["image"]})
+    made = opening.to_batch
+    monkeypatch.setattr(opening, "to_batch", lambda loaded, net: {"image": np.nan * made(loaded, net)["image"]})
     with pytest.raises(TrainingDiverged, match=r"got 5 steps in a row.*none of these steps was applied.*learning-rate"):
         train(config(steps=100, max_skipped=5))
 
@@ -274,8 +275,8 @@ def test_a_budget_of_minutes_ends_the_run(config):
 
 def test_another_environment_is_said_on_resume(config, monkeypatch):
     train(config(steps=2))
-    here = loop.environment()
-    monkeypatch.setattr(loop, "environment", lambda: {**here, "cores": 4096})
+    here = opening.environment()
+    monkeypatch.setattr(opening, "environment", lambda: {**here, "cores": 4096})
     with pytest.warns(UserWarning, match=r"another environment.*cores: \d+ -> 4096"):
         train(config(steps=4))
 
@@ -324,7 +325,7 @@ def test_a_disk_that_fills_up_while_logging_is_said(config, monkeypatch):
 def test_records_that_turn_out_unreadable_are_named_and_counted_and_too_many_end_the_run(
     config, image_folder, monkeypatch
 ):
-    read, begin, broken = files.read_tiff, loop._Run.train, []
+    read, begin, broken = files.read_tiff, loop._Session.train, []
 
     def reader(image, *args):
         if image.path.name in broken:
@@ -336,7 +337,7 @@ def test_records_that_turn_out_unreadable_are_named_and_counted_and_too_many_end
         return begin(run)
 
     monkeypatch.setattr(files, "read_tiff", reader)
-    monkeypatch.setattr(loop._Run, "train", train_on_damaged)
+    monkeypatch.setattr(loop._Session, "train", train_on_damaged)
     data = Folder(path=image_folder, validation=0, cache_gb=0)
     with pytest.warns(UserWarning, match=r"record \d+ of the training data cannot be read .*0[37]\.tif"):
         run = train(config(data=data, steps=8, max_unreadable=2))
