@@ -15,24 +15,25 @@ from benchmarks.machine import describe
 from jaxdiff.data.config import Synthetic
 from jaxdiff.training.cadence import Every
 from jaxdiff.training.config import TrainConfig
-from jaxdiff.training.loop import _Run
+from jaxdiff.training.loop import _Session
+from jaxdiff.training.run import open_run
 
 
-class _Interleaved(_Run):
-    """A run that takes as many bare steps, on a batch and a state of their own, after each row of metrics."""
+class _Interleaved(_Session):
+    """A session that takes as many bare steps, on a batch and a state of their own, after each row of metrics."""
 
     def bare(self, steps: int) -> float:
         begin = time.perf_counter()
         for _ in range(steps):
-            self.own, _ = self.step_fn.program(self.own, self.placed, self.key, np.float32(0.5))
+            self.own, _ = self.run.step.program(self.own, self.placed, self.run.key, np.float32(0.5))
         jax.block_until_ready(self.own)
         return time.perf_counter() - begin
 
     def _steps(self, interrupt: Any, due: Any) -> None:
         self.times: list[tuple[float, float]] = []
         images = np.random.default_rng(0).standard_normal((self.config.batch_size, *self.config.patch, 1), np.float32)
-        self.placed = self.step_fn.place_batch({"image": images})
-        self.own = jax.tree.map(jnp.copy, self.step_fn.place(self.state))
+        self.placed = self.run.step.place_batch({"image": images})
+        self.own = jax.tree.map(jnp.copy, self.run.step.place(self.run.state))
         self.bare(1)
         self.begin = time.perf_counter()
         super()._steps(interrupt, due)
@@ -65,9 +66,9 @@ def loop_against_bare_step(on_gpu: bool, rounds: int, steps: int = 25) -> dict[s
             validation_images=0,
         )
         with ExitStack() as stack:
-            run = _Interleaved(config, stack)
-            run.train()
-    times = run.times[1:]  # the first holds the compilation
+            session = _Interleaved(open_run(config, stack), stack)
+            session.train()
+    times = session.times[1:]  # the first holds the compilation
     ratios = [ours / bare for ours, bare in times]
     return {
         "batch": batch,

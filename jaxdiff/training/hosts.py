@@ -25,7 +25,8 @@ from jax.experimental import multihost_utils
 from jaxdiff import stopping
 from jaxdiff.plain import flat
 from jaxdiff.training.environment import versions
-from jaxdiff.training.roll_call import HostsError, Line, Place, call_roll, differences, shown
+from jaxdiff.training.line import Line
+from jaxdiff.training.roll_call import HostsError, Place, call_roll, differences, shown
 
 TIMEOUT = 300.0
 """Seconds within which all processes must have called; the environment's JAXDIFF_HOSTS_TIMEOUT changes it."""

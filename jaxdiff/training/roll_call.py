@@ -3,9 +3,9 @@
 Every process calls process 0, which counts them, compares what they say of themselves, and lets all begin or none. The
 connections stay open: the system closes that of a process that dies, at once and whatever killed it.
 
-A message is a line of JSON. Whoever can reach the port can talk to it; what is no message of a process of the run is
-dropped: at most `LINE` bytes of a line are kept, a caller has `PATIENCE` seconds to say who it is, and none waits for
-another. Nothing is authenticated or encrypted: the network is the run's own, as JAX's is, which starts on the same port.
+Whoever can reach the port can talk to it; what is no message of a process of the run is dropped: a caller has `PATIENCE`
+seconds to say who it is, and none waits for another. Nothing is authenticated or encrypted: the network is the run's own,
+as JAX's is, which starts on the same port.
 """
 
 import contextlib
@@ -16,13 +16,11 @@ import selectors
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-PATIENCE = 10.0
-"""Seconds in which a caller must say who it is."""
-LINE = 2**20
-"""Bytes of a line."""
+from jaxdiff.training.line import LINE, PATIENCE, Line
+
 WAITING = 256
 """Callers that have not said who they are, at most; beyond, the oldest are dropped."""
 SHOWN = 20
@@ -47,51 +45,6 @@ class Place:
         """Host and port."""
         host, port = self.coordinator.rsplit(":", 1)
         return host.strip("[]"), int(port)
-
-
-@dataclass(eq=False)
-class Line:
-    """An open connection, read in whole lines without waiting for them."""
-
-    connection: socket.socket
-    name: str = ""
-    number: int | None = None
-    about: Mapping[str, Any] = field(default_factory=dict)
-    since: float = field(default_factory=time.monotonic)
-    _data: bytearray = field(default_factory=bytearray)
-
-    def __post_init__(self):
-        self.connection.setblocking(False)
-
-    def heard(self) -> list[dict[str, Any]] | None:
-        """The messages that have come, {} for a line that is none; None where the other side has closed."""
-        try:
-            data = self.connection.recv(2**16)
-        except BlockingIOError:
-            return []
-        except OSError:
-            return None
-        if not data:
-            return None
-        self._data += data
-        *lines, rest = self._data.split(b"\n")
-        messages = [_message(line) for line in lines]
-        if len(rest) > LINE:
-            rest, messages = bytearray(), [*messages, {}]
-        self._data = bytearray(rest)
-        return messages
-
-    def say(self, message: Mapping[str, Any]) -> None:
-        """Sends a message, where somebody is there to hear it: who has left is found by reading."""
-        with contextlib.suppress(OSError):
-            self.connection.settimeout(PATIENCE)
-            self.connection.sendall(json.dumps(message).encode() + b"\n")
-        with contextlib.suppress(OSError):
-            self.connection.setblocking(False)
-
-    def close(self) -> None:
-        """Ends it."""
-        self.connection.close()
 
 
 def call_roll(place: Place, timeout: float, about: Mapping[str, Any]) -> dict[str, Line]:
@@ -269,11 +222,3 @@ def _reached(place: Place, deadline: float) -> socket.socket:
                     "start it, and look at the address and at firewalls"
                 ) from error
             time.sleep(0.2)
-
-
-def _message(line: bytes | bytearray) -> dict[str, Any]:
-    try:
-        value = json.loads(bytes(line))
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -9,8 +9,10 @@ import time
 import pytest
 from conftest import free_port
 
+from jaxdiff.training import line as of_lines
 from jaxdiff.training import roll_call
-from jaxdiff.training.roll_call import HostsError, Line, Place, call_roll, differences
+from jaxdiff.training.line import Line
+from jaxdiff.training.roll_call import HostsError, Place, call_roll, differences
 
 ABOUT = {"config.steps": 100, "jax": "0.10.2"}
 
@@ -199,7 +201,7 @@ def test_last_digits_are_no_difference():
 
 
 def test_lines_come_whole_whatever_the_pieces(monkeypatch):
-    monkeypatch.setattr(roll_call, "LINE", 50)
+    monkeypatch.setattr(of_lines, "LINE", 50)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         line = Line(ours)
