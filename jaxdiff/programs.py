@@ -8,6 +8,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 MOST = 32
 """Programs that each function keeps; the one that was used longest ago goes first, and is compiled again when needed."""
@@ -17,11 +18,13 @@ class Programs:
     """A function under `jax.jit`, with at most `MOST` of its programs in memory.
 
     A program belongs to the static arguments and to structure, shapes and dtypes of the others. `jax.jit` by itself keeps
-    thousands, some megabytes each.
+    thousands, some megabytes each. options: gives XLA's options, once a program is made.
     """
 
-    def __init__(self, function: Callable[..., Any], static: Sequence[int] = ()) -> None:
-        self.function, self.static = function, tuple(static)
+    def __init__(
+        self, function: Callable[..., Any], static: Sequence[int] = (), options: Callable[[], dict[str, Any]] = dict
+    ) -> None:
+        self.function, self.static, self.options = function, tuple(static), options
         self._kept: OrderedDict[Any, Any] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -48,7 +51,9 @@ class Programs:
         with self._lock:
             program = self._kept.get(key)
             if program is None:
-                program = self._kept[key] = jax.jit(_copy(self.function), static_argnums=self.static)
+                options = self.options() or None
+                program = jax.jit(_copy(self.function), static_argnums=self.static, compiler_options=options)
+                self._kept[key] = program
                 dropped = [self._kept.popitem(last=False)[1] for _ in range(len(self._kept) - MOST)]
                 for old in dropped:
                     old.clear_cache()
@@ -75,13 +80,13 @@ def kept_programs(function: Callable[..., Any]) -> "Filtered":
 class Filtered:
     """A function of arguments that mix arrays with all else, with at most `MOST` of its programs in memory."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], options: Callable[[], dict[str, Any]] = dict) -> None:
         def called(arrays: Any, rest: tuple[Any, ...]) -> Any:
             leaves, tree = rest
             return function(*eqx.combine(arrays, jax.tree.unflatten(tree, leaves)))
 
         called.__name__ = function.__name__
-        self.function, self.programs = function, Programs(called, static=(1,))
+        self.function, self.programs = function, Programs(called, static=(1,), options=options)
 
     def __call__(self, *arguments: Any) -> Any:
         return self.programs(*split(arguments))
@@ -89,6 +94,6 @@ class Filtered:
 
 def split(parts: Any) -> tuple[Any, tuple[tuple[Any, ...], Any]]:
     """Arrays, and all else as something to compare by."""
-    arrays, rest = eqx.partition(parts, eqx.is_array)
+    arrays, rest = eqx.partition(parts, lambda part: isinstance(part, jax.Array | np.ndarray))
     leaves, tree = jax.tree.flatten(rest)
     return arrays, (tuple(leaves), tree)

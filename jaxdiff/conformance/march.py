@@ -4,34 +4,25 @@
 table is padded to one length and the number of rows is an argument; solvers of one kernel share the loop.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from jaxdiff.denoiser import Denoiser
+from jaxdiff.programs import Filtered
 from jaxdiff.solvers.base import Rows, RowSolver, Run, tabulate
 
 CAPACITY = 4096
 """Tables are padded to a multiple of this many rows."""
 
 
-def quick_jit(function: Callable) -> Callable:
-    """`eqx.filter_jit` for programs that run for less time than they take to compile: on CPU without optimisation."""
-
-    @functools.cache
-    def compiled():
-        options: dict[str, Any] = {}
-        if jax.default_backend() == "cpu":
-            options["compiler_options"] = {"xla_backend_optimization_level": 0}
-        return eqx.filter_jit(function, **options)
-
-    return functools.wraps(function)(lambda *args: compiled()(*args))
+def quick_jit(function: Callable) -> Filtered:
+    """`kept_programs` of those that run for less time than they take to compile: on CPU without optimisation."""
+    return Filtered(function, lambda: {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else {})
 
 
 def shared_noise(key, k, shape, dtype) -> Array:

@@ -16,13 +16,13 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import diffrax
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from jaxdiff.denoiser import Denoiser
+from jaxdiff.programs import kept_programs
 from jaxdiff.sampling.solve import OnRows
 from jaxdiff.solvers import Tuned
 from jaxdiff.solvers.multistep import DEPTH, Kernel
@@ -148,7 +148,7 @@ def _residual(fixed: Fixed, theta, values, example: Examples):
     return (image - example.images).reshape(-1)
 
 
-@eqx.filter_jit
+@kept_programs
 def _chunk_errors(fixed: Fixed, theta, chunk: Examples):
     def one(example: Examples):
         values = jnp.asarray(theta[fixed.learned], example.start.dtype)
@@ -157,7 +157,7 @@ def _chunk_errors(fixed: Fixed, theta, chunk: Examples):
     return jax.vmap(one)(chunk)
 
 
-@eqx.filter_jit
+@kept_programs
 def _chunk_normal_equations(fixed: Fixed, theta, chunk: Examples, counts, knee):
     def one(example: Examples, counted):
         def residual(values):
