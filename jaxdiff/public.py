@@ -27,6 +27,7 @@ from jaxdiff.process.schedules import Rectified as Rectified
 from jaxdiff.process.schedules import Schedule as Schedule
 from jaxdiff.process.schedules import SubVP as SubVP
 from jaxdiff.process.schedules import VarianceExploding as VarianceExploding
+from jaxdiff.references import citation as citation
 from jaxdiff.sampling import Samples as Samples
 from jaxdiff.sampling import encode as encode
 from jaxdiff.sampling import log_likelihood as log_likelihood
