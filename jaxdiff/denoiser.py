@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from jaxdiff import predictions
+from jaxdiff.network import applied, check
 
 
 @runtime_checkable
@@ -38,7 +39,7 @@ class Bound(eqx.Module):
         label = lam if self.time is None else self.time(lam)
         scaled = x if self.input_scale is None else self.input_scale(lam) * x
         batched = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], cond)
-        output = self.network.apply(self.params, scaled[None].astype(x.dtype), jnp.asarray(label)[None], batched)[0]
+        output = applied(self.network, self.params, scaled[None].astype(x.dtype), jnp.asarray(label)[None], batched)[0]
         if output.shape[:-1] != x.shape[:-1] or output.shape[-1] not in (x.shape[-1], 2 * x.shape[-1]):
             raise ValueError(
                 f"got a network output of shape {output.shape} for an image of shape {x.shape}; expected the same "
@@ -59,7 +60,7 @@ def bind(
 ) -> Denoiser:
     """A denoiser from a Flax network and its parameters.
 
-    network: anything with `apply(params, x, lam, cond)` on a batch (B, *spatial, channels), (B,), cond with leading B.
+    network: a Flax Linen module, or what else is a `jaxdiff.network.Network`: it says what is asked of one.
     params: the whole variables of `network.init`. New parameters, no new trace.
     predicts: one of `predictions.PREDICTIONS`; sigma_data: EDM's, for "F".
     input_scale, time: for foreign networks, functions of λ that give the factor from x to their input (1/α for
@@ -67,7 +68,6 @@ def bind(
     Doubled channels (learned variance) are dropped. Raises `ValueError` for an unknown kind of prediction.
     """
     predictions.check(predicts)
-    if not hasattr(network, "apply"):
-        raise ValueError(f"got a {type(network).__name__}; expected a network with apply(params, x, lam, cond)")
+    check(network)
     sigma = sigma_data if isinstance(sigma_data, jax.Array) else np.asarray(sigma_data, np.float64)
     return Bound(params, network, predicts, sigma, input_scale, time)

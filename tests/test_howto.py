@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import equinox as eqx
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,7 +25,7 @@ def defined(section: str, name: str):
     return names[name]
 
 
-@pytest.mark.parametrize("section", ["solver", "table", "schedule", "loss", "guidance", "transformation"])
+@pytest.mark.parametrize("section", ["solver", "table", "network", "schedule", "loss", "guidance", "transformation"])
 def test_each_example_is_short(section):
     lines = [
         line for line in SECTIONS[section].splitlines() if line.strip() and not line.startswith(("import", "from"))
@@ -79,18 +78,14 @@ def test_loss_trains():
     halves = [loss(Zero(), {"bias": 0.0}, key, {"image": batch["image"][:32]}, first=f, total=64)[0] for f in (0, 32)]
     np.testing.assert_allclose(np.mean(halves), metrics["loss"], rtol=1e-6)
 
-    class Pixelwise(nn.Module):
-        @nn.compact
-        def __call__(self, x, lam, cond=None, train=False):
-            return nn.Dense(1)(x)
-
-    network, optimizer = Pixelwise(), optax.sgd(0.1)
+    network, optimizer = defined("network", "Pixelwise")(), optax.sgd(0.1)
     small = {"image": np.zeros((2, 8, 8, 1), np.float32)}
     state = jd.TrainState.create(key, network, optimizer, small)
     step = jd.make_train_step(loss, optimizer)
-    _, metrics = step(state, small, key)
+    state, metrics = step(state, small, key)
     assert np.isfinite(metrics["loss"])
     assert metrics["skipped"] == 0
+    assert jd.bind(network, state.params, "eps")(small["image"][0], 0.0).shape == (8, 8, 1)
 
 
 def test_guidance_wraps_a_denoiser():

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "jaxdiff"
 FLOORS = [
     {"durable", "lock", "plain", "programs", "references", "schema", "seeds", "stopping", "terminal"},
     {"process"},
-    {"predictions", "denoiser", "analytic"},
+    {"network", "predictions", "denoiser", "analytic"},
     {"nn"},
     {"physics"},
     {"solvers"},

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jaxdiff.durable import crc32
+from jaxdiff.network import initialised
 from jaxdiff.nn.condition import expected_shapes
 
 
@@ -28,7 +29,13 @@ def variables_of(network: Any, channels: int, axes: int) -> Any:
     cond = {name: shaped(shape, "int32" if name == "label" else "float32") for name, shape in shapes.items()}
     key = jax.eval_shape(lambda: jax.random.key(0))
     try:
-        return jax.eval_shape(network.init, key, shaped((1, *spatial, channels)), shaped((1,)), cond or None)
+        return jax.eval_shape(
+            lambda *arrays: initialised(network, *arrays),
+            key,
+            shaped((1, *spatial, channels)),
+            shaped((1,)),
+            cond or None,
+        )
     except (ArithmeticError, TypeError, MemoryError, RecursionError) as error:
         raise ValueError(
             f"got a network that cannot be built ({' '.join(str(error).split())[:200]}); expected sizes that fit memory; to "

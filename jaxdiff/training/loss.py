@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from jaxdiff.network import applied
 from jaxdiff.nn.condition import null
 from jaxdiff.predictions import check
 from jaxdiff.process.gaussian import alpha, sigma
@@ -75,8 +76,10 @@ class DenoisingLoss:
             drop = jax.vmap(lambda k: jax.random.bernoulli(k, self.drop_condition))(keys[:, 1])
             cond = jax.tree.map(lambda c, n: jnp.where(drop.reshape(-1, *[1] * (c.ndim - 1)), n, c), cond, null(cond))
 
-        rngs = {"dropout": jax.random.fold_in(key_dropout, jnp.asarray(first))} if train else None
-        output: Any = network.apply(params, x, lam, cond, train=train, rngs=rngs)
+        key_dropout = jax.random.fold_in(key_dropout, jnp.asarray(first))
+        # "params" is where Linen draws for names that are not given.
+        rngs = {"dropout": key_dropout, "params": jax.random.fold_in(key_dropout, 1)} if train else None
+        output = applied(network, params, x, lam, cond, train=train, rngs=rngs)
         if output.shape != x0.shape:
             raise ValueError(f"got a network output of shape {output.shape}; expected that of the image, {x0.shape}")
 

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int, PRNGKeyArray
 
+from jaxdiff.network import initialised
+
 
 @flax.struct.dataclass
 class TrainState:
@@ -42,7 +44,7 @@ class TrainState:
         """A fresh state. `example`: a batch as the loss takes it, {"image": (B, *spatial, C), "cond": optional}.
 
         shardings: where its arrays shall lie (`jaxdiff.training.sharding`), from the start; default on one device. tracked:
-        how many power-function averages it holds.
+        how many power-function averages it holds. Raises ValueError for a network that is none (`jaxdiff.network.Network`).
         """
         # Every kernel is a random program of its own; optimising them takes three times as long as running them once.
         options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
@@ -67,7 +69,7 @@ class TrainState:
         cond = jax.tree.map(lambda a: jnp.asarray(a[:1]), example.get("cond"))
 
         def init(key):
-            params = network.init(key, image, jnp.zeros(1), cond)
+            params = initialised(network, key, image, jnp.zeros(1), cond)
             # Copies: a donated state must not hold one buffer twice.
             zero = lambda: jnp.zeros((), jnp.int32)  # noqa: E731
             ema, *power_ema = (jax.tree.map(jnp.copy, params) for _ in range(1 + tracked))
