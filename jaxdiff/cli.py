@@ -184,6 +184,7 @@ def pack(args: Sequence[str], prog: str = "jaxdiff pack") -> int:
         step: int | None = None,
         dtype: Literal["float16", "float32"] = "float16",
         length: float | None = None,
+        allow: tuple[str, ...] = (),
     ) -> Path:
         """A run as two small files, run.json and float16 parameters.
 
@@ -194,8 +195,10 @@ def pack(args: Sequence[str], prog: str = "jaxdiff pack") -> int:
             dtype: of the stored parameters.
             length: of a power-function average, relative to the run (0.02 to 0.2), of a run with power_ema; default the
                 run's moving average.
+            allow: packages, or paths of .py files, of your own whose classes the run may name, to have their fields checked;
+                without them a run with such parts is packed as it is.
         """
-        return pack_run(run, out, step, dtype, length=length)
+        return pack_run(run, out, step, dtype, length=length, allow=allow)
 
     folder = tyro.cli(packed, prog=prog, args=list(args))
     print(f"{folder}: {(folder / NAME).stat().st_size / 1e6:.2f} MB of parameters; jd.load reads it, and --run")

@@ -1,12 +1,11 @@
 """Config files and the command line: `configs/x.py` holds `config = TrainConfig(...)`, options override its fields."""
 
-import importlib.util
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import tyro
 
+from jaxdiff.parts import run_file
 from jaxdiff.training.config import TrainConfig as TrainConfig
 
 
@@ -20,18 +19,7 @@ def load_config(path: str | Path) -> TrainConfig:
             f"got the config {path}, which does not exist; expected a Python file; "
             f"to fix: {'one of ' + ', '.join(names) if names else 'write one: config = TrainConfig(name=..., ...)'}"
         )
-    spec = importlib.util.spec_from_file_location(f"jaxdiff_config_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise ValueError(f"got the config {path}; expected a Python file, name.py; to fix: rename it")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and tyro look classes of a config file up by their module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise ValueError(
-            f"got the config {path}, which fails: {type(error).__name__}: {error}; expected one that runs; "
-            "to fix: correct it"
-        ) from error
+    module = run_file(path, "config")
     config = getattr(module, "config", None)
     if not isinstance(config, TrainConfig):
         found = "no `config`" if config is None else f"a `config` of type {type(config).__name__}"

@@ -18,6 +18,7 @@ from jaxdiff.data.pairing import Inputs, Pairing
 from jaxdiff.denoiser import Denoiser, bind
 from jaxdiff.guidance import Guidance
 from jaxdiff.nn import UNet, condition
+from jaxdiff.parts import Allow, allowed
 from jaxdiff.process import grids
 from jaxdiff.process.schedules import Schedule
 from jaxdiff.sampling import Samples, log_likelihood, sample
@@ -174,21 +175,33 @@ class Model:
         return -(np.asarray(found.nats, np.float64) + slope) / (size * np.log(2.0))
 
 
-def load(run: str | Path, step: int | None = None, *, ema: bool = True, length: float | None = None) -> Model:
+def load(
+    run: str | Path,
+    step: int | None = None,
+    *,
+    ema: bool = True,
+    length: float | None = None,
+    allow: Allow = (),
+) -> Model:
     """The model of a run folder: its newest checkpoint or that of `step`, averaged parameters unless `ema=False`.
 
     length: instead of the run's moving average, the power-function average of this length σ_rel at the newest snapshot or
     that of `step`, of a run that kept some (`TrainConfig.power_ema`). A folder that `jaxdiff pack` wrote holds one
     checkpoint, averaged.
 
-    Nothing in the folder is executed. Raises FileNotFoundError where there is no run or checkpoint, ValueError for a
+    allow: where the run's parts (network, schedule, data, …) are of a person's own classes, what may be imported for them:
+    packages by name ("mypackage": it and what is below it), .py files by path ("configs/mine.py", executed as training does),
+    or the classes themselves. Nothing else is imported, and nothing in the folder is executed.
+
+    Raises FileNotFoundError where there is no run or checkpoint, ValueError for a
     format that this version does not know, for values that contradict each other, and for parameters that are not the
     network's or not finite; it names file and field.
     """
-    stored = read_run(run)
+    allow = allowed(allow)
+    stored = read_run(run, allow)
     with within(Path(run) / "run.json"):
-        config = TrainConfig.from_json(stored["config"])
-        info, pairing = DataInfo.from_json(stored["data"]), read_pairing(stored)
+        config = TrainConfig.from_json(stored["config"], allow)
+        info, pairing = DataInfo.from_json(stored["data"]), read_pairing(stored, allow)
         reads, has = config.network.image_channels, pairing and pairing.inputs and pairing.inputs.info.channels
         if has and reads != has:
             raise malformed("config.network.image_channels", reads, f"{has}, the channels of pairing.inputs")

@@ -2,7 +2,7 @@
 
 `parsed` refuses what JSON leaves open (a key twice, endless nesting), `typed` turns the values into what a Python
 annotation asks for, and `within` puts the name of the file and the field before whatever a value is refused for.
-A name in a file chooses among classes that the caller lists; nothing is imported.
+A name in a file chooses among classes that the caller lists or allows (`jaxdiff.parts`); nothing is imported here.
 """
 
 import contextlib
@@ -132,9 +132,7 @@ def fields(value: Any, kinds: Mapping[str, Any], field: str = "", optional: Sequ
         raise Malformed(
             f"got no field {', '.join(missing)}{where}; expected {'it' if len(missing) == 1 else 'them'}; to fix: {FIX}"
         )
-    return {
-        name: typed(kinds[name], one, _joined(field, name)) if name in kinds else one for name, one in value.items()
-    }
+    return {name: typed(kinds[name], one, joined(field, name)) if name in kinds else one for name, one in value.items()}
 
 
 def dataclass_of(cls: type, value: Any, field: str = "", classes: Mapping[str, type] | None = None) -> Any:
@@ -161,7 +159,7 @@ def dataclass_of(cls: type, value: Any, field: str = "", classes: Mapping[str, t
                 f"got {field or 'stored fields'} of {cls.__name__} {what} {', '.join(map(shown, sorted(names)))}; expected "
                 f"{', '.join(own)}; to fix: use the version of jaxdiff that wrote them"
             )
-    values = {name: typed(hints.get(name, Any), one, _joined(field, name), classes) for name, one in given.items()}
+    values = {name: typed(hints.get(name, Any), one, joined(field, name), classes) for name, one in given.items()}
     try:
         return cls(**values)
     except _FAULTS as error:
@@ -214,7 +212,7 @@ def typed(kind: Any, value: Any, field: str = "", classes: Mapping[str, type] | 
         if not isinstance(value, Mapping):
             raise malformed(field, value, "a dict")
         return {
-            typed(str, name, field): typed(inner[1], one, _joined(field, name), classes) for name, one in value.items()
+            typed(str, name, field): typed(inner[1], one, joined(field, name), classes) for name, one in value.items()
         }
     if kind is Any and classes is None:
         return value
@@ -234,15 +232,21 @@ def typed(kind: Any, value: Any, field: str = "", classes: Mapping[str, type] | 
 def _one_of(kinds: tuple[Any, ...], value: Any, field: str, classes: Mapping[str, type] | None) -> Any:
     if value is None and type(None) in kinds:
         return None
-    kinds = tuple(kind for kind in kinds if kind is not type(None))
-    if all(dataclasses.is_dataclass(kind) for kind in kinds):
-        return _instance(kinds, value, field, classes)
+    parts = tuple(kind for kind in kinds if dataclasses.is_dataclass(kind))
+    kinds = tuple(kind for kind in kinds if kind is not type(None) and not _is_protocol(kind))
+    if parts and (len(parts) == len(kinds) or (isinstance(value, Mapping) and "type" in value)):
+        return _instance(parts, value, field, classes)
     if len(kinds) == 1:
         return typed(kinds[0], value, field, classes)
     for kind in kinds:
         with contextlib.suppress(Malformed):
             return typed(kind, value, field, classes)
     raise malformed(field, value, " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds))
+
+
+def _is_protocol(kind: Any) -> bool:
+    """Whether an annotation speaks of a person's own parts by what these have to have."""
+    return getattr(kind, "_is_protocol", False)
 
 
 def _instance(kinds: tuple[Any, ...], value: Any, field: str, classes: Mapping[str, type] | None) -> Any:
@@ -252,10 +256,31 @@ def _instance(kinds: tuple[Any, ...], value: Any, field: str, classes: Mapping[s
         raise malformed(field, value, f"a dict, the fields of {expected}")
     if classes is None or ("type" not in value and len(kinds) == 1):
         return dataclass_of(kinds[0], value, field, classes)
-    cls = classes.get(value["type"]) if isinstance(value.get("type"), str) else None
+    cls = _named(value, field, classes)
     if cls is None or not (cls in kinds or cls.__module__.partition(".")[0] != __name__.partition(".")[0]):
-        raise malformed(f"{_joined(field, 'type')}", value.get("type"), f"one of {expected}", "update jaxdiff")
+        raise malformed(f"{joined(field, 'type')}", value.get("type"), f"one of {expected}", "update jaxdiff")
     return dataclass_of(cls, value, field, classes)
+
+
+def _named(value: Mapping[str, Any], field: str, classes: Mapping[str, type]) -> type | None:
+    """The class that "type" names. Raises Malformed for a person's own that the caller does not allow, or that is none."""
+    name = value.get("type")
+    if not isinstance(name, str):
+        return None
+    with within(field or "values"):
+        cls = classes.get(name)
+    place, colon, path = name.partition(":")
+    if cls is None and colon:
+        file = place.endswith(".py")
+        allow = f'"path/{place}"' if file else f'"{place.partition(".")[0]}"'
+        option = f", or --allow path/{place}" if file else f", or --allow {place.partition('.')[0]}"
+        if place == "__main__":
+            allow, option = path, " with the class itself"
+        raise Malformed(
+            f"got {field or 'values'} of type {name}; expected parts of jaxdiff, or of a package that you allow; to fix: "
+            f"jd.load(run, allow=({allow},)){option}, where you trust its code"
+        )
+    return cls
 
 
 def _sequence(origin: Any, inner: tuple[Any, ...], value: Any, field: str, classes: Mapping[str, type] | None) -> Any:
@@ -275,8 +300,8 @@ def loose(value: Any, field: str = "", classes: Mapping[str, type] | None = None
     """A value of which no kind is known: lists as tuples, dicts with a "type" as that one of the `classes`."""
     if isinstance(value, Mapping):
         if classes is None or "type" not in value:
-            return {name: loose(one, _joined(field, name), classes) for name, one in value.items()}
-        cls = classes.get(value["type"]) if isinstance(value["type"], str) else None
+            return {name: loose(one, joined(field, name), classes) for name, one in value.items()}
+        cls = _named(value, field, classes)
         if cls is None:
             raise malformed(f"a stored {field}".rstrip(), value["type"], f"one of {sorted(classes)}", "update jaxdiff")
         return dataclass_of(cls, value, field, classes)
@@ -346,5 +371,6 @@ _PLAIN: dict[Any, Callable[[Any, str], Any]] = {
 }
 
 
-def _joined(field: str, name: Any) -> str:
+def joined(field: str, name: Any) -> str:
+    """The name of a field inside another."""
     return f"{field}.{one_line(name)}" if field else one_line(name)

@@ -35,6 +35,8 @@ class CalibrateRun(ClassifierOptions):
     """Axes of files whose metadata do not say, such as ZYX, CYX or YXS."""
     checkpoint: int | None = None
     """Step of the checkpoint; default the newest."""
+    allow: tuple[str, ...] = ()
+    """Packages, or paths of .py files, of your own whose classes the run may name: their code runs."""
     seed: int = 0
     """Of the noise."""
     skip_unreadable: bool = False
@@ -56,7 +58,7 @@ def calibrated(options: CalibrateRun) -> Calibration:
 
 
 def _calibrated(options: CalibrateRun) -> Calibration:
-    model = load(options.run, options.checkpoint)
+    model = load(options.run, options.checkpoint, allow=options.allow)
     check_classes(model)
     assert model.run is not None
     stored = model.run / NAME

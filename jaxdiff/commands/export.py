@@ -36,6 +36,8 @@ class Export:
     """Where it shall run."""
     checkpoint: int | None = None
     """Step of the checkpoint; default the newest."""
+    allow: tuple[str, ...] = ()
+    """Packages, or paths of .py files, of your own whose classes the run may name: their code runs."""
 
     def __post_init__(self):
         if self.steps < 1:
@@ -60,7 +62,7 @@ def export(options: Export) -> Path:
 def _exported(options: Export, out: Path) -> dict[str, Any]:
     solver = solver_named(options.solver, run=options.run, order=options.order, eta=options.eta)
     return export_sampler(
-        load(options.run, options.checkpoint),
+        load(options.run, options.checkpoint, allow=options.allow),
         out,
         calls=options.steps,
         solver=solver,

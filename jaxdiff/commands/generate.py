@@ -64,6 +64,8 @@ class Generate:
     """Images in one program on each device; default at most 64, in a bulk run what memory and rate suggest."""
     checkpoint: int | None = None
     """Step of the checkpoint; default the newest."""
+    allow: tuple[str, ...] = ()
+    """Packages, or paths of .py files, of your own whose classes the run may name: their code runs."""
     dtype: Literal["float32"] | None = None
     """float32 keeps all digits; default the data's dtype, rounded."""
     format: Literal["tiff", "zarr", "array_record"] | None = None
@@ -209,9 +211,8 @@ def _prepared(options: Generate, runs: Path) -> tuple[Model, Any, dict[str, Any]
     begun = manifest.read(Path(options.out))  # refuses a folder with anything but a bulk run in it
     solver = solver_named(options.solver, run=options.run, order=options.order, eta=options.eta)
     # A run that was trained further meanwhile is continued from the checkpoint that it was begun with.
-    model = load(
-        options.run, options.checkpoint if begun is None else options.checkpoint or begun["request"]["checkpoint"]
-    )
+    step = options.checkpoint if begun is None else options.checkpoint or begun["request"]["checkpoint"]
+    model = load(options.run, step, allow=options.allow)
     if model.pairing is not None:
         task = model.pairing.pairs.task
         raise ValueError(

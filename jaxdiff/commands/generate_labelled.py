@@ -79,6 +79,8 @@ class GenerateLabelled:
     """float32 keeps all digits; default the dtype of the training images."""
     checkpoint: int | None = None
     """Step of the checkpoint; default the newest."""
+    allow: tuple[str, ...] = ()
+    """Packages, or paths of .py files, of your own whose classes the run may name: their code runs."""
     resume: bool = False
     """Go on in --out, which the same command began: images that are there are not made again."""
 
@@ -102,7 +104,8 @@ def labelled_set(options: GenerateLabelled) -> int:
 
 
 def _labelled_set(options: GenerateLabelled) -> int:
-    model = load(shipped("generate-labelled") if options.run is None else options.run, options.checkpoint)
+    run = shipped("generate-labelled") if options.run is None else options.run
+    model = load(run, options.checkpoint, allow=options.allow)
     progress = SetProgress.of(options.out, options.resume, _about(options, model))
     out = options.out
     solver = solver_named(options.solver)
@@ -187,7 +190,7 @@ def _labelled_set(options: GenerateLabelled) -> int:
 def _about(options: GenerateLabelled, model: Model) -> dict[str, Any]:
     """What the set depends on, plain values."""
     values = to_plain(asdict(options))
-    kept = {k: v for k, v in values.items() if k not in ("out", "resume")}
+    kept = {k: v for k, v in values.items() if k not in ("out", "resume", "allow")}
     return {"options": kept, "checkpoint": model.step, "parameters": parameters_checksum(model)}
 
 

@@ -42,6 +42,8 @@ class Tune:
     """Scale of classifier-free guidance that the samplers are for; 1 = none."""
     checkpoint: int | None = None
     """Step of the checkpoint; default the newest."""
+    allow: tuple[str, ...] = ()
+    """Packages, or paths of .py files, of your own whose classes the run may name: their code runs."""
     again: bool = False
     """Replace samplers that are there."""
 
@@ -66,7 +68,7 @@ def tune(options: Tune) -> dict[int, list[tuning.Score]]:
 
 
 def _tune(options: Tune) -> dict[int, list[tuning.Score]]:
-    model = load(options.run, options.checkpoint)
+    model = load(options.run, options.checkpoint, allow=options.allow)
     wanted = [n for n in dict.fromkeys(options.nfe) if options.again or not stored.path_of(options.run, n).exists()]
     for n in sorted(set(options.nfe) - set(wanted)):
         print(f"{stored.path_of(options.run, n)} is there already; --again replaces it")

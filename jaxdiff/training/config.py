@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from jaxdiff.data.config import BBBC039, Folder, Synthetic, Tfds
 from jaxdiff.data.pairs import Denoising, Joint, LabelledGeneration, Parallel, Segmentation, SuperResolution
 from jaxdiff.nn.unet import UNet
+from jaxdiff.parts import Allow, Parts
 from jaxdiff.physics.camera import Camera
 from jaxdiff.plain import from_plain, to_plain
 from jaxdiff.predictions import Prediction
@@ -147,12 +148,15 @@ class TrainConfig:
 
     def to_json(self) -> dict[str, Any]:
         """The config as JSON values; no code, no paths resolved."""
-        return to_plain(self)
+        return to_plain(self, "config")
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "TrainConfig":
-        """Inverse of `to_json`. Raises ValueError, naming the field, for what this version does not know."""
-        config = from_plain(values, (cls, *CLASSES), "config")
+    def from_json(cls, values: dict[str, Any], allow: Allow = ()) -> "TrainConfig":
+        """Inverse of `to_json`. Raises ValueError, naming the field, for what this version does not know.
+
+        allow: packages, .py files and classes of the person's own that its parts may be of, as for `jd.load`.
+        """
+        config = from_plain(values, Parts((cls, *CLASSES), allow), "config")
         if not isinstance(config, cls):
             raise malformed("config", values, f"the fields of a {cls.__name__}")
         return config

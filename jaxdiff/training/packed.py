@@ -5,6 +5,7 @@ from typing import Any
 
 from jaxdiff.durable import write_json
 from jaxdiff.lock import is_lock, only_writer
+from jaxdiff.parts import Allow
 from jaxdiff.training.leaves import named
 from jaxdiff.training.npz import nested, read_npz, write_npz
 from jaxdiff.training.run_folder import read_run
@@ -14,24 +15,32 @@ NAME = "params.npz"
 
 
 def pack(
-    run: str | Path, out: str | Path, step: int | None = None, dtype: str = "float16", *, length: float | None = None
+    run: str | Path,
+    out: str | Path,
+    step: int | None = None,
+    dtype: str = "float16",
+    *,
+    length: float | None = None,
+    allow: Allow = (),
 ) -> Path:
     """Writes the averaged parameters of a run in `dtype`, and its description; returns `out`, which `jd.load` reads.
 
-    step, length: of the average, as for `jd.load`.
+    step, length: of the average, as for `jd.load`. allow: as there; a run with parts of a person's own is packed without it,
+    and then their fields are not looked at.
 
     Raises ValueError where `out` is not empty, another process writes to it, or a parameter is beyond the range of `dtype`.
     """
     out = Path(out)
     with only_writer(out):
-        return _packed(run, out, step, dtype, length)
+        return _packed(run, out, step, dtype, length, allow)
 
 
-def _packed(run: str | Path, out: Path, step: int | None, dtype: str, length: float | None) -> Path:
+def _packed(run: str | Path, out: Path, step: int | None, dtype: str, length: float | None, allow: Allow) -> Path:
     if not all(map(is_lock, out.iterdir())):
         raise ValueError(f"got {out}, which is not empty; expected a new folder; to fix: another --out")
+    described = read_run(run, allow)
     found, variables = average(run, step, length=length)
-    stored: dict[str, Any] = {**read_run(run), "step": found} | ({} if length is None else {"length": length})
+    stored: dict[str, Any] = {**described, "step": found} | ({} if length is None else {"length": length})
     stored["config"] = _without_folders(stored["config"])
     write_npz(out / NAME, named(variables), dtype, compressed=True)
     write_json(out / "run.json", stored)
@@ -56,7 +65,7 @@ def unpack(folder: str | Path, like: Any = None) -> dict[str, Any]:
 def _without_folders(config: dict[str, Any]) -> dict[str, Any]:
     """A config that tells the names of folders, and not where they were on the machine of training."""
     data = dict(config["data"])
-    for name in ("path", "masks", "inputs", "data_dir"):
-        if isinstance(data.get(name), str):
-            data[name] = Path(data[name]).name
+    for name, value in data.items():
+        if isinstance(value, str) and (name in ("path", "masks", "inputs", "data_dir") or Path(value).is_absolute()):
+            data[name] = Path(value).name
     return {**config, "data": data, "out": "runs", "init_from": None}

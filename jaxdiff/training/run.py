@@ -18,7 +18,7 @@ from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairs import with_levels
 from jaxdiff.durable import write_json
 from jaxdiff.lock import is_lock, only_writer
-from jaxdiff.plain import flat
+from jaxdiff.plain import flat, own_classes
 from jaxdiff.seeds import key_of
 from jaxdiff.training import hosts
 from jaxdiff.training.batch import to_batch
@@ -31,7 +31,7 @@ from jaxdiff.training.lam_sampler import Stratified
 from jaxdiff.training.loss import DenoisingLoss
 from jaxdiff.training.prefetch import Prefetch
 from jaxdiff.training.restore import steps
-from jaxdiff.training.run_folder import check_classes, check_same, describe, read_pairing, read_run
+from jaxdiff.training.run_folder import check_classes, check_round_trip, check_same, describe, read_pairing, read_run
 from jaxdiff.training.state import TrainState
 from jaxdiff.training.step import Step, make_train_step
 
@@ -86,6 +86,7 @@ def open_run(config: TrainConfig, stack: contextlib.ExitStack) -> Run:
     Parts are made in the order in which they can be refused, and nothing is written before the last of them was. stack:
     closes the lock, the loader and the checkpoints. Every host calls it. Raises what `train` raises.
     """
+    check_round_trip(config)
     stored = _stored(config, stack)
     data, known = _known_data(config, stored)
     loss = DenoisingLoss(
@@ -181,7 +182,7 @@ def _known_data(config: TrainConfig, stored: dict[str, Any] | None) -> tuple[Dat
         config.seed,
         Normaliser.from_json(stored["normaliser"]) if stored else None,
         config.pairs,
-        read_pairing(stored or {}),
+        read_pairing(stored or {}, own_classes(config)),
         before if before and (config.other_data or before.accepted) else None,
     )
     check_classes(config.network, data.info)

@@ -11,7 +11,8 @@ from jaxdiff.data.levels import Levels
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairing import Inputs, Pairing
 from jaxdiff.durable import read_json
-from jaxdiff.plain import fields_of, flat, from_plain, to_plain
+from jaxdiff.parts import Allow, Allowed, Parts, allowed, is_ours, place_of
+from jaxdiff.plain import differences, fields_of, flat, from_plain, own_classes, to_plain
 from jaxdiff.schema import fields, malformed, shown, within
 from jaxdiff.terminal import one_line
 from jaxdiff.training.config import CLASSES, MAY_CHANGE, PAIRS, TrainConfig
@@ -32,7 +33,7 @@ def describe(
         "network": fields_of(config.network),
         "predicts": config.predicts,
         "sigma_data": config.sigma_data,
-        "schedule": {"name": type(config.schedule).__name__, **fields_of(config.schedule)},
+        "schedule": {"name": place_of(type(config.schedule)), **fields_of(config.schedule)},
         "shape": [*config.patch, info.channels],
         "normaliser": normaliser.to_json(),
         "levels": None if levels is None else levels.to_json(),
@@ -72,14 +73,17 @@ def _of_pairing(pairing: Pairing) -> dict[str, Any]:
     }
 
 
-def read_pairing(stored: Mapping[str, Any]) -> Pairing | None:
-    """The fitted pairs of a run that `read_run` returned; None where it diffuses images alone."""
+def read_pairing(stored: Mapping[str, Any], allow: Allow = ()) -> Pairing | None:
+    """The fitted pairs of a run that `read_run` returned; None where it diffuses images alone.
+
+    allow: as for `read_run`.
+    """
     values = stored.get("pairing")  # runs of before there were pairs have no such entry
     if values is None:
         return None
     values = fields(values, {"inputs": dict[str, Any] | None, "pairs": dict[str, Any]}, "pairing")
-    pairs, inputs = from_plain(values["pairs"], PAIRS, "pairing.pairs"), values["inputs"]
-    if not isinstance(pairs, PAIRS):
+    pairs, inputs = from_plain(values["pairs"], Parts(PAIRS, allow), "pairing.pairs"), values["inputs"]
+    if is_ours(type(pairs)) and not isinstance(pairs, PAIRS):
         raise malformed("pairing.pairs", values["pairs"], "a kind of pairs")
     if inputs is None:
         return Pairing(pairs)
@@ -104,8 +108,12 @@ def read_levels(stored: Mapping[str, Any], field: str = "levels") -> Levels | No
     return levels
 
 
-def read_run(folder: str | Path) -> dict[str, Any]:
-    """run.json of a run folder. Raises FileNotFoundError where there is none, ValueError where it cannot be read."""
+def read_run(folder: str | Path, allow: Allow = ()) -> dict[str, Any]:
+    """run.json of a run folder. Raises FileNotFoundError where there is none, ValueError where it cannot be read.
+
+    allow: packages, .py files and classes of a person's own that its parts may be of. Others are neither imported nor looked
+    at: of a config that names them it is only checked that it does not contradict the rest.
+    """
     path = Path(folder) / "run.json"
     if not path.is_file():
         near = (
@@ -118,13 +126,14 @@ def read_run(folder: str | Path) -> dict[str, Any]:
             + (f", such as {', '.join(near[:8])} beside it" if near else "")
             + "; to fix: train a run first (jaxdiff train CONFIG), or name another folder"
         )
+    allow = allowed(allow)
     with within(path):
         values = read_json(path)
         if not isinstance(values, Mapping) or type(values.get("format")) is not int or values["format"] != FORMAT:
             raise ValueError(
                 f"got {path} of another format; expected format {FORMAT}; to fix: use the jaxdiff that wrote it"
             )
-        _check(values)
+        _check(values, allow)
     return dict(values)
 
 
@@ -144,11 +153,8 @@ FIELDS = {
 }
 
 
-def _check(stored: Mapping[str, Any]) -> None:
-    """Raises ValueError, naming the field, for contents that `describe` cannot have written.
-
-    A config with a person's own classes is theirs to read: of those it is only checked that they do not contradict the rest.
-    """
+def _check(stored: Mapping[str, Any], allow: Allowed) -> None:
+    """Raises ValueError, naming the field, for contents that `describe` cannot have written."""
     values = fields(
         stored, FIELDS, optional=("levels", "pairing", "step", "length", "network", "schedule", "sigma_data")
     )
@@ -161,9 +167,9 @@ def _check(stored: Mapping[str, Any]) -> None:
     if values.get("step", 0) < 0:
         raise malformed("step", values["step"], "0 or more")
     read_levels(stored)
-    if _named(stored.get("pairing")) <= _OURS:
-        read_pairing(stored)
-    made = TrainConfig.from_json(config) if _named(config) <= _OURS else None
+    if allow or _types(stored.get("pairing")) <= _OURS:
+        read_pairing(stored, allow)
+    made = TrainConfig.from_json(config, allow) if allow or _types(config) <= _OURS else None
     if made is not None:
         agree.append(("shape", values["shape"], "config.patch and the channels of data", (*made.patch, info.channels)))
         agree.append(("shape", len(values["shape"]), "the axes of data", len(info.axes)))
@@ -174,12 +180,15 @@ def _check(stored: Mapping[str, Any]) -> None:
         of_config = config.get(name) or {}
         if own and made is not None:  # as objects: what an older jaxdiff did not know has its default on either side
             part = getattr(made, name)
-            own = fields_of(from_plain({**own, "type": type(part).__name__}, CLASSES, name))
+            own = fields_of(from_plain({**own, "type": place_of(type(part))}, (*CLASSES, type(part)), name))
             of_config = fields_of(part)
         agree += [(f"{name}.{n}", own[n], f"config.{name}", of_config[n]) for n in sorted({*own} & {*of_config})]
     if isinstance(stored.get("schedule"), Mapping):
         kind = (config.get("schedule") or {}).get("type")
         agree.append(("schedule.name", stored["schedule"].get("name"), "config.schedule.type", kind))
+    if isinstance(stored.get("pairing"), Mapping):
+        pairs, of_config = ((one or {}).get("type") for one in (stored["pairing"]["pairs"], config.get("pairs")))
+        agree.append(("pairing.pairs.type", pairs, "config.pairs.type", of_config))
     for name, here, other, there in agree:
         if here != there:
             raise malformed(f"{name} {shown(here)} beside {other}", there, "them to agree")
@@ -188,12 +197,12 @@ def _check(stored: Mapping[str, Any]) -> None:
 _OURS = frozenset(cls.__name__ for cls in (TrainConfig, *CLASSES))
 
 
-def _named(value: Any) -> set[str]:
-    """The types that plain values name."""
+def _types(value: Any) -> set[str]:
+    """What plain values name as their types."""
     if isinstance(value, Mapping):
         own = {value["type"]} if isinstance(value.get("type"), str) else set()
-        return own.union(*map(_named, value.values()))
-    return set().union(*map(_named, value)) if isinstance(value, list | tuple) else set()
+        return own.union(*map(_types, value.values()))
+    return set().union(*map(_types, value)) if isinstance(value, list | tuple) else set()
 
 
 def check_same(config: TrainConfig, stored: Mapping[str, Any], folder: Path) -> None:
@@ -201,18 +210,42 @@ def check_same(config: TrainConfig, stored: Mapping[str, Any], folder: Path) -> 
 
     Fields that the jaxdiff which made it did not know have their defaults there.
     """
+    now, before = config.to_json(), dict(stored["config"])
+    parts = Parts((TrainConfig, *CLASSES, *own_classes(config)))
+    lines = []
+    for name in sorted({*now} & {*before}):  # of other classes, which nothing is to be made of
+        if others := sorted(kind for kind in _types(before[name]) if ":" in kind and kind not in parts):
+            lines += [] if name in MAY_CHANGE else [f"{name}: {', '.join(others)} in the run, {_kind(now[name])} now"]
+            before[name] = now[name]
     with within(folder / "run.json"):
-        made = from_plain(stored["config"], (*CLASSES, type(config), type(config.network)), "config")
-    old, new = (flat(json.loads(json.dumps(c.to_json()))) for c in (made, config))
+        made = from_plain(before, parts, "config")
+    old, new = (flat(json.loads(json.dumps(values))) for values in (made.to_json(), now))
     free = PLACES if config.other_data else frozenset()
-    names = [
-        n
+    lines += [
+        f"{n}: {old.get(n)} in the run, {new.get(n)} now"
         for n in sorted({*old, *new})
         if n.split(".")[0] not in MAY_CHANGE and n not in free and old.get(n) != new.get(n)
     ]
-    if names:
-        lines = "\n".join(one_line(f"  {n}: {old.get(n)} in the run, {new.get(n)} now") for n in names)
+    if lines:
+        listing = "\n".join(one_line(f"  {line}") for line in lines)
         raise ValueError(
-            f"got a config that is not that of the run in {folder}:\n{lines}\nexpected the same fields (only "
+            f"got a config that is not that of the run in {folder}:\n{listing}\nexpected the same fields (only "
             "budget and cadences may change); to fix: choose another --name, or set these fields back"
+        )
+
+
+def _kind(value: Any) -> Any:
+    return value["type"] if isinstance(value, Mapping) and "type" in value else value
+
+
+def check_round_trip(config: TrainConfig) -> None:
+    """Raises ValueError, naming the field, for a config that its own run folder could not give back."""
+    values = json.loads(json.dumps(config.to_json()))
+    with within("config"):
+        back = TrainConfig.from_json(values, own_classes(config))
+    if names := differences(config, back, "config"):
+        raise ValueError(
+            f"got {', '.join(names)}, which a run folder does not give back as they are; expected numbers, text, tuples, "
+            "dicts by text, and dataclasses of these, each as the field is annotated; to fix: annotate the field with its "
+            "type (a path as Path), or let it hold one of these"
         )

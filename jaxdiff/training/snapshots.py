@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxdiff.training.config import TrainConfig
+from jaxdiff.schema import dataclass_of
 from jaxdiff.training.leaves import named
 from jaxdiff.training.npz import nested, read_npz, write_npz
 from jaxdiff.training.power_ema import PowerEMA, coefficients
@@ -56,13 +56,13 @@ def reconstruct(
     FileNotFoundError where there is none (of that step), ValueError for a damaged one, and where the weights of the average
     cannot be made of those kept (relative rms misfit above 5 %).
     """
-    config = TrainConfig.from_json(read_run(run)["config"]).power_ema
-    if config is None:
+    kept = read_run(run)["config"].get("power_ema")
+    if kept is None:
         raise ValueError(
             f"got length {length} for {run}, which kept no snapshots; expected a run that did; to fix: leave the length "
             "out, or train with power_ema"
         )
-    found, lengths = snapshots(run), config.lengths
+    found, lengths = snapshots(run), dataclass_of(PowerEMA, kept, "config.power_ema").lengths
     if not found or (step is not None and step not in found):
         raise FileNotFoundError(
             f"got no snapshot{'' if step is None else f' of step {step}'} in {Path(run, FOLDER)}; expected one of "

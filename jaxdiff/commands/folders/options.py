@@ -19,7 +19,7 @@ from jaxdiff.data.info import DataInfo
 from jaxdiff.model import Model, load
 from jaxdiff.seeds import key_of
 from jaxdiff.shipped import shipped
-from jaxdiff.training.run_folder import read_pairing, read_run
+from jaxdiff.training.run_folder import read_run
 
 Work = Callable[[PRNGKeyArray, np.ndarray, DataInfo, Path], Mapping[str, str | float]]
 """(key, image, what is known of it, OUT/NAME without ending) -> numbers for the summary; writes the results."""
@@ -39,6 +39,8 @@ class ImagesOptions:
     """The noise of an image depends on this and its name alone."""
     checkpoint: int | None = None
     """Step of the checkpoint; default the newest."""
+    allow: tuple[str, ...] = ()
+    """Packages, or paths of .py files, of your own whose classes the run may name: their code runs."""
     axes: str | None = None
     """Axes of files whose metadata do not say, such as ZYX, CYX or YXS."""
     resume: bool = False
@@ -46,7 +48,7 @@ class ImagesOptions:
 
     def model(self, task: str) -> Model:
         """The model of `run`, or the shipped one for `task`."""
-        return load(shipped(task) if self.run is None else self.run, self.checkpoint)
+        return load(shipped(task) if self.run is None else self.run, self.checkpoint, allow=self.allow)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +98,7 @@ def task_over_folder(
     """
     of_model = {"run": str(model.run), "checkpoint": model.step, "parameters": parameters_checksum(model)}
     describe = {**asdict(options), **of_model, **(also or {})}
-    for name in ("resume", "out", "input"):  # inputs are known by their checksums, wherever they lie
+    for name in ("resume", "out", "input", "allow"):  # inputs are known by their checksums, wherever they lie
         del describe[name]
     key = key_of(options.seed)
 
@@ -128,4 +130,4 @@ def has_unconditional_run(args: list[str]) -> bool:
     known = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     known.add_argument("--run")
     run = known.parse_known_args(args)[0].run
-    return run is not None and (Path(run) / "run.json").is_file() and read_pairing(read_run(run)) is None
+    return run is not None and (Path(run) / "run.json").is_file() and read_run(run).get("pairing") is None
