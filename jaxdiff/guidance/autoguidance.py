@@ -31,12 +31,20 @@ def autoguidance(
 ) -> Autoguidance:
     """A denoiser that goes on from `bad` through `denoise`: better images without losing their variety.
 
-    bad: a smaller or less trained model of the same images and conditions, such as an early checkpoint of the same run.
-    scale: 1 leaves `denoise` as it is. interval: λ range where guidance acts; outside, the result is `denoise`'s to the
-        bit. Default everywhere.
-
-    It combines with classifier-free guidance: `autoguidance(classifier_free(denoise, 1.5), bad)`. Works without a
-    condition. A new scale, interval or parameters are no new trace. Raises `ValueError` for an empty interval.
+    It combines with classifier-free guidance: `autoguidance(classifier_free(denoise, 1.5), bad)`. Works without a condition.
+    A new scale, interval or parameters are no new trace.
     Karras et al. 2024, "Guiding a diffusion model with a bad version of itself", arXiv 2406.02507.
+
+    Args:
+        denoise: the model.
+        bad: a smaller or less trained model of the same images and conditions, such as an early checkpoint of the same run.
+        scale: 1 leaves `denoise` as it is.
+        interval: λ range where guidance acts; outside, the result is `denoise`'s to the bit. Default everywhere.
+
+    Returns:
+        The guided denoiser.
+
+    Raises:
+        ValueError: for an empty interval.
     """
     return Autoguidance(denoise, bad, scale, interval_ends(interval))

@@ -65,21 +65,29 @@ def classifier_free(
     interval: tuple[float, float] | None = None,
     rescale: float = 0.0,
 ) -> ClassifierFree:
-    """A guided denoiser: scale 1 leaves `denoise` as it is, 0 ignores the condition.
+    """A guided denoiser: D(null) + scale (D(cond) − D(null)).
 
-    null: the absent condition for one image, of the condition's structure; default, of a dict: label −1, everything else
-        zeros.
-    interval: λ range where guidance acts; outside, the result is the D(cond) of the batched call to the bit (a network
-        called on half the batch may differ from it by rounding). Default everywhere.
-    rescale: Lin's φ, 0 to 1: the share of the way from the guided D, whose contrast a large scale raises, to the same
-        image with the contrast of D(cond): the standard deviation over all pixels of a channel, about the channel's mean,
-        which stays. Applied to D, in model units; the paper applies it to the network's output, and its factor to the
-        mean as well, which brightens images whose mean is not 0.
-
-    A new scale, null, interval or rescale is no new trace. Raises `ValueError` for an empty interval or a rescale outside
-    [0, 1].
+    A new scale, null, interval or rescale is no new trace.
     Ho and Salimans 2022, arXiv 2207.12598; intervals: Kynkäänniemi et al. 2024, arXiv 2404.07724; rescale: Lin et al. 2023,
     arXiv 2305.08891, section 3.4, eq. 15-16.
+
+    Args:
+        denoise: of a model that was trained with and without its condition.
+        scale: 1 leaves `denoise` as it is, 0 ignores the condition.
+        null: the absent condition for one image, of the condition's structure; default, of a dict: label −1, everything else
+            zeros.
+        interval: λ range where guidance acts; outside, the result is the D(cond) of the batched call to the bit (a network
+            called on half the batch may differ from it by rounding). Default everywhere.
+        rescale: Lin's φ, 0 to 1: the share of the way from the guided D, whose contrast a large scale raises, to the same
+            image with the contrast of D(cond): the standard deviation over all pixels of a channel, about the channel's mean,
+            which stays. Applied to D, in model units; the paper applies it to the network's output, and its factor to the
+            mean as well, which brightens images whose mean is not 0.
+
+    Returns:
+        The guided denoiser.
+
+    Raises:
+        ValueError: for an empty interval or a rescale outside [0, 1].
     """
     if not (isinstance(rescale, Tracer) or 0.0 <= rescale <= 1.0):
         raise ValueError(f"got rescale={rescale}; expected 0 (off) to 1 (the whole way); to fix: the paper uses 0.7")

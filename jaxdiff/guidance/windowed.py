@@ -68,16 +68,6 @@ def windowed(
 ) -> Windowed:
     """A denoiser of images of any size from one of windows: the weighted average of D over all windows of a pixel.
 
-    window, overlap: pixels along each spatial axis, or one number for all (2-D and 3-D). Windows start every
-        window − overlap pixels; the last is moved inward so that it ends at the image's edge, where the overlap is larger.
-    chunk: at most so many windows in one network call; calls are of equal size.
-    axis: of a mesh, whose devices share the calls; inside `shard_map`, as `jd.sample(mesh=)` runs denoisers with an axis
-        "window". One all-gather a call of D; the calls and the order of the sum are those of one device, and so, on CPU, are
-        all bits. (Gradients add one sum over the devices, and agree to rounding.)
-    policy: of `jax.checkpoint`, what a gradient through more than one network call keeps of each. None keeps nothing: one
-        more call of D, and the memory of one network call. `jaxdiff.nn.POLICIES["cheap"]` keeps convolutions and products
-        of all windows, and computes only the rest again.
-
     x and the condition's "image" are cut alike; label, vector and any other leaf are shared by all windows. A window's
     pixels weigh as a Hann window sin²(π (i + ½) / window) along each axis, positive everywhere, divided by the sum over
     all windows of the pixel: smooth, so that where every window agrees nothing changes, and where they differ no edge
@@ -90,10 +80,28 @@ def windowed(
     all times the samples that `jd.sample` runs together. What looks at the whole image (posterior guidance, rescaled
     guidance) goes around this denoiser; a new window, overlap, chunk or image size is a new trace, all else is not.
 
-    Raises `ValueError` for an overlap that is not from 0 to below the window, and, when called, for an image smaller than
-    a window or a condition of another size.
     Joint windows: Bar-Tal et al. 2023, "MultiDiffusion", arXiv 2302.08113; smooth weights: Barbero Jiménez 2023,
     "Mixture of Diffusers", arXiv 2302.02412; Hann: Pielawski and Wählby 2020, doi 10.1371/journal.pone.0229839.
+
+    Args:
+        denoise: of one window.
+        window: pixels along each spatial axis, or one number for all (2-D and 3-D).
+        overlap: likewise. Windows start every window − overlap pixels; the last is moved inward so that it ends at the
+            image's edge, where the overlap is larger.
+        chunk: at most so many windows in one network call; calls are of equal size.
+        axis: of a mesh, whose devices share the calls; inside `shard_map`, as `jd.sample(mesh=)` runs denoisers with an axis
+            "window". One all-gather a call of D; the calls and the order of the sum are those of one device, and so, on CPU,
+            are all bits. (Gradients add one sum over the devices, and agree to rounding.)
+        policy: of `jax.checkpoint`, what a gradient through more than one network call keeps of each. None keeps nothing: one
+            more call of D, and the memory of one network call. `jaxdiff.nn.POLICIES["cheap"]` keeps convolutions and products
+            of all windows, and computes only the rest again.
+
+    Returns:
+        The denoiser of the whole image.
+
+    Raises:
+        ValueError: for an overlap that is not from 0 to below the window, and, when called, for an image smaller than a
+            window or a condition of another size.
     """
     window, overlap = (
         tuple(int(n) for n in value) if isinstance(value, Sequence) else int(value) for value in (window, overlap)

@@ -54,13 +54,21 @@ def load_diffusers(
 ) -> Pretrained:
     """The denoiser of a `UNet2DModel` on disk; nothing in the folder is executed, and PyTorch is not needed.
 
-    folder: of the model (config.json, diffusion_pytorch_model.safetensors), or of a whole pipeline (unet/, scheduler/).
-    schedule, predicts: instead of those in scheduler_config.json, which may then be missing. Of that file only the betas
-        and the kind of prediction count: what its sampler clips or thresholds is not a part of the model.
-    dtype, attention_implementation: of the network's arithmetic (`DiffusersUNet`); parameters are float32.
+    Args:
+        folder: of the model (config.json, diffusion_pytorch_model.safetensors), or of a whole pipeline (unet/, scheduler/).
+        schedule: instead of the one in scheduler_config.json, which may then be missing. Of that file only the betas and the
+            kind of prediction count: what its sampler clips or thresholds is not a part of the model.
+        predicts: likewise, what the network predicts.
+        dtype: of the network's arithmetic; parameters are float32.
+        attention_implementation: of `DiffusersUNet`.
 
-    Raises FileNotFoundError for a missing file, ValueError, naming file and field, for options of config.json that are not
-    supported, for a schedule other than betas, and for weights that do not fit the config or are not finite.
+    Returns:
+        Denoiser, schedule and, where config.json tells it, shape.
+
+    Raises:
+        FileNotFoundError: for a missing file.
+        ValueError: naming file and field, for options of config.json that are not supported, for a schedule other than betas,
+            and for weights that do not fit the config or are not finite.
     """
     folder = Path(folder)
     model = folder / "unet" if (folder / "unet" / "config.json").is_file() else folder

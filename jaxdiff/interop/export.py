@@ -55,12 +55,24 @@ def export_sampler(
     units: Literal["data", "model"] = "data",
     platforms: Sequence[str] = PLATFORMS,
 ) -> dict[str, Any]:
-    """Writes the sampler of `model` to `path`, a .zip; returns what its `meta.json` says.
+    """Writes the sampler of `model` to `path`, a .zip.
 
-    calls, solver, grid, guidance: as in `Model.sample`. units: of the images, those of the data or the network's own.
-    platforms: of "cpu", "cuda", "tpu", "rocm"; attention becomes plain XLA, which all of them have.
-    Raises `ValueError` for a path that exists or is no .zip, a grid that does not rise, guidance without classes, a
-    platform that JAX does not know, or where flatbuffers, which `jax.export` writes with, is missing; nothing is left then.
+    Args:
+        model: from `jd.load`.
+        path: a .zip that does not exist.
+        calls: as in `Model.sample`.
+        solver: as in `Model.sample`.
+        grid: as in `Model.sample`.
+        guidance: as in `Model.sample`.
+        units: of the images, those of the data or the network's own.
+        platforms: of "cpu", "cuda", "tpu", "rocm"; attention becomes plain XLA, which all of them have.
+
+    Returns:
+        What its `meta.json` says.
+
+    Raises:
+        ValueError: for a path that exists or is no .zip, a grid that does not rise, guidance without classes, a platform that
+            JAX does not know, or where flatbuffers, which `jax.export` writes with, is missing; nothing is left then.
     """
     path = Path(path)
     _check(path, platforms, units, guidance, model)

@@ -129,14 +129,24 @@ class ErrorByStd(NamedTuple):
 
 
 def error_by_std(truth: ArrayLike, mean: ArrayLike, std: ArrayLike, bins: int = 10) -> ErrorByStd:
-    """Is the error where, and as large as, the standard deviation says? All three arrays have one shape.
+    """Is the error where, and as large as, the standard deviation says?
 
     For the mean of K samples and their standard deviation (with K − 1) a perfect sampler has error = √(1 + 1/K) std.
     Elements of equal std may fall into neighbouring bins.
 
     Levi et al. 2022, doi:10.3390/s22155540.
 
-    Raises ValueError for different shapes, negative std, values that are not finite, or fewer elements than bins.
+    Args:
+        truth: of any shape.
+        mean: of the prediction, of the same shape.
+        std: of the prediction, of the same shape, 0 or more.
+        bins: of equally many elements, by std.
+
+    Returns:
+        Root mean square error and std of each bin, and what sums them up.
+
+    Raises:
+        ValueError: for different shapes, negative std, values that are not finite, or fewer elements than bins.
     """
     truth, mean = paired(truth, mean, "mean")
     _, std = paired(truth, std, "std")

@@ -53,11 +53,21 @@ def fourier_ring_correlation(
 ) -> FRC:
     """Correlation in rings of two images (*spatial, 1) of the same place with independent noise.
 
-    `pixel_size`, one number or one a spatial axis, is in `unit`; without it frequencies are in cycles per pixel.
-    Rings end at the lowest Nyquist frequency of any axis. The mean is subtracted, then a Tukey window falls to 0 over
-    `taper_share`/2 of each axis at each end (0 = none), since opposite edges of an image do not match.
+    Rings end at the lowest Nyquist frequency of any axis. The mean is subtracted, then a Tukey window falls to 0 at the
+    edges, since opposite edges of an image do not match.
 
-    Raises ValueError for different shapes, several channels, an axis below 8 pixels, or values that are not finite.
+    Args:
+        a: (*spatial, 1).
+        b: of the same shape.
+        pixel_size: one number or one a spatial axis, in `unit`; without it frequencies are in cycles per pixel.
+        unit: of the pixel size.
+        taper_share: the window falls over `taper_share`/2 of each axis at each end; 0 for none.
+
+    Returns:
+        Frequency, correlation and number of coefficients of each ring, for `resolution`.
+
+    Raises:
+        ValueError: for different shapes, several channels, an axis below 8 pixels, or values that are not finite.
     """
     a, b = paired(a, b, "the other image")
     if a.ndim not in (3, 4) or a.shape[-1] != 1 or min(a.shape[:-1]) < SHORTEST:

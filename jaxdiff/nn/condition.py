@@ -29,9 +29,17 @@ KEYS = tuple(FIELDS)
 def condition(*, label: Any = None, vector: Any = None, image: Any = None, augmentation: Any = None) -> dict[str, Any]:
     """Build a condition from plain arrays, adding the presence entries; leading batch axes are kept.
 
-    `label` is integers (...,), `vector` (..., d), `image` (..., *spatial, c), `augmentation` (..., a); what is not a JAX
-    array stays on the host.
-    Raises ValueError for a label that is not an integer, or a vector or image without its channel axis.
+    Args:
+        label: class numbers, integers (...,).
+        vector: numbers (..., d), such as an embedding.
+        image: (..., *spatial, c), on the grid of the image that is made.
+        augmentation: (..., a): how the image was flipped and turned.
+
+    Returns:
+        A dict of arrays; what is not a JAX array stays on the host.
+
+    Raises:
+        ValueError: for a label that is not an integer, or a vector or image without its channel axis.
     """
     cond = {}
     if label is not None:

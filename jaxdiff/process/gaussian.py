@@ -71,8 +71,14 @@ def noise(
 ) -> Float[Array, "num *shape"]:
     """`images` brought to half log-SNR `lam`: α x0 + σ ε, the start of a partial-noise run.
 
-    images: (num, *spatial, channels), model units. lam: one number for all. The noise of image i is the start noise
-    that `jd.sample` would give image `first + i` under the same key.
+    Args:
+        key: the noise of image i is the start noise that `jd.sample` would give image `first + i` under the same key.
+        images: (num, *spatial, channels), model units.
+        lam: one number for all.
+        first: number of the first image.
+
+    Returns:
+        States at `lam`, of the images' shape.
     """
     images = jnp.asarray(images)
     indices = first + jnp.arange(images.shape[0])

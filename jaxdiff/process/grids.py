@@ -48,23 +48,64 @@ def _ends(schedule: Schedule, n: int, lam_min: float | None, lam_max: float | No
 def uniform_lam(
     schedule: Schedule, n: int, lam_min: float | None = None, lam_max: float | None = None, *, std: float = 1.0
 ) -> Grid:
-    """`n` values uniform in λ, from `lam_min` to `lam_max` (default: `default_start`, `default_end`)."""
+    """`n` values uniform in λ.
+
+    Args:
+        schedule: whose ends bound the grid.
+        n: network calls.
+        lam_min: where it starts; default `default_start`.
+        lam_max: where it ends; default `default_end(schedule, n, std)`.
+        std: standard deviation of the data in model units, which moves the default ends.
+
+    Returns:
+        (n,) rising, float64.
+
+    Raises:
+        ValueError: for ends outside the schedule's, or that do not rise, or n below 1.
+    """
     return np.linspace(*_ends(schedule, n, lam_min, lam_max, std), n)
 
 
 def uniform_time(
     schedule: Schedule, n: int, lam_min: float | None = None, lam_max: float | None = None, *, std: float = 1.0
 ) -> Grid:
-    """`n` values uniform in the schedule's time t between the same ends as `uniform_lam`."""
+    """`n` values uniform in the schedule's time t.
+
+    Args:
+        schedule: whose ends bound the grid.
+        n: network calls.
+        lam_min: where it starts; default `default_start`.
+        lam_max: where it ends; default `default_end(schedule, n, std)`.
+        std: standard deviation of the data in model units, which moves the default ends.
+
+    Returns:
+        (n,) rising, float64.
+
+    Raises:
+        ValueError: for ends outside the schedule's, or that do not rise, or n below 1.
+    """
     return _in_power_of_time(schedule, _ends(schedule, n, lam_min, lam_max, std), n, 1.0)
 
 
 def quadratic(
     schedule: Schedule, n: int, lam_min: float | None = None, lam_max: float | None = None, *, std: float = 1.0
 ) -> Grid:
-    """`n` values uniform in √t, t the schedule's time, between the same ends as `uniform_lam`: denser near the data.
+    """`n` values uniform in √t, t the schedule's time: denser near the data.
 
     Song, Meng and Ermon 2021, arXiv 2010.02502, appendix D.2; `discrete(..., spacing="quadratic")` is their code's.
+
+    Args:
+        schedule: whose ends bound the grid.
+        n: network calls.
+        lam_min: where it starts; default `default_start`.
+        lam_max: where it ends; default `default_end(schedule, n, std)`.
+        std: standard deviation of the data in model units, which moves the default ends.
+
+    Returns:
+        (n,) rising, float64.
+
+    Raises:
+        ValueError: for ends outside the schedule's, or that do not rise, or n below 1.
     """
     return _in_power_of_time(schedule, _ends(schedule, n, lam_min, lam_max, std), n, 2.0)
 
@@ -86,7 +127,22 @@ def karras(
     *,
     std: float = 1.0,
 ) -> Grid:
-    """`n` values with (σ/α)^(1/ρ) uniform. Karras et al. 2022, arXiv 2206.00364, eq. 5."""
+    """`n` values with (σ/α)^(1/ρ) uniform. Karras et al. 2022, arXiv 2206.00364, eq. 5.
+
+    Args:
+        schedule: whose ends bound the grid.
+        n: network calls.
+        rho: ρ; the paper takes 7.
+        lam_min: where it starts; default `default_start`.
+        lam_max: where it ends; default `default_end(schedule, n, std)`.
+        std: standard deviation of the data in model units, which moves the default ends.
+
+    Returns:
+        (n,) rising, float64.
+
+    Raises:
+        ValueError: for ends outside the schedule's, or that do not rise, or n below 1.
+    """
     start, end = _ends(schedule, n, lam_min, lam_max, std)
     return -rho * np.log(np.linspace(math.exp(-start / rho), math.exp(-end / rho), n))
 
@@ -103,6 +159,18 @@ def discrete(
     quadratic: ⌊linspace(0, √(0.8 T), n)²⌋, for few calls, since from about √(0.8 T) on it repeats its first steps.
     Lin et al. 2023, "Common diffusion noise schedules and sample steps are flawed", arXiv 2305.08891, table 2; quadratic:
     Song, Meng and Ermon 2021, arXiv 2010.02502, appendix D.2 and code.
+
+    Args:
+        schedule: of T discrete steps.
+        n: network calls, 1 to T.
+        spacing: which steps, as above.
+        offset: of "leading".
+
+    Returns:
+        (n,) rising, float64.
+
+    Raises:
+        ValueError: for n, spacing or offset that the T steps do not have.
     """
     total = schedule.num
     if not 1 <= n <= total:

@@ -20,11 +20,23 @@ def encode(
 ) -> Float[Array, "num *shape"]:
     """The states at λ = ends[0] from which the ODE leads to `images`, model units, at λ = ends[1].
 
-    ends: (least, greatest λ), such as (schedule.lam_min, 5). cond: leading axis num. solver, controller: diffrax's, default
-    Tsit5 at tolerances of 1e-6. `jd.sample(start=encode(…), solver=diffrax.Tsit5(), controller=…, grid=ends)` leads back.
-    Images are taken for the states at the clean end but for the factor α: what noise is there, e^(−ends[1]), is not added.
-    NaN where the solver does not reach the end. Raises ValueError for ends that do not rise.
+    `jd.sample(start=encode(…), solver=diffrax.Tsit5(), controller=…, grid=ends)` leads back. Images are taken for the states
+    at the clean end but for the factor α: what noise is there, e^(−ends[1]), is not added.
     Song et al. 2021, arXiv 2011.13456, section 4.3.
+
+    Args:
+        denoise: D(x, λ, cond) of one image.
+        images: (num, *shape), model units.
+        ends: (least, greatest λ), such as (schedule.lam_min, 5).
+        cond: condition with leading axis num, or None.
+        solver: diffrax's; default Tsit5.
+        controller: diffrax's; default tolerances of 1e-6.
+
+    Returns:
+        States (num, *shape); NaN where the solver does not reach the end.
+
+    Raises:
+        ValueError: for ends that do not rise.
     """
     x, span = start(images, ends)
     choices = options(None, solver, controller, denoise, x, span, cond)

@@ -45,15 +45,27 @@ def log_likelihood(
 ) -> Likelihood:
     """log p of `images` (num, *shape), model units.
 
-    ends: least and greatest λ. p is the density of images with noise of standard deviation e^(−ends[1]) added, and at ends[0]
-        it is taken for N(α D, I), which is so but for α²: (schedule.lam_min, 5) for images of standard deviation 1.
-    probes: None for the exact divergence, one gradient of the network for each value of an image and step; or the number of
-        random signs of Hutchinson's estimate, which has no bias for the log-density and one gradient each. The signs of
-        image i depend on (key, i).
-    cond: leading axis num. solver, controller: diffrax's; default Tsit5 at tolerances of 1e-6. batch: images at a time.
-
-    Raises ValueError for ends that do not rise, or fewer than one probe.
+    p is the density of images with noise of standard deviation e^(−ends[1]) added, and at ends[0] it is taken for N(α D, I),
+    which is so but for α²: (schedule.lam_min, 5) for images of standard deviation 1.
     Chen et al. 2018, arXiv 1806.07366; Song et al. 2021, arXiv 2011.13456, section 4.3.
+
+    Args:
+        key: of the probes' signs; those of image i depend on (key, i).
+        denoise: D(x, λ, cond) of one image.
+        images: (num, *shape), model units.
+        ends: least and greatest λ.
+        probes: None for the exact divergence, one gradient of the network for each value of an image and step; or the number
+            of random signs of Hutchinson's estimate, which has no bias for the log-density and one gradient each.
+        cond: condition with leading axis num, or None.
+        solver: diffrax's; default Tsit5.
+        controller: diffrax's; default tolerances of 1e-6.
+        batch: images at a time.
+
+    Returns:
+        The log-densities in nats, (num,), the states at the noisy end, and the solver's steps.
+
+    Raises:
+        ValueError: for ends that do not rise, or fewer than one probe.
     """
     if probes is not None and probes < 1:
         raise ValueError(f"got probes={probes}; expected 1 or more, or None for the exact divergence; to fix: probes=1")

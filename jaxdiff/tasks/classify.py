@@ -56,22 +56,31 @@ def classify(
 ) -> Classification:
     """The class of an image (*spatial, C) in data units; of a stack of them or a list, of each.
 
-    draws: pairs of noise level and noise, the same for all classes; the work is draws × classes network evaluations, less
-        what is saved by dropping classes whose paired difference to the best is above `standard_errors` (None: none is).
-    weighting: of the error of ε at each λ. Default `Sigmoid()`, the likelihood of the image with some noise added, for it is
-        what models are trained by here, and it leaves out the finest texture, of which labels say little; `Likelihood()`:
-        of the image as it is; `SNRPlusOne()`: uniform in v. See `jaxdiff.training.weighting`.
-    lam_sampler: of λ; default `Stratified(model.schedule)`. batch: images in one network call.
-    calibration: of `calibrate`, for the same settings.
-
     Classes are taken to be equally frequent. An image larger than the model's window has the mean error of windows side by
     side (the last moved inward to end at the edge), with one noise; a smaller one is reflected, and a warning says so.
-    Image i depends on (key, i). Images, keys and sizes: one program.
+    Images, keys and sizes: one program. Images whose grey levels are not those of training are said with numbers, as a
+    warning; blank ones have no class.
 
-    Images whose grey levels are not those of training are said with numbers, as a warning; blank ones have no class.
+    Args:
+        key: image i depends on (key, i).
+        model: class-conditional.
+        image: (*spatial, C) in data units, a stack of images, or a list of images of any sizes.
+        draws: pairs of noise level and noise, the same for all classes; the work is draws × classes network evaluations, less
+            what is saved by dropping classes.
+        weighting: of the error of ε at each λ. Default `Sigmoid()`, the likelihood of the image with some noise added, for it
+            is what models are trained by here, and it leaves out the finest texture, of which labels say little;
+            `Likelihood()`: of the image as it is; `SNRPlusOne()`: uniform in v. See `jaxdiff.training.weighting`.
+        lam_sampler: of λ; default `Stratified(model.schedule)`.
+        standard_errors: a class whose paired difference to the best is above so many is dropped; None: none is.
+        batch: images in one network call.
+        calibration: of `calibrate`, for the same settings.
 
-    Raises ValueError for a model without classes or with another condition, class names that are not one for each class,
-    images with other axes or channels, pixels that are not finite, and a calibration of other settings.
+    Returns:
+        Class, probabilities and errors of each image.
+
+    Raises:
+        ValueError: for a model without classes or with another condition, class names that are not one for each class, images
+            with other axes or channels, pixels that are not finite, and a calibration of other settings.
     """
     check_classes(model)
     how = estimate(model, draws, weighting, lam_sampler, standard_errors, batch)
@@ -115,10 +124,25 @@ def calibrate(
 ) -> Calibration:
     """The temperature and the usual errors of `classify` with these settings, from held-out labelled images.
 
-    images: that the model was not trained on, of the sizes that are to be classified; their classes as frequent as each
-        other, for then probabilities are those of classes equally frequent. labels: their classes, numbers from 0.
     `calibration.save(run)` keeps it beside the run, where `sample.py classify` finds it.
-    Raises ValueError for what `classify` and `jaxdiff.tasks.class_calibration.fitted` refuse.
+
+    Args:
+        key: of the draws.
+        model: class-conditional.
+        images: that the model was not trained on, of the sizes that are to be classified; their classes as frequent as each
+            other, for then probabilities are those of classes equally frequent.
+        labels: their classes, numbers from 0.
+        draws: as in `classify`.
+        weighting: as in `classify`.
+        lam_sampler: as in `classify`.
+        standard_errors: as in `classify`.
+        batch: images in one network call.
+
+    Returns:
+        The calibration, for `classify(calibration=)`.
+
+    Raises:
+        ValueError: for what `classify` and `jaxdiff.tasks.class_calibration.fitted` refuse.
     """
     check_classes(model)
     how = estimate(model, draws, weighting, lam_sampler, standard_errors, batch)

@@ -44,14 +44,29 @@ def generate_labelled(
 ) -> Labelled:
     """New images with their masks.
 
-    masks: instance labels of any size, for a model trained with `LabelledGeneration`; a model trained with `Joint` makes
-        its own, and takes `num`. labels: class of all images or of each, where the model knows classes.
-    guidance: towards masks and classes, 1 for none.
-    start, start_lam: real images to vary: noise is added up to λ = start_lam and taken off again, so that what is
-        coarser than the noise stays (SDEdit, Meng et al. 2022, arXiv 2108.01073); of a `Joint` model with their masks.
-    dynamic, least: see `jaxdiff.tasks.instances.instances`, for `Joint`.
-    Raises ValueError for masks that are not integers or of another rank, start images that do not fit them, classes that
-    the model does not have, and for a model trained for something else.
+    Args:
+        key: of the images.
+        model: trained with `LabelledGeneration` or `Joint`.
+        masks: instance labels of any size, for a model trained with `LabelledGeneration`; a model trained with `Joint` makes
+            its own.
+        num: of images, for `Joint`.
+        labels: class of all images or of each, where the model knows classes.
+        calls: network calls of each image.
+        solver: default as in `Model.sample`.
+        guidance: towards masks and classes, 1 for none.
+        start: real images to vary, (num, *spatial, C) in data units: noise is added up to λ = start_lam and taken off again,
+            so that what is coarser than the noise stays (SDEdit, Meng et al. 2022, arXiv 2108.01073); of a `Joint` model with
+            their masks.
+        start_lam: λ up to which noise is added.
+        dynamic: see `jaxdiff.tasks.instances`, for `Joint`.
+        least: see `jaxdiff.tasks.instances`, for `Joint`.
+
+    Returns:
+        Images in data units, with masks and labels.
+
+    Raises:
+        ValueError: for masks that are not integers or of another rank, start images that do not fit them, classes that the
+            model does not have, and for a model trained for something else.
     """
     check_task(model, "generate")
     pairs = None if model.pairing is None else model.pairing.pairs

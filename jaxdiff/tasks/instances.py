@@ -15,12 +15,19 @@ def instances(
 ) -> Int[np.ndarray, "*field"]:
     """Labels 1..n, int32, 0 the background, from distances in pixels.
 
-    foreground: default distance > 0. dynamic: two maxima are two objects where the lower one stands at least so far above the
-    pass between them; smaller ripples are of one object. least: pixels of the smallest object; smaller ones become
-    background. A field without foreground gives no labels. Parts of the foreground that do not touch are never one object.
-
     The watershed of the distance, flooded from its maxima of sufficient dynamic (Vincent & Soille, IEEE TPAMI 13, 1991,
-    doi:10.1109/34.87344; Grimaud 1992, doi:10.1117/12.60650). Pixels are touching along edges and corners.
+    doi:10.1109/34.87344; Grimaud 1992, doi:10.1117/12.60650). Pixels are touching along edges and corners. Parts of the
+    foreground that do not touch are never one object.
+
+    Args:
+        distance: to the background, pixels, positive inside.
+        foreground: default distance > 0.
+        dynamic: two maxima are two objects where the lower one stands at least so far above the pass between them; smaller
+            ripples are of one object.
+        least: pixels of the smallest object; smaller ones become background.
+
+    Returns:
+        Labels of the field's shape; without foreground there are none.
     """
     foreground = distance > 0 if foreground is None else foreground
     if not foreground.any():

@@ -25,7 +25,17 @@ class Familiar(NamedTuple):
     def fit(
         cls, key: PRNGKeyArray, model: Model, images: Float[np.ndarray, "num *shape"], lams: tuple[float, ...] = LAMS
     ) -> "Familiar":
-        """The mean and spread of the log errors of `images` (num, *shape) in data units, at least two."""
+        """The mean and spread of the log errors of images that the model knows.
+
+        Args:
+            key: of the noise.
+            model: whose denoiser is asked.
+            images: (num, *shape) in data units, at least two.
+            lams: noise levels, rising.
+
+        Returns:
+            What `familiar.score` compares other images with.
+        """
         logs = np.log(denoising_errors(key, model, images, lams))
         if len(logs) < 2:
             raise ValueError(
@@ -49,9 +59,16 @@ class Familiar(NamedTuple):
 def denoising_errors(
     key: PRNGKeyArray, model: Model, images: Float[np.ndarray, "num *shape"], lams: tuple[float, ...] = LAMS
 ) -> Float[np.ndarray, "num levels"]:
-    """Mean of (D(α x0 + σ ε, λ) − x0)² of each image, in the data's units and of the model's shape, at each λ.
+    """Mean of (D(α x0 + σ ε, λ) − x0)² of each image at each λ.
 
-    The noise of image i at level k depends on (key, i, k).
+    Args:
+        key: the noise of image i at level k depends on (key, i, k).
+        model: whose denoiser is asked.
+        images: (num, *shape) in data units, of the model's shape.
+        lams: noise levels.
+
+    Returns:
+        (num, levels), model units squared.
     """
     if np.shape(images)[1:] != model.shape:
         raise ValueError(f"got images of shape {np.shape(images)[1:]}; expected {model.shape}, the model's window")

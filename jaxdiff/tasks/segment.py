@@ -41,11 +41,24 @@ def segment(
 ) -> Segmentation:
     """The instances in an image of any size, (*spatial, C) in the data's own units.
 
-    samples: draws that are fused; 1 gives a segmentation, but no uncertainty. calls: network calls of each.
-    fuse: the foreground is where the mean distance is above 0, or where more than half of the samples are inside.
-    dynamic, least: see `jaxdiff.tasks.instances.instances`.
     An image whose grey levels are not those of training is said with numbers, as a warning; a blank one has no objects.
-    Raises ValueError for a model trained for something else, and for what `jaxdiff.tasks.sampled.given` refuses.
+
+    Args:
+        key: of the samples.
+        model: trained with `Segmentation`.
+        image: (*spatial, C), data units.
+        samples: draws that are fused; 1 gives a segmentation, but no uncertainty.
+        calls: network calls of each.
+        solver: default `DPMpp(2)`, on its own grid or the model's default one.
+        fuse: the foreground is where the mean distance is above 0, or where more than half of the samples are inside.
+        dynamic: see `jaxdiff.tasks.instances`.
+        least: see `jaxdiff.tasks.instances`.
+
+    Returns:
+        Labels, probability of the foreground, its uncertainty, and the mean distance.
+
+    Raises:
+        ValueError: for a model trained for something else, for pixels that are not finite, and other axes or channels.
     """
     check_task(model, "segment")
     if fuse not in ("mean", "vote"):

@@ -21,12 +21,24 @@ def super_resolve(
     calls: int = 8,
     solver: Any = None,
 ) -> Estimate:
-    """The image behind a coarse one of any size, (*coarse, C) in the data's own units; `model.inputs.factor` times as many
-    pixels along each axis.
+    """The image behind a coarse one of any size; `model.inputs.factor` times as many pixels along each axis.
 
     An image whose grey levels are not those of training is said with numbers, as a warning; of a blank one the result is as
     blank.
-    Raises ValueError for a model trained for something else, and for what `jaxdiff.tasks.sampled.given` refuses.
+
+    Args:
+        key: of the samples.
+        model: trained with `SuperResolution`.
+        image: (*coarse, C) in the data's own units.
+        samples: whose mean and standard deviation are returned.
+        calls: network calls of each.
+        solver: default `DPMpp(2)`, on its own grid or the model's default one.
+
+    Returns:
+        Image, standard deviation and samples, (*fine, C) in the data's units.
+
+    Raises:
+        ValueError: for a model trained for something else, for pixels that are not finite, and other axes or channels.
     """
     check_task(model, "super-resolve")
     if blank_input(model, image):

@@ -21,12 +21,24 @@ def translate(
     calls: int = 8,
     solver: Any = None,
 ) -> Estimate:
-    """What the model's other modality would show of the field of `image`, of any size, (*spatial, C) in its own units.
+    """What the model's other modality would show of the field of `image`: a prediction, and no recording.
 
-    The result is in the units and channels of that modality: a prediction, and no recording. An image whose grey levels are
-    not those of training is said with numbers, as a warning; of a blank one the result is the least median of the images of
-    that modality in training, all over. Raises ValueError for a model
-    trained for something else, and for what `jaxdiff.tasks.sampled.given` refuses.
+    An image whose grey levels are not those of training is said with numbers, as a warning; of a blank one the result is the
+    least median of the images of that modality in training, all over.
+
+    Args:
+        key: of the samples.
+        model: trained on pairs of modalities.
+        image: of any size, (*spatial, C) in its own units.
+        samples: whose mean and standard deviation are returned.
+        calls: network calls of each.
+        solver: default `DPMpp(2)`, on its own grid or the model's default one.
+
+    Returns:
+        Image, standard deviation and samples, in the units and channels of the other modality.
+
+    Raises:
+        ValueError: for a model trained for something else, for pixels that are not finite, and other axes or channels.
     """
     check_task(model, "translate")
     if blank_input(model, image):

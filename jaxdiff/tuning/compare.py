@@ -46,7 +46,17 @@ class Score(NamedTuple):
 
 
 def score(name: str, denoise: Denoiser, solver: Tuned, unseen: Examples) -> Score:
-    """That of a sampler with its own grid."""
+    """The rms error of a sampler with its own grid.
+
+    Args:
+        name: that the score carries.
+        denoise: D(x, λ, cond) of one image.
+        solver: tuned.
+        unseen: examples that it was not fitted to.
+
+    Returns:
+        The score.
+    """
     return Score(name, "its own", float(solver.grid[-1]), _rms(denoise, solver, solver.grid, unseen), solver.grid)
 
 
@@ -60,10 +70,22 @@ def compare(
     screen: int = 16,
     progress: Callable[[Sequence[Any]], Any] = lambda items: items,
 ) -> list[Score]:
-    """Solvers of `calls` calls by their rms on `unseen`, best first.
+    """Solvers of `calls` calls by their rms error, best first.
 
     Every solver is tried on every grid and end with the first `screen` examples of `choose`, its best three again with
-    the first `4 * screen`, and the best of these is scored. `progress` wraps the list of what is tried.
+    the first `4 * screen`, and the best of these is scored.
+
+    Args:
+        denoise: D(x, λ, cond) of one image.
+        schedule: whose grids are tried.
+        calls: network calls of each solver.
+        choose: examples that grids are chosen by.
+        unseen: examples that the scores are of.
+        screen: examples of the first round.
+        progress: wraps the list of what is tried.
+
+    Returns:
+        A score for each solver.
     """
     tried: dict[str, list[tuple[float, str, float, np.ndarray]]] = {name: [] for name in SOLVERS}
     few, more = choose.part(0, screen), choose.part(0, 4 * screen)

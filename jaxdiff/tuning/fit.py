@@ -57,10 +57,25 @@ def fit(
 ) -> Tuned:
     """A sampler of `len(grid)` calls as near as can be to `examples`, starting from `DPMpp(order)` on `grid`.
 
-    ends: λ that the grid may not leave (a schedule's `lam_min`, `lam_max`). depth: values in reach. batch: images
-    differentiated at once. Three quarters of the examples are fitted; the iteration that is best on the rest (mean of the
-    images' rms) is returned, the start among them. `report(iteration, fitted, held out)` is called after each with these
-    means. Raises `ValueError` for fewer than 8 examples or a grid outside `ends`.
+    Three quarters of the examples are fitted; the iteration that is best on the rest (mean of the images' rms) is returned,
+    the start among them.
+
+    Args:
+        denoise: D(x, λ, cond) of one image.
+        examples: start noise and where a fine solver takes it (`teach`), 8 or more.
+        grid: (calls,) rising λ, where it starts from.
+        ends: λ that the grid may not leave (a schedule's `lam_min`, `lam_max`).
+        order: of the solver that it starts from.
+        depth: values of D in reach.
+        iterations: of the fit.
+        batch: images differentiated at once.
+        report: called after each iteration with (iteration, fitted, held out), these means.
+
+    Returns:
+        The solver with its grid.
+
+    Raises:
+        ValueError: for fewer than 8 examples or a grid outside `ends`.
     """
     grid = np.asarray(grid, np.float64)
     num, calls = len(examples.start), len(grid)

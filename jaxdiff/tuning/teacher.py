@@ -41,10 +41,23 @@ def teach(
     batch: int = 64,
     report: Callable[[int], Any] = lambda done: None,
 ) -> Examples:
-    """`num` examples: UniPC(3) on `grid` (64 or more values) from the start noise of images 0 … num − 1 under `key`,
-    `batch` at a time; `report(images done since the last)`.
+    """`num` examples: UniPC(3) on `grid` from the start noise of images 0 … num − 1 under `key`.
 
-    cond: leading axis num, or None. Raises `ValueError` where an image is not finite.
+    Args:
+        key: of the start noise.
+        denoise: D(x, λ, cond) of one image.
+        shape: (*spatial, channels).
+        num: of examples.
+        grid: rising λ, 64 or more values.
+        cond: condition with leading axis num, or None.
+        batch: images at a time.
+        report: called with the images done since the last.
+
+    Returns:
+        Start noise and results.
+
+    Raises:
+        ValueError: where an image is not finite.
     """
     dtype = jnp.promote_types(jnp.float32, jnp.result_type(float))
     start = jax.vmap(lambda i: start_noise(jax.random.fold_in(key, i), shape, dtype))(jnp.arange(num))

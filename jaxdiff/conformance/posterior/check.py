@@ -26,12 +26,6 @@ def check_posterior(
 ) -> PosteriorConformance:
     """How far the samples of a method are from the posterior, and where; about a minute.
 
-    method: a class or function of a denoiser and a measurement (`jaxdiff.guidance.posterior.AbstractMeasurement`) that
-        returns a denoiser, such as `jaxdiff.guidance.posterior.MMPS` or `functools.partial(MMPS, iterations=3)`.
-    operators, noises, calls: of the suite, or some of them. samples: for each cell of a method that is not affine in x; of
-        one that is, mean and covariance come by recursion, without any chance.
-    verbose: print the table.
-
     Two correlated Gaussian priors (8 × 6 pixels) × {denoising, blur, binning, mask, slices} × noise × calls: the posterior is
     Gaussian in closed form. Each cell has the distance of the samples' mean in standard deviations of the posterior and their
     spread over the posterior's; beside it what the exact denoiser gets in the same solver (`DPMpp(eta=1)` on the default
@@ -39,8 +33,22 @@ def check_posterior(
     from −12 to 12, other solvers), in which nothing may diverge. `passed` needs all of it; `region` says where a method is
     right.
 
-    Raises ValueError for what is no function, and for an operator that the suite does not have; what the method itself
-    raises is told in the table.
+    Args:
+        method: a class or function of a denoiser and a measurement (`jaxdiff.guidance.posterior.AbstractMeasurement`) that
+            returns a denoiser, such as `jaxdiff.guidance.posterior.MMPS` or `functools.partial(MMPS, iterations=3)`.
+        operators: of the suite, or some of them, by name.
+        noises: standard deviations of the suite, or some of them.
+        calls: network calls of the suite, or some of them.
+        samples: for each cell of a method that is not affine in x; of one that is, mean and covariance come by recursion,
+            without any chance.
+        verbose: print the table.
+
+    Returns:
+        The table, `passed` and `region`; `print` shows it.
+
+    Raises:
+        ValueError: for what is no function, and for an operator that the suite does not have; what the method itself raises
+            is told in the table.
     """
     if not callable(method):
         raise ValueError(

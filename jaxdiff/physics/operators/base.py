@@ -55,9 +55,18 @@ class Product(LinearOperator):
 def operator_norm(
     operator: LinearOperator, shape: Sequence[int], iterations: int = 100, dtype: Any = jnp.float32
 ) -> Float[Array, ""]:
-    """The largest singular value on x of `shape`, from below, by power iteration on Aᵀ A from a fixed random start.
+    """The largest singular value of an operator, from below, by power iteration on Aᵀ A from a fixed random start.
 
     The error falls with (σ₂/σ₁)^(4 iterations): it is small either way where σ₂ is close to σ₁.
+
+    Args:
+        operator: A.
+        shape: of x, (*spatial, channels).
+        iterations: products with Aᵀ A.
+        dtype: of the iteration.
+
+    Returns:
+        A number.
     """
     start = jax.random.normal(jax.random.key(0), tuple(shape), dtype)
 

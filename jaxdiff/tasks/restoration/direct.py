@@ -35,16 +35,29 @@ def denoise_directly(
     """The image behind a noisy one in `calls` network calls, by an unconditional model.
 
     In the model's units the recording is x0 + s n, which is x_λ / α at λ = −log s. One call is the mean of the posterior;
-    more, with a `solver` that adds noise (default as in `restore`), are samples of it: exact where the model is, with no
-    approximation of a likelihood. It holds for even noise only: that of photons in the units of an "anscombe" normaliser
-    of this camera (`configs/nuclei_stabilised.py`), or of a camera whose read noise is the most of it. camera: None to
-    estimate it.
+    more, with a `solver` that adds noise, are samples of it: exact where the model is, with no approximation of a likelihood.
+    It holds for even noise only: that of photons in the units of an "anscombe" normaliser of this camera
+    (`configs/nuclei_stabilised.py`), or of a camera whose read noise is the most of it.
 
     The root of an expectation is more than the expectation of a root: under an "anscombe" normaliser a quarter of an
     electron is added, by which the noise has mean 0 in the model's units (to 0.02 of its deviation from 3 electrons on).
 
     An image whose grey levels are not those of training is said with numbers, as a warning; a blank one comes back as it is.
-    Raises ValueError for noise that is not even in the model's units, with its sizes: there `restore` is right.
+
+    Args:
+        key: of the samples.
+        model: unconditional.
+        recording: (*spatial, C) of any size, in the units of the training images.
+        camera: of the recording; None to estimate it.
+        samples: of the posterior; with one call there is one, its mean.
+        calls: of the network, for each sample.
+        solver: of the samples; default as in `restore`.
+
+    Returns:
+        Image, standard deviation and samples, in data units.
+
+    Raises:
+        ValueError: for noise that is not even in the model's units, with its sizes: there `restore` is right.
     """
     check_prior(model)
     image = with_channels(recording, model.info)
