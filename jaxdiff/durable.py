@@ -92,6 +92,25 @@ def read_json(path: Path, limit: int = LIMIT, fix: str = "restore it, or start a
         raise ValueError(f"got an unreadable {path} ({reason}); expected JSON; to fix: {fix}") from error
 
 
+def sealed(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON values with a checksum of them, `crc32`."""
+    return {**values, "crc32": _crc32(values)}
+
+
+def unsealed(values: Any) -> dict[str, Any]:
+    """What `sealed` was given. Raises ValueError for anything else, such as values that were changed since."""
+    if not isinstance(values, dict) or "crc32" not in values:
+        raise ValueError(f"got values without a crc32; expected a checksum of them; to fix: {FIX}")
+    inner = {name: value for name, value in values.items() if name != "crc32"}
+    if type(values["crc32"]) is not int or values["crc32"] != _crc32(inner):
+        raise ValueError(f"got a crc32 that is not that of the other values; expected them unchanged; to fix: {FIX}")
+    return inner
+
+
+def _crc32(values: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(values, sort_keys=True).encode())
+
+
 def sha256(path: Path) -> str:
     """Checksum of a file's bytes."""
     with path.open("rb") as file:

@@ -2,7 +2,8 @@
 
 The manifest is written before the first shard and again when all is there. Between the two, what happens is added as
 files of its own, so that any number of processes may add to it and no moment is a bad one to be killed at:
-`shards/00012.json` for a finished shard, `sections/00001.json` where the micro-batch changed.
+`shards/00012.json` for a finished shard, `sections/00001.json` where the micro-batch changed. Each has a checksum of its
+values.
 """
 
 import itertools
@@ -11,25 +12,36 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jaxdiff.bulk.shards import Record
-from jaxdiff.durable import create_json, read_json, write_json
+from jaxdiff.bulk.shards import Record, Written
+from jaxdiff.durable import create_json, read_json, sealed, unsealed, write_json
 from jaxdiff.lock import NAME as LOCK
 from jaxdiff.plain import flat
-from jaxdiff.schema import fields, malformed, within
+from jaxdiff.schema import dataclass_of, fields, malformed, within
 from jaxdiff.terminal import one_line
 
-FORMAT = 1
+FORMAT = 2
 NAME, SECTIONS = "manifest.json", "sections"
 KINDS = {
     "request": dict[str, Any],
+    "run": str | None,
     "asked_batch": int | None,
-    "calls_per_image": int | float,
+    "calls_per_image": int,
     "sections": list[Any],
+    "versions": dict[str, str],
+    "device": str,
+    "devices": int,
     "complete": bool,
     "info": dict[str, Any],
 }
-OPTIONAL = ("calls_per_image", "complete", "info", "asked_batch")
-REQUEST = {"num": int, "shard": int}
+OF_COMPLETE = {"totals": dict[str, Any], "shards": list[Any], "descriptions": list[Any]}
+REQUEST = {"num": int, "shard": int, "checkpoint": int | None}
+TOTALS = {
+    "images": int,
+    "not_finite": list[int],
+    "saturated_values": int,
+    "bytes": int,
+    "seconds": float,
+}
 OURS = (LOCK, ".lock", f".{NAME}.")
 """Beginnings of what may be in a folder of which the manifest is not written yet."""
 
@@ -45,11 +57,14 @@ def read(out: Path) -> dict[str, Any] | None:
         if not isinstance(values, Mapping) or type(values.get("format")) is not int or values["format"] != FORMAT:
             raise ValueError(f"got {path} of another format; expected format {FORMAT}; to fix: use its jaxdiff")
         with within(path, "begin anew in another --out"):
-            request = fields(fields(values, KINDS, optional=OPTIONAL)["request"], REQUEST, "request")
+            request = fields(fields(values, KINDS)["request"], REQUEST, "request", optional=["checkpoint"])
             if request["num"] < 1 or request["shard"] < 1:
                 raise malformed("request.num and request.shard", [request["num"], request["shard"]], "1 or more")
             _check_sections(values["sections"])
-        return dict(values)
+            if values["complete"]:
+                fields(fields(values, OF_COMPLETE)["totals"], TOTALS, "totals")
+                descriptions(values)
+            return unsealed(dict(values))
     if out.exists() and (not out.is_dir() or any(not p.name.startswith(OURS) for p in out.iterdir())):
         raise ValueError(f"got --out {out}, which is not empty; expected a new or empty folder; to fix: another --out")
     return None
@@ -57,7 +72,7 @@ def read(out: Path) -> dict[str, Any] | None:
 
 def write(out: Path, values: Mapping[str, Any]) -> None:
     """Replaces the manifest in `out`."""
-    write_json(out / NAME, {"format": FORMAT, **values})
+    write_json(out / NAME, sealed({**values, "format": FORMAT}))
 
 
 def check_same(out: Path, manifest: Mapping[str, Any], request: Mapping[str, Any]) -> None:
@@ -69,7 +84,7 @@ def check_same(out: Path, manifest: Mapping[str, Any], request: Mapping[str, Any
             one_line(f"  {n}: {_short(old.get(n))} in the manifest, {_short(new.get(n))} now") for n in names
         )
         raise ValueError(
-            f"got options that are not those of {out}:\n{lines}\nexpected the same, as only --batch may become smaller; "
+            f"got options that are not those of {out}:\n{lines}\n; expected the same, as only --batch may become smaller; "
             "to fix: set these back, or choose another --out"
         )
 
@@ -80,7 +95,7 @@ def sections(out: Path, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
     known = [manifest["sections"][0]]
     for path in added:
         with within(path, "remove it"):
-            known.append(read_json(path))
+            known.append(unsealed(read_json(path)))
             _check_sections(known)
     return known
 
@@ -96,13 +111,22 @@ def add_section(out: Path, manifest: Mapping[str, Any], batch: int, why: str) ->
     """The sections with a new one of a smaller micro-batch, unless another process was first to add such a one."""
     known = sections(out, manifest)
     while known[-1]["batch"] > batch:
-        create_json(out / SECTIONS / f"{len(known):05d}.json", {"batch": batch, "why": why})
+        create_json(out / SECTIONS / f"{len(known):05d}.json", sealed({"batch": batch, "why": why}))
         known = sections(out, manifest)
     return known
 
 
-def completed(manifest: Mapping[str, Any], known: list[dict[str, Any]], finished: list[Record]) -> dict[str, Any]:
-    """The manifest of a folder in which every shard is finished: with all records and their sums."""
+def completed(
+    manifest: Mapping[str, Any], known: list[dict[str, Any]], finished: list[Record], descriptions: list[Written]
+) -> dict[str, Any]:
+    """The manifest of a folder in which every shard is finished.
+
+    Args:
+        manifest: before that.
+        known: the `sections`.
+        finished: the records of all shards, which go in, with their sums.
+        descriptions: the files that describe the set.
+    """
     totals = {
         "images": sum(record.num for record in finished),
         "not_finite": [i for record in finished for i in record.not_finite],
@@ -116,7 +140,13 @@ def completed(manifest: Mapping[str, Any], known: list[dict[str, Any]], finished
         "complete": True,
         "totals": totals,
         "shards": [asdict(record) for record in finished],
+        "descriptions": [asdict(file) for file in descriptions],
     }
+
+
+def descriptions(manifest: Mapping[str, Any]) -> list[Written]:
+    """The files that describe a complete set, as they were written."""
+    return [dataclass_of(Written, one, f"descriptions[{i}]") for i, one in enumerate(manifest["descriptions"])]
 
 
 def _short(value: Any) -> str:

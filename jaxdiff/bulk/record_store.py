@@ -21,6 +21,7 @@ from jaxdiff.data.prepared.build import METADATA
 from jaxdiff.durable import publish, sha256, with_number
 
 NAME, SPLIT = "generated", "train"
+DESCRIPTIONS = ["dataset_info.json", "features.json", "metadata.json"]
 
 
 class RecordStore:
@@ -50,6 +51,15 @@ class RecordStore:
         """What a reader opens."""
         return self.out
 
+    @property
+    def descriptions(self) -> list[str]:
+        """TFDS's, with one of the names of classes where there are some."""
+        return [*DESCRIPTIONS, *(["label.labels.txt"] if "label" in self.features else [])]
+
+    def files(self, index: int) -> list[str]:
+        """One."""
+        return [Path(os.fspath(self._files.sharded_filepath(shard_index=index, num_shards=self.shards))).name]
+
     def prepare(self) -> None:
         """Nothing: the description needs the number of records of each file."""
 
@@ -57,7 +67,7 @@ class RecordStore:
         """The shard's file, by way of the file `aside`; and the bytes of its records."""
         module: Any = importlib.import_module("array_record.python.array_record_module")  # not to be had on Windows
 
-        path = Path(os.fspath(self._files.sharded_filepath(shard_index=filled.shard.index, num_shards=self.shards)))
+        path = self.out / self.files(filled.shard.index)[0]
         serializer, payload = example_serializer.ExampleSerializer(self.features.get_serialized_info()), 0
         try:
             writer = module.ArrayRecordWriter(str(aside), "group_size:1,zstd:1")
@@ -103,6 +113,18 @@ class RecordStore:
             publish(file, self.out / file.name)
         with contextlib.suppress(OSError):
             folder.rmdir()
+
+    def first(self, record: Record, most: int) -> np.ndarray:
+        """The first images of shard 0, at most `most`: all that are written are finite."""
+        module: Any = importlib.import_module("array_record.python.array_record_module")
+
+        reader = module.ArrayRecordReader(os.fspath(self.out / self.files(0)[0]))
+        try:
+            number = min(most, reader.num_records())
+            examples = [self.features.deserialize_example_np(reader.read([i])[0]) for i in range(number)]
+        finally:
+            reader.close()
+        return np.stack([example["image"] for example in examples])
 
     def _examples(self, filled: Filled):
         for i in np.flatnonzero(filled.finite):

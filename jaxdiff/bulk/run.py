@@ -2,18 +2,20 @@
 
 import shutil
 import sys
+from typing import Any
 
 import jax
 from tqdm import tqdm
 
-from jaxdiff.bulk import manifest
+from jaxdiff.bulk import manifest, overview
 from jaxdiff.bulk.job import Job
 from jaxdiff.bulk.plan import Build, plan_of
 from jaxdiff.bulk.program import Program
 from jaxdiff.bulk.session import ASIDE, Session, Stopped
-from jaxdiff.bulk.shards import records
+from jaxdiff.bulk.shards import RECORDS, Written, records
 from jaxdiff.bulk.stores import store_of
 from jaxdiff.lock import NAME, only_writer
+from jaxdiff.places import check_places
 from jaxdiff.training.interrupt import Interrupt
 
 
@@ -22,14 +24,16 @@ def bulk(job: Job, build: Build | None = None) -> int:
 
     build: compiles the sampler of a micro-batch; default `program_of`. A test may bring its own.
 
-    Raises ValueError for a folder that is not this job's or that another run (or another process of this number) writes to,
-    and for a run without finite images, DiskFull where space ran out, SystemExit(128 + signal) on SIGTERM and Ctrl-C. In each
-    case all finished shards are kept, and the same job continues.
+    Raises ValueError for a folder that is not this job's, that another run (or another process of this number) writes to, or
+    in which something else is in the place of a file; and for a run without finite images. Raises DiskFull where space ran
+    out, and SystemExit(128 + signal) on SIGTERM and Ctrl-C. In each case all finished shards are kept, and the same job
+    continues.
     """
     build = build or (lambda batch: program_of(job, batch))
     with only_writer(job.out, f"{NAME}.{job.process}" if job.process else NAME):
         plan = plan_of(job, build, _say)
         session = Session(job, plan, store_of(job, plan.shard), build, _say)
+        _check_places(session)
         with Interrupt() as interrupt:
             try:
                 session.make(interrupt)
@@ -39,7 +43,7 @@ def bulk(job: Job, build: Build | None = None) -> int:
                 raise interrupt.exit() from None
         if job.process == 0:
             return _end(session)
-    if not _all_there(session):
+    if len(session.finished()) < plan.shards:
         return _end(session)
     with only_writer(job.out, wait=True):  # process 0 may be at it
         return _end(session)
@@ -62,9 +66,9 @@ def program_of(job: Job, batch: int) -> Program:
 def _end(session: Session) -> int:
     """Completes the folder if every shard of every process is finished; says how it stands; exit status."""
     job, plan, store, out = session.job, session.plan, session.store, session.job.out
-    finished = list(records(out))
+    finished = session.finished()
     rate = f", {session.made / session.seconds:.1f} images/s" if session.made else ""
-    if not _all_there(session):
+    if len(finished) < plan.shards:
         own = sum(shard.num for shard in session.shards())
         print(
             f"process {job.process} of {job.processes}: its {own} images are finished{rate}; "
@@ -72,9 +76,11 @@ def _end(session: Session) -> int:
         )
         return 0
     stored = manifest.read(out) or plan.manifest
-    if not stored["complete"]:
+    if not stored["complete"] or not _described(session, stored):
         store.complete(finished)
-        stored = manifest.completed(stored, manifest.sections(out, stored), finished)
+        overview.draw(job, store.first(finished[0], overview.MOST))
+        descriptions = [Written.of(out, name) for name in (*store.descriptions, overview.NAME)]
+        stored = manifest.completed(stored, manifest.sections(out, stored), finished, descriptions)
         manifest.write(out, stored)
         shutil.rmtree(out / ASIDE, ignore_errors=True)
         for leftover in out.rglob(".*.partial"):  # of processes that were killed
@@ -82,7 +88,7 @@ def _end(session: Session) -> int:
     totals = stored["totals"]
     print(
         f"{job.num} images of {' x '.join(map(str, job.model.shape))} in {store.path}, "
-        f"{totals['bytes'] / 1e6:.1f} MB ({stored['calls_per_image']} calls each{rate}); look at {out / 'sheet.png'}"
+        f"{totals['bytes'] / 1e6:.1f} MB ({stored['calls_per_image']} calls each{rate}); look at {out / overview.NAME}"
     )
     if totals["saturated_values"]:
         print(
@@ -95,8 +101,19 @@ def _end(session: Session) -> int:
     return 1 if failed else 0
 
 
-def _all_there(session: Session) -> bool:
-    return [record.shard for record in records(session.job.out)] == list(range(session.plan.shards))
+def _described(session: Session, stored: dict[str, Any]) -> bool:
+    """Whether the files that describe a complete set are those that were written; says which are made again."""
+    problems = [one.problem(session.job.out, verify=True) for one in manifest.descriptions(stored)]
+    for problem in filter(None, problems):
+        session.say(f"made again: {problem}")
+    return not any(problems)
+
+
+def _check_places(session: Session) -> None:
+    """Raises ValueError where something else is in the place of what is written."""
+    store, shards = session.store, range(session.plan.shards)
+    files = [*store.descriptions, overview.NAME, *(name for i in shards for name in store.files(i))]
+    check_places(session.job.out, files, [RECORDS, manifest.SECTIONS, ASIDE])
 
 
 def _say(text: str) -> None:

@@ -2,7 +2,6 @@
 
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import jax
@@ -14,17 +13,16 @@ from jaxdiff.bulk.convert import empty, put
 from jaxdiff.bulk.disk import check_space, full
 from jaxdiff.bulk.job import Job
 from jaxdiff.bulk.memory import is_out_of_memory
+from jaxdiff.bulk.overview import draw
 from jaxdiff.bulk.pipeline import pump
 from jaxdiff.bulk.plan import Build, Plan, Say, does_not_fit, fitting
 from jaxdiff.bulk.program import Program
-from jaxdiff.bulk.shards import Filled, Record, Shard, damaged, forget, records, shard_of
+from jaxdiff.bulk.shards import Filled, Record, Shard, forget, shard_of, state
 from jaxdiff.bulk.stores import Store
-from jaxdiff.data.shown.picture import sheet
 from jaxdiff.durable import is_full
 from jaxdiff.training.interrupt import Interrupt
 
 ASIDE = ".partial"
-SHEET = 64
 
 
 class Stopped(Exception):
@@ -55,7 +53,7 @@ class Session:
             if interrupt.signum is not None:
                 raise Stopped
 
-        todo = self._unfinished(job.verify, say=self.say)
+        todo = self._unfinished(job.verify)
         if not todo:
             return
         if plan.manifest["complete"]:  # a shard was damaged since
@@ -102,19 +100,21 @@ class Session:
         job = self.job
         return [shard_of(i, job.num, self.plan.shard) for i in range(job.process, self.plan.shards, job.processes)]
 
-    def _unfinished(self, verify: bool = False, say: Callable[[str], None] | None = None) -> list[Shard]:
-        """This process's shards without a record; records of files that are not what was written are removed."""
-        known = {record.shard: record for record in records(self.job.out)}
+    def finished(self) -> list[Record]:
+        """The records of the finished shards of all processes."""
+        job, size = self.job, self.plan.shard
+        states = [state(job.out, shard_of(i, job.num, size), self.store.files(i)) for i in range(self.plan.shards)]
+        return [one for one in states if isinstance(one, Record)]
+
+    def _unfinished(self, verify: bool = False) -> list[Shard]:
+        """This process's shards that are not finished; records of files that are not what was written are removed."""
         todo = []
         for shard in self.shards():
-            record = known.get(shard.index)
-            problem = damaged(self.job.out, shard) if say else None
-            if problem is None and record and say:
-                problem = record.problem(self.job.out, verify)
-            if problem and say:
-                say(f"shard {shard.index} is made again: {problem}")
+            found = state(self.job.out, shard, self.store.files(shard.index), verify)
+            if isinstance(found, str):
+                self.say(f"shard {shard.index} is made again: {found}")
                 forget(self.job.out, shard.index)
-            if record is None or problem:
+            if not isinstance(found, Record):
                 todo.append(shard)
         return todo
 
@@ -135,8 +135,7 @@ class Session:
             )
         try:
             if shard.index == 0:
-                shown = filled.images[filled.finite][:SHEET]
-                sheet(job.model.normaliser.forward(shown), job.out / "sheet.png")  # its map shows dim and bright alike
+                draw(job, filled.images[filled.finite])
             files, payload = self.store.write(filled, job.out / ASIDE / f"{shard.index:05d}")
             Record(
                 shard=shard.index,

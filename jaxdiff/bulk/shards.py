@@ -4,13 +4,13 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from jaxdiff.durable import read_json, sha256, write_json
+from jaxdiff.durable import read_json, sealed, sha256, unsealed, write_json
 from jaxdiff.schema import dataclass_of, malformed, within
 
 RECORDS = "shards"
@@ -61,10 +61,25 @@ class Written:
         if self.bytes < 0 or not re.fullmatch("[0-9a-f]{64}", self.sha256):
             raise malformed("bytes and sha256", [self.bytes, self.sha256], "a size and 64 hexadecimal digits")
 
+    @classmethod
+    def of(cls, out: Path, path: str) -> "Written":
+        """The file `path` in the folder, as it is now."""
+        return cls(path, (out / path).stat().st_size, sha256(out / path))
+
+    def problem(self, out: Path, verify: bool) -> str | None:
+        """Why the file is not the one that was written, or None: it is missing, has another size or, on `verify`, bytes."""
+        path = out / self.path
+        if not path.is_file():
+            return f"{self.path} is missing"
+        if path.stat().st_size != self.bytes:
+            return f"{self.path} has {path.stat().st_size} bytes instead of {self.bytes}"
+        return f"{self.path} has another checksum" if verify and sha256(path) != self.sha256 else None
+
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of a finished shard; as JSON in `shards/00012.json`, written after the shard's files."""
+    """What is known of a finished shard; as JSON in `shards/00012.json`, with a checksum of its own, written after
+    the shard's files."""
 
     shard: int
     first: int
@@ -87,19 +102,17 @@ class Record:
 
     def save(self, out: Path) -> None:
         """Writes it: from here on the shard is finished."""
-        write_json(record_path(out, self.shard), asdict(self))
+        write_json(record_path(out, self.shard), sealed(asdict(self)))
 
-    def problem(self, out: Path, verify: bool) -> str | None:
-        """Why the shard has to be made again, or None: a file is missing, has another size or, on `verify`, bytes."""
-        for file in self.files:
-            path = out / file.path
-            if not path.is_file():
-                return f"{file.path} is missing"
-            if path.stat().st_size != file.bytes:
-                return f"{file.path} has {path.stat().st_size} bytes instead of {file.bytes}"
-            if verify and sha256(path) != file.sha256:
-                return f"{file.path} has another checksum"
-        return None
+    def problem(self, out: Path, shard: Shard, files: Sequence[str], verify: bool) -> str | None:
+        """Why the shard has to be made again, or None: the record is of other images or of other files than the shard's
+        `files`, or a file is not the one that was written."""
+        name = record_path(out, shard.index).name
+        if (self.first, self.num) != (shard.first, shard.num):
+            return f"{name} is of images {self.first} to {self.first + self.num - 1}"
+        if (own := [file.path for file in self.files]) != list(files):
+            return f"{name} names {', '.join(own[:4]) or 'no files'} instead of {', '.join(files)}"
+        return next(filter(None, (file.problem(out, verify) for file in self.files)), None)
 
 
 def record_path(out: Path, shard: int) -> Path:
@@ -120,23 +133,25 @@ def read(path: Path) -> Record:
     with within(path, "remove it, and its images are made again"):
         if not path.is_file():
             raise malformed("the record", path.name, "a file")
-        record = dataclass_of(Record, read_json(path))
+        record = dataclass_of(Record, unsealed(read_json(path)))
         if record_path(path.parents[1], record.shard) != path:
             raise malformed("shard", record.shard, f"{int(path.stem)}, as its name says")
     return record
 
 
-def damaged(out: Path, shard: Shard) -> str | None:
-    """Why the record of a shard is none, though something is there in its place."""
+def state(out: Path, shard: Shard, files: Sequence[str], verify: bool = False) -> Record | str | None:
+    """The record of a shard that is finished; why one has to be made again; None where there is nothing of it.
+
+    files: those of the shard, by their names in the folder. verify: with the checksums of the files, besides their sizes.
+    """
     path = record_path(out, shard.index)
     if not os.path.lexists(path):
         return None
     try:
         record = read(path)
+        return record.problem(out, shard, files, verify) or record
     except (ValueError, OSError) as error:
         return str(error)
-    same = (record.first, record.num) == (shard.first, shard.num)
-    return None if same else f"{path.name} is of images {record.first} to {record.first + record.num - 1}"
 
 
 def forget(out: Path, shard: int) -> None:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from jaxdiff.bulk.job import Job
 from jaxdiff.bulk.shards import Filled, Record, Written
 
@@ -15,6 +17,15 @@ class Store(Protocol):
         """What a reader opens."""
         ...
 
+    @property
+    def descriptions(self) -> list[str]:
+        """The files that `complete` writes, by their names in the folder."""
+        ...
+
+    def files(self, index: int) -> list[str]:
+        """The files of a shard, in the order of `write`, by their names in the folder."""
+        ...
+
     def prepare(self) -> None:
         """Writes what can be said before the first shard; the same each time."""
         ...
@@ -25,6 +36,10 @@ class Store(Protocol):
 
     def complete(self, finished: list[Record]) -> None:
         """Writes what can be said when every shard is there; the same each time."""
+        ...
+
+    def first(self, record: Record, most: int) -> np.ndarray:
+        """The first finite images of shard 0, at most `most`, out of the files of a complete set."""
         ...
 
 

@@ -43,11 +43,18 @@ class ZarrStore:
         """What a reader opens."""
         return self.out / GROUP
 
+    @property
+    def descriptions(self) -> list[str]:
+        """Those of the group and of each array."""
+        return [f"{GROUP}/zarr.json", *(f"{GROUP}/{name}/zarr.json" for name in self._arrays)]
+
+    def files(self, index: int) -> list[str]:
+        """One of each array."""
+        return [f"{GROUP}/{name}/{_key(index, metadata)}" for name, metadata in self._arrays.items()]
+
     def prepare(self) -> None:
         """Writes what describes the arrays; the same each time."""
-        self._write_group({"complete": False})
-        for name, metadata in self._arrays.items():
-            write_json(self.path / name / "zarr.json", metadata)
+        self._write({"complete": False})
 
     def write(self, filled: Filled, aside: Path) -> tuple[list[Written], int]:
         """The shard's files, by way of the file `aside`; and 0, as no other size needs to be known."""
@@ -61,20 +68,33 @@ class ZarrStore:
 
     def complete(self, finished: list[Record]) -> None:
         """Says in the group's attributes that all is there, and which images are not finite."""
-        self._write_group({"complete": True, "not_finite": [i for record in finished for i in record.not_finite]})
+        self._write({"complete": True, "not_finite": [i for record in finished for i in record.not_finite]})
+
+    def first(self, record: Record, most: int) -> np.ndarray:
+        """The first finite images of shard 0, at most `most`."""
+        spec = {"driver": "zarr3", "kvstore": f"file://{self.path.absolute()}/image/"}
+        array: Any = ts.open(ts.Spec(spec), context=ts.Context()).result()
+        finite = np.setdiff1d(np.arange(record.num), record.not_finite)[:most]
+        return np.asarray(array[finite].read().result())
 
     def _encoded(self, name: str, metadata: dict[str, Any], filled: Filled, values: Any) -> tuple[str, bytes]:
         spec = {"driver": "zarr3", "kvstore": "memory://", "metadata": metadata, "store_data_equal_to_fill_value": True}
         array: Any = ts.open(ts.Spec(spec), create=True, context=ts.Context()).result()
         first = filled.shard.first
         array[first : first + filled.shard.num].write(np.ascontiguousarray(values)).result()
-        rest = "/0" * (len(metadata["shape"]) - 1)
-        key = f"c/{filled.shard.index}{rest}"
+        key = _key(filled.shard.index, metadata)
         return f"{GROUP}/{name}/{key}", array.kvstore.read(key.encode()).result().value
 
-    def _write_group(self, state: dict[str, Any]) -> None:
+    def _write(self, state: dict[str, Any]) -> None:
+        for name, metadata in self._arrays.items():
+            write_json(self.path / name / "zarr.json", metadata)
         attributes = {**self.attributes, **state}
         write_json(self.path / "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": attributes})
+
+
+def _key(index: int, metadata: dict[str, Any]) -> str:
+    """The file of a shard in the folder of an array."""
+    return f"c/{index}" + "/0" * (len(metadata["shape"]) - 1)
 
 
 def _metadata(

@@ -211,8 +211,8 @@ def _prepared(options: Generate, runs: Path) -> tuple[Model, Any, dict[str, Any]
     begun = manifest.read(Path(options.out))  # refuses a folder with anything but a bulk run in it
     solver = solver_named(options.solver, run=options.run, order=options.order, eta=options.eta)
     # A run that was trained further meanwhile is continued from the checkpoint that it was begun with.
-    step = options.checkpoint if begun is None else options.checkpoint or begun["request"]["checkpoint"]
-    model = load(options.run, step, allow=options.allow)
+    before = None if begun is None else begun["request"].get("checkpoint")  # None of a bulk run by the library
+    model = load(options.run, options.checkpoint or before, allow=options.allow)
     if model.pairing is not None:
         task = model.pairing.pairs.task
         raise ValueError(

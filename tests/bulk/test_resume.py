@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from bulk_jobs import data_files, small_job
 
 from jaxdiff.bulk import bulk
 from jaxdiff.bulk.disk import DiskFull, check_space
+from jaxdiff.durable import sealed, unsealed
 from jaxdiff.guidance import Guidance
 
 HERE = Path(__file__).parent
@@ -248,7 +250,109 @@ def test_a_damaged_record_costs_its_shard(model, build, undisturbed, tmp_path, c
     assert json.loads((out / "manifest.json").read_text())["complete"]
     names[1].write_text(names[1].read_text().replace('"num": 8', '"num": 7'))
     assert bulk(job, build) == 0
-    assert "shard 1 is made again: 00001.json is of images 8 to 14" in capsys.readouterr().err
+    assert "shard 1 is made again: got " in (said := capsys.readouterr().err)
+    assert "a crc32 that is not that of the other values" in said
+
+
+def changed(path, **values):
+    """A record with other values, under a checksum that is right."""
+    path.write_text(json.dumps(sealed({**unsealed(json.loads(path.read_text())), **values})))
+
+
+@pytest.mark.parametrize("format", ["zarr", "array_record"])
+def test_a_record_names_the_files_of_its_shard(model, build, undisturbed, tmp_path, capsys, format):
+    out = tmp_path / "out"
+    shutil.copytree(undisturbed(format), out)
+    records = [out / "shards" / f"{i:05d}.json" for i in range(4)]
+    files = [json.loads(path.read_text())["files"] for path in records]
+    for of_shard in files[:3]:
+        (out / of_shard[0]["path"]).unlink()
+    changed(records[0], files=[])
+    changed(records[1], files=files[3])
+    changed(records[2], files=files[2][:-1] or files[3])
+    changed(records[3], num=2)
+    assert bulk(small_job(model, out, format=format, verify=True), build) == 0
+    said = capsys.readouterr().err
+    assert "shard 0 is made again: 00000.json names no files instead of" in said
+    assert "shard 1 is made again: 00001.json names" in said
+    assert "shard 2 is made again: 00002.json names" in said
+    assert "shard 3 is made again: 00003.json is of images 24 to 25" in said
+    assert data_files(out) == data_files(undisturbed(format))
+
+
+@pytest.mark.parametrize("format", ["zarr", "array_record"])
+def test_what_describes_a_complete_set_is_looked_at(model, undisturbed, tmp_path, capsys, format):
+    def build(batch):
+        raise AssertionError("compiled")
+
+    out = tmp_path / "out"
+    whole = data_files(undisturbed(format))
+    shutil.copytree(undisturbed(format), out)
+    described = [one["path"] for one in json.loads((out / "manifest.json").read_text())["descriptions"]]
+    assert "sheet.png" in described
+    assert set(whole) == {*described, *(path for path in whole if "/c/" in path or "array_record" in path)}
+    for i, name in enumerate(described):
+        if i % 3 == 0:
+            (out / name).unlink()
+        else:
+            (out / name).write_bytes(b"" if i % 3 == 1 else whole[name][:-1] + b"?")
+    assert bulk(small_job(model, out, format=format), build) == 0
+    said = capsys.readouterr().err
+    assert all(f"made again: {name} " in said for name in described)
+    assert data_files(out) == whole
+    assert bulk(small_job(model, out, format=format), build) == 0
+    assert "made again" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("place", "kind"),
+    [
+        ("shards", "folder"),
+        ("sections", "folder"),
+        ("images.zarr", "folder"),
+        ("images.zarr/image", "folder"),
+        ("images.zarr/label/c", "folder"),
+        ("images.zarr/image/c/1/0/0/0", "file"),
+        ("images.zarr/zarr.json", "file"),
+        ("sheet.png", "file"),
+    ],
+)
+def test_something_else_in_the_place_of_a_file_or_folder_is_said_first(model, undisturbed, tmp_path, place, kind):
+    def build(batch):
+        raise AssertionError("compiled")
+
+    def link(path):
+        path.symlink_to(tmp_path / "nowhere")
+
+    makers = {"a pipe": os.mkfifo, "a link that leads nowhere": link, "a file": Path.touch, "a folder": Path.mkdir}
+    wrong = ["a pipe", "a folder"] if kind == "file" else ["a pipe", "a link that leads nowhere", "a file"]
+    out = tmp_path / "out"
+    for what in wrong:
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.copytree(undisturbed("zarr"), out)
+        if kind == "folder":
+            shutil.rmtree(out / place, ignore_errors=True)
+        else:
+            (out / place).unlink()
+        makers[what](out / place)
+        with pytest.raises(ValueError, match=rf"got {out / place}, which is {what}; expected a {kind}, .*; to fix"):
+            bulk(small_job(model, out), build)
+
+
+def test_every_field_of_a_manifest_has_its_kind(model, undisturbed, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(undisturbed("zarr"), out)
+    path = out / "manifest.json"
+    whole = json.loads(path.read_text())
+    wrong = [None, [], {}, "x", -1, float("nan"), 10**400, True]
+    for name in whole:
+        others = [one for one in wrong if repr(one) != repr(whole[name])]
+        for values in ({k: v for k, v in whole.items() if k != name}, *({**whole, name: one} for one in others)):
+            path.write_text(json.dumps(values))
+            with pytest.raises(ValueError, match=r"(?s)^got .*; expected .*; to fix: "):
+                bulk(small_job(model, out))
+    path.write_text(json.dumps(whole))
+    assert bulk(small_job(model, out)) == 0
 
 
 def test_two_processes_of_one_number_do_not_write_one_folder(model, build, tmp_path):
