@@ -8,7 +8,19 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "jaxdiff"
 
 FLOORS = [
-    {"durable", "lock", "parts", "plain", "programs", "references", "schema", "seeds", "stopping", "terminal"},
+    {
+        "durable",
+        "lock",
+        "parts",
+        "places",
+        "plain",
+        "programs",
+        "references",
+        "schema",
+        "seeds",
+        "stopping",
+        "terminal",
+    },
     {"process"},
     {"network", "predictions", "denoiser", "analytic"},
     {"nn"},
