@@ -6,11 +6,11 @@ from typing import Any, Protocol, runtime_checkable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from jaxdiff import predictions
 from jaxdiff.network import applied, check
+from jaxdiff.numbers import cast
+from jaxdiff.predictions import PredictionKind, kind_of
 
 
 @runtime_checkable
@@ -29,8 +29,7 @@ class Bound(eqx.Module):
 
     params: PyTree
     network: Any = eqx.field(static=True)
-    predicts: str = eqx.field(static=True)
-    sigma_data: Array | np.ndarray
+    predicts: PredictionKind
     input_scale: Callable | None
     time: Callable | None
 
@@ -46,13 +45,13 @@ class Bound(eqx.Module):
                 "shape, or twice the channels (learned variance); to fix: bind a network built for these images"
             )
         output = output[..., : x.shape[-1]].astype(x.dtype)
-        return predictions.to_x0(self.predicts, output, x, lam, self.sigma_data.astype(lam.dtype))
+        return cast(self.predicts, lam.dtype).to_x0(output, x=x, lam=lam)
 
 
 def bind(
     network: Any,
     params: PyTree,
-    predicts: str = "v",
+    predicts: str | PredictionKind = "v",
     *,
     sigma_data: float = 1.0,
     input_scale: Callable | None = None,
@@ -62,12 +61,12 @@ def bind(
 
     network: a Flax Linen module, or what else is a `jaxdiff.network.Network`: it says what is asked of one.
     params: the whole variables of `network.init`. New parameters, no new trace.
-    predicts: one of `predictions.PREDICTIONS`; sigma_data: EDM's, for "F".
+    predicts: one of `predictions.PREDICTIONS`, or an object of a `predictions.PredictionKind` of your own; sigma_data:
+        EDM's, for "F". Other numbers of either, no new trace.
     input_scale, time: for foreign networks, functions of λ that give the factor from x to their input (1/α for
         variance-exploding) and their time label (`lambda lam: 1000 * schedule.to_time(lam) - 1` for discrete steps).
     Doubled channels (learned variance) are dropped. Raises `ValueError` for an unknown kind of prediction.
     """
-    predictions.check(predicts)
+    kind = kind_of(predicts, sigma_data)
     check(network)
-    sigma = sigma_data if isinstance(sigma_data, jax.Array) else np.asarray(sigma_data, np.float64)
-    return Bound(params, network, predicts, sigma, input_scale, time)
+    return Bound(params, network, kind, input_scale, time)

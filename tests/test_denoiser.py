@@ -33,7 +33,9 @@ def test_converts_what_the_network_predicts(kind):
     denoise = bind(Affine(), PARAMS, kind, sigma_data=0.5)
     assert isinstance(denoise, Denoiser)
     lam = jnp.float32(0.3)
-    np.testing.assert_allclose(denoise(X[0], lam), to_x0(kind, 0.5 * X[0] + 0.3, X[0], lam, 0.5), rtol=1e-5)
+    np.testing.assert_allclose(
+        denoise(X[0], lam), to_x0(kind, 0.5 * X[0] + 0.3, x=X[0], lam=lam, sigma_data=0.5), rtol=1e-5
+    )
 
 
 def test_vmap_is_one_batched_call():

@@ -11,6 +11,7 @@ FLOORS = [
     {
         "durable",
         "lock",
+        "numbers",
         "parts",
         "places",
         "plain",

@@ -1,12 +1,13 @@
-"""The six kinds of prediction against their definitions, each other and back."""
+"""The kinds of prediction, and some of one's own, against their definitions, each other and back."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxdiff as jd
 from jaxdiff.analytic import Gaussian
-from jaxdiff.predictions import PREDICTIONS, from_x0, to_x0
+from jaxdiff.predictions import PREDICTIONS, PredictionKind, V, from_x0, kind_of, name_of, to_x0
 from jaxdiff.process.gaussian import alpha, sigma
 
 LAMS = (-9.0, -3.0, 0.0, 0.7, 4.0, 9.0)
@@ -43,32 +44,69 @@ def close(got, wanted):
     np.testing.assert_allclose(got, wanted, atol=2e-9 * max(1.0, np.abs(wanted).max()))
 
 
+class Mixed(PredictionKind):
+    """A part x0 and a part ε: p and q alone."""
+
+    share: float = 0.3
+
+    def coefficients(self, lam):
+        part = (1 - self.share) / sigma(lam)
+        return part, self.share - part * alpha(lam)
+
+
+class LogRatio(PredictionKind):
+    """√α v: both conversions, without p and q."""
+
+    def to_x0(self, output, *, x, lam):
+        return alpha(lam) * x - sigma(lam) * output / alpha(lam) ** 0.5
+
+    def from_x0(self, x0, *, x, lam):
+        return alpha(lam) ** 0.5 * (alpha(lam) * x - x0) / sigma(lam)
+
+
+OWN = (Mixed(), Mixed(0.9), LogRatio())
+
+
 @pytest.mark.parametrize("lam", LAMS)
-@pytest.mark.parametrize("kind", PREDICTIONS)
+@pytest.mark.parametrize("kind", [*PREDICTIONS, *OWN], ids=str)
 @pytest.mark.parametrize("sigma_data", [1.0, 0.5])
 class TestEachKind:
     def test_definition(self, kind, lam, sigma_data):
-        close(from_x0(kind, X0, noised(lam), lam, sigma_data), definitions(lam, sigma_data)[kind])
-        close(to_x0(kind, definitions(lam, sigma_data)[kind], noised(lam), lam, sigma_data), X0)
+        if kind in OWN:
+            return
+        at = dict(x=noised(lam), lam=lam, sigma_data=sigma_data)
+        close(from_x0(kind, X0, **at), definitions(lam, sigma_data)[kind])
+        close(to_x0(kind, definitions(lam, sigma_data)[kind], **at), X0)
 
     def test_round_trip_of_any_output(self, kind, lam, sigma_data):
         """Also for what no true x0 gives, the output of a network."""
-        output = jnp.asarray(RNG.normal(size=X0.shape))
-        x0 = to_x0(kind, output, noised(lam), lam, sigma_data)
+        at, output = dict(lam=lam, sigma_data=sigma_data), jnp.asarray(RNG.normal(size=X0.shape))
+        x0 = to_x0(kind, output, x=noised(lam), **at)
         # relative to the numbers that cancel: x0 holds the output times |σ/α|, next to x/α
-        scale = np.abs(np.asarray(from_x0(kind, jnp.abs(x0), -jnp.abs(noised(lam)), lam, sigma_data))).max()
-        np.testing.assert_allclose(from_x0(kind, x0, noised(lam), lam, sigma_data), output, atol=1e-13 * max(1, scale))
+        scale = np.abs(np.asarray(from_x0(kind, jnp.abs(x0), x=-jnp.abs(noised(lam)), **at))).max()
+        np.testing.assert_allclose(from_x0(kind, x0, x=noised(lam), **at), output, atol=1e-13 * max(1, scale))
 
     def test_cycle_through_all_others(self, kind, lam, sigma_data):
-        x, x0 = noised(lam), X0
-        for other in (kind, *PREDICTIONS, kind):
-            x0 = to_x0(other, from_x0(other, x0, x, lam, sigma_data), x, lam, sigma_data)
+        at, x0 = dict(x=noised(lam), lam=lam, sigma_data=sigma_data), X0
+        for other in (kind, *PREDICTIONS, *OWN, kind):
+            x0 = to_x0(other, from_x0(other, x0, **at), **at)
         close(x0, X0)
+
+    def test_what_training_asks_is_what_the_conversions_say(self, kind, lam, sigma_data):
+        """The error of an output, times its factor, is α/σ times the error of the x0 that it means."""
+        made, output = kind_of(kind, sigma_data), RNG.normal(size=X0.shape)
+        error, factor = made.error(output, x0=X0, eps=EPS, lam=lam)
+        x = alpha(lam) * X0 + sigma(lam) * EPS
+        x0_error = alpha(lam) / sigma(lam) * (made.to_x0(output, x=x, lam=lam) - X0)
+        scale = np.abs(alpha(lam) / sigma(lam) * x).max()
+        np.testing.assert_allclose(np.abs(factor * error), np.abs(x0_error), atol=1e-11 * max(1, scale))
+        assert error.dtype == np.float64
 
 
 @pytest.mark.parametrize("lam", LAMS)
 def test_f_at_unit_sigma_data_is_minus_v(lam):
-    close(from_x0("F", X0, noised(lam), lam, 1.0), -from_x0("v", X0, noised(lam), lam))
+    at = dict(x=noised(lam), lam=lam)
+    close(from_x0("F", X0, **at), -from_x0("v", X0, **at))
 
 
 @pytest.mark.parametrize("lam", LAMS)
@@ -78,7 +116,7 @@ def test_preconditioning_of_edm(lam):
     y, output = noised(lam) / alpha(lam), RNG.normal(size=X0.shape)
     c_skip = sigma_data**2 / (noise**2 + sigma_data**2)
     c_out = noise * sigma_data / np.sqrt(sigma_data**2 + noise**2)
-    close(to_x0("F", output, noised(lam), lam, sigma_data), c_skip * y + c_out * output)
+    close(to_x0("F", output, x=noised(lam), lam=lam, sigma_data=sigma_data), c_skip * y + c_out * output)
 
 
 @pytest.mark.parametrize("lam", LAMS)
@@ -93,9 +131,9 @@ def test_score_and_velocity_of_a_gaussian(lam):
         return jax.scipy.stats.multivariate_normal.logpdf(x.reshape(-1), alpha(lam) * mean.reshape(-1), spread)
 
     x0 = Gaussian(mean, cov)(x, lam)
-    close(from_x0("score", x0, x, lam), jax.grad(log_density)(x))
+    close(from_x0("score", x0, x=x, lam=lam), jax.grad(log_density)(x))
     at_mean = jnp.asarray(alpha(lam) * mean)
-    close(from_x0("velocity", Gaussian(mean, cov)(at_mean, lam), at_mean, lam), -mean)
+    close(from_x0("velocity", Gaussian(mean, cov)(at_mean, lam), x=at_mean, lam=lam), -mean)
 
 
 def test_float32_at_the_ends_is_finite_and_right():
@@ -104,15 +142,71 @@ def test_float32_at_the_ends_is_finite_and_right():
         x = a * X0.astype(np.float32) + s * EPS.astype(np.float32)
         for kind in PREDICTIONS:
             output = definitions(lam)[kind].astype(np.float32)
-            x0 = to_x0(kind, jnp.asarray(output), jnp.asarray(x), jnp.float32(lam))
+            x0 = to_x0(kind, jnp.asarray(output), x=jnp.asarray(x), lam=jnp.float32(lam))
             assert x0.dtype == jnp.float32
             # ε̂ and the score cannot tell x0 at the noise end: rounding comes back times σ/α
             slack = 1.0 if kind in ("x0", "v", "velocity", "F") else np.exp(-lam)
             np.testing.assert_allclose(x0, X0, atol=3e-6 * max(1.0, slack))
 
 
-def test_unknown_kind_is_refused():
-    with pytest.raises(ValueError, match=r"got predicts='noise'; expected one of x0, eps"):
-        to_x0("noise", X0, X0, 0.0)
-    with pytest.raises(ValueError, match="expected one of"):
-        from_x0("noise", X0, X0, 0.0)
+@pytest.mark.parametrize("kind", ["noise", 3, V])
+def test_what_is_no_kind_is_refused(kind):
+    for convert in (to_x0, from_x0):
+        with pytest.raises(ValueError, match=r"got predicts=.*; expected one of x0, eps"):
+            convert(kind, X0, x=X0, lam=0.0)
+
+
+def test_names_and_kinds_belong_together():
+    assert [name_of(kind_of(name, 0.5)) for name in PREDICTIONS] == list(PREDICTIONS)
+    assert name_of(Mixed()) is None
+    assert kind_of(Mixed(0.4)) == Mixed(0.4) != Mixed(0.5)
+    np.testing.assert_array_equal(kind_of("F", 0.5).sigma_data, 0.5)
+
+
+def test_a_kind_without_a_conversion_is_refused_when_it_is_made():
+    class OneWay(PredictionKind):
+        def to_x0(self, output, *, x, lam):
+            return output
+
+    with pytest.raises(ValueError, match=r"got OneWay without a conversion.*to fix: write one"):
+        OneWay()
+
+
+class Outputs:
+    """A network whose parameters are its output."""
+
+    def apply(self, params, x, lam, cond=None):
+        return params + 0 * x
+
+
+def test_an_own_kind_is_bound_and_new_numbers_of_it_are_no_new_trace():
+    traced, network = [], Outputs()
+
+    @jax.jit
+    def call(denoise, x):
+        traced.append(1)
+        return denoise(x, jnp.float64(0.7))
+
+    for kind in (Mixed(0.3), Mixed(0.6)):
+        x0 = call(jd.bind(network, jnp.asarray(0.2), kind), noised(0.7))
+        p, q = kind.coefficients(0.7)
+        np.testing.assert_allclose(x0, (0.2 - p * noised(0.7)) / q, rtol=1e-12)
+    assert len(traced) == 1
+
+
+@pytest.mark.parametrize("kind", [Mixed(0.4), LogRatio()], ids=str)
+def test_an_own_kind_has_the_loss_and_gradient_of_the_x0_that_it_stands_for(kind):
+    batch, at = {"image": X0[..., None, :]}, lambda key, i, total: (jnp.float32(i / 2 - 1.0), jnp.float32(1))
+
+    class Guess:
+        def __init__(self, predicts):
+            self.predicts = predicts
+
+        def apply(self, params, x, lam, cond):
+            return jax.vmap(lambda x, lam: from_x0(self.predicts, 0 * x + params, x=x, lam=lam))(x, lam)
+
+    def value_and_grad(predicts):
+        loss = jd.DenoisingLoss(lam_sampler=at, predicts=predicts)
+        return jax.value_and_grad(lambda g: loss(Guess(predicts), g, jax.random.key(0), batch)[0])(jnp.float32(0.3))
+
+    np.testing.assert_allclose(value_and_grad(kind), value_and_grad("x0"), rtol=1e-5)

@@ -7,13 +7,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxdiff.plain import to_plain
+from jaxdiff.predictions import PredictionKind
+from jaxdiff.schema import shown
 from jaxdiff.training.leaves import check_finite, mismatches, named
 from jaxdiff.training.restore import restore_params
 from jaxdiff.training.run_folder import read_run
 from jaxdiff.training.state import TrainState
 
 
-def start_from(state: TrainState, run: str | Path, predicts: str, *, partial: bool = False) -> TrainState:
+def start_from(
+    state: TrainState, run: str | Path, predicts: str | PredictionKind, *, partial: bool = False
+) -> TrainState:
     """`state` with the averaged parameters of `run`.
 
     Raises ValueError with every mismatched leaf (missing, left over, other shape), or, with `partial`, takes the
@@ -21,10 +26,10 @@ def start_from(state: TrainState, run: str | Path, predicts: str, *, partial: bo
     predicts something else, and where its parameters are not finite.
     """
     stored = read_run(run)
-    if stored["predicts"] != predicts:
+    if stored["predicts"] != to_plain(predicts, "predicts"):
         raise ValueError(
-            f"got {run}, whose network predicts {stored['predicts']}; expected {predicts}; "
-            f"to fix: --predicts {stored['predicts']}"
+            f"got {run}, whose network predicts {shown(stored['predicts'])}; expected {shown(to_plain(predicts))}; "
+            f"to fix: --predicts {shown(stored['predicts'])}, or the object in the config file"
         )
     params = restore_params(run)
     check_finite(params, str(run))

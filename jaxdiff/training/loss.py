@@ -10,10 +10,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxdiff.network import applied
 from jaxdiff.nn.condition import null
-from jaxdiff.predictions import check
+from jaxdiff.numbers import cast
+from jaxdiff.predictions import PredictionKind, kind_of
 from jaxdiff.process.gaussian import alpha, sigma
 from jaxdiff.training.lam_sampler import LamSampler
-from jaxdiff.training.target import eps_per_output, target
 from jaxdiff.training.weighting import Sigmoid, Weighting
 
 Metrics = dict[str, Array]
@@ -35,7 +35,7 @@ class DenoisingLoss:
     """
 
     lam_sampler: LamSampler
-    predicts: str = "v"
+    predicts: str | PredictionKind = "v"
     weighting: Weighting = field(default_factory=Sigmoid)
     sigma_data: float = 1.0
     """EDM's, read by the prediction "F" only."""
@@ -43,7 +43,7 @@ class DenoisingLoss:
     """Probability that an example is trained with the null condition (classifier-free guidance, arXiv 2207.12598)."""
 
     def __post_init__(self):
-        check(self.predicts)
+        kind_of(self.predicts)
         if not 0 <= self.drop_condition <= 1:
             raise ValueError(
                 f"got drop_condition={self.drop_condition}; expected 0 to 1; to fix: the usual value is 0.1"
@@ -83,9 +83,11 @@ class DenoisingLoss:
         if output.shape != x0.shape:
             raise ValueError(f"got a network output of shape {output.shape}; expected that of the image, {x0.shape}")
 
-        aim = jax.vmap(lambda x0, eps, lam: target(self.predicts, x0, eps, lam, self.sigma_data))(x0, eps, lam)
-        error = jnp.mean((output.astype(jnp.float32) - aim) ** 2, axis=tuple(range(1, x0.ndim)))
-        eps_scale = eps_per_output(self.predicts, lam, self.sigma_data)
+        kind = cast(kind_of(self.predicts, self.sigma_data), jnp.float32)
+        errors, eps_scale = jax.vmap(lambda output, x0, eps, lam: kind.error(output, x0=x0, eps=eps, lam=lam))(
+            output.astype(jnp.float32), x0, eps, lam
+        )
+        error = jnp.mean(errors**2, axis=tuple(range(1, x0.ndim)))
         weight = self.weighting(lam)
         if self.weighting.per == "lam":
             weight = weight * inverse_density

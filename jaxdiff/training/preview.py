@@ -9,6 +9,7 @@ from PIL import Image
 
 from jaxdiff.data.shown.picture import sheet
 from jaxdiff.denoiser import bind
+from jaxdiff.predictions import PredictionKind
 from jaxdiff.process import grids
 from jaxdiff.process.schedules import Schedule
 from jaxdiff.sampling import sample
@@ -29,7 +30,7 @@ class Preview:
         folder: Path,
         key: PRNGKeyArray,
         network: Any,
-        predicts: str,
+        predicts: str | PredictionKind,
         sigma_data: float,
         schedule: Schedule,
         real: dict[str, Any],

@@ -31,7 +31,7 @@ def describe(
         "jaxdiff": importlib.metadata.version("jaxdiff"),
         "config": config.to_json(),
         "network": fields_of(config.network),
-        "predicts": config.predicts,
+        "predicts": to_plain(config.predicts, "predicts"),
         "sigma_data": config.sigma_data,
         "schedule": {"name": place_of(type(config.schedule)), **fields_of(config.schedule)},
         "shape": [*config.patch, info.channels],
@@ -140,7 +140,7 @@ def read_run(folder: str | Path, allow: Allow = ()) -> dict[str, Any]:
 FIELDS = {
     "config": dict[str, Any],
     "network": dict[str, Any],
-    "predicts": str,
+    "predicts": str | dict[str, Any],
     "sigma_data": float,
     "schedule": dict[str, Any],
     "shape": tuple[int, ...],

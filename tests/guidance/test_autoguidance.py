@@ -26,7 +26,7 @@ def test_score_is_of_the_ratio_of_the_densities(scale, lam):
     def score(mean, variance):
         return -(X - alpha(lam) * mean) / (alpha(lam) ** 2 * variance + sigma(lam) ** 2)
 
-    got = from_x0("score", autoguidance(GOOD, BAD, scale)(X, lam), X, lam)
+    got = from_x0("score", autoguidance(GOOD, BAD, scale)(X, lam), x=X, lam=lam)
     np.testing.assert_allclose(
         got, scale * score(MEAN, 0.2) + (1 - scale) * score(MEAN + 0.3, 0.9), rtol=1e-3, atol=1e-3
     )

@@ -58,7 +58,7 @@ def test_score_is_of_the_sharpened_density(denoise, scale, lam):
 
     given = jax.grad(lambda x: log_densities(x)[1])(X)
     all_classes = jax.grad(lambda x: jax.nn.logsumexp(log_densities(x)))(X)
-    score = from_x0("score", classifier_free(denoise, scale)(X, lam, LABEL), X, lam)
+    score = from_x0("score", classifier_free(denoise, scale)(X, lam, LABEL), x=X, lam=lam)
     np.testing.assert_allclose(score, scale * given + (1 - scale) * all_classes, rtol=1e-3, atol=2e-3)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxdiff.nn.condition import condition
-from jaxdiff.predictions import PREDICTIONS, from_x0, to_x0
+from jaxdiff.predictions import PREDICTIONS, from_x0, kind_of, to_x0
 from jaxdiff.process.gaussian import alpha, sigma
 from jaxdiff.process.schedules import (
     BrownianBridge,
@@ -20,7 +20,6 @@ from jaxdiff.process.schedules import (
 )
 from jaxdiff.training.lam_sampler import Stratified
 from jaxdiff.training.loss import BINS, DenoisingLoss, binned
-from jaxdiff.training.target import eps_per_output, target
 from jaxdiff.training.weighting import EDM, P2, MinSNR, Sigmoid, SNRPlusOne, Uniform
 
 SCHEDULES = [
@@ -38,7 +37,9 @@ class Guess:
         self.predicts, self.sigma_data = predicts, sigma_data
 
     def apply(self, params, x, lam, cond, train=False, rngs=None):
-        return jax.vmap(lambda g, x, lam: from_x0(self.predicts, g, x, lam, self.sigma_data))(params, x, lam)
+        return jax.vmap(lambda g, x, lam: from_x0(self.predicts, g, x=x, lam=lam, sigma_data=self.sigma_data))(
+            params, x, lam
+        )
 
 
 def spread(low, high):
@@ -57,11 +58,12 @@ def test_target_and_factor_are_those_of_the_conversions(predicts, sigma_data):
     for lam in np.linspace(-6, 6, 13):
         x0, eps = rng.standard_normal((2, 5))
         x = alpha(lam) * x0 + sigma(lam) * eps
-        expected = from_x0(predicts, x0, x, lam, sigma_data)
-        np.testing.assert_allclose(target(predicts, x0, eps, lam, sigma_data), expected, rtol=1e-9, atol=1e-9)
-        x0_per_output = to_x0(predicts, 1.0, 0.0, lam, sigma_data) - to_x0(predicts, 0.0, 0.0, lam, sigma_data)
+        kind, at = kind_of(predicts, sigma_data), dict(lam=lam, sigma_data=sigma_data)
+        expected = from_x0(predicts, x0, x=x, **at)
+        np.testing.assert_allclose(kind.target(x0=x0, eps=eps, lam=lam), expected, rtol=1e-9, atol=1e-9)
+        x0_per_output = to_x0(predicts, 1.0, x=0.0, **at) - to_x0(predicts, 0.0, x=0.0, **at)
         factor = alpha(lam) / sigma(lam) * abs(x0_per_output)
-        np.testing.assert_allclose(eps_per_output(predicts, lam, sigma_data), factor, rtol=1e-12)
+        np.testing.assert_allclose(kind.eps_per_output(lam), factor, rtol=1e-12)
 
 
 @pytest.mark.parametrize("weighting", WEIGHTINGS, ids=str)
@@ -136,7 +138,7 @@ class Optimal:
         lam = lam.reshape(-1, 1, 1, 1)
         a, s = alpha(lam), sigma(lam)
         x0 = a * self.std**2 / (a**2 * self.std**2 + s**2) * x
-        return from_x0("v", x0, x, lam)
+        return from_x0("v", x0, x=x, lam=lam)
 
 
 @pytest.mark.parametrize("schedule", [Cosine(), LinearBeta(), Rectified()], ids=lambda s: type(s).__name__)
