@@ -6,6 +6,6 @@ from jaxdiff import stopping
 
 if __name__ == "__main__":
     stopping.install("sample.py")
-    from jaxdiff import cli
+    from jaxdiff import cli, script
 
-    cli.script(cli.sample, sys.argv[1:], "sample.py")
+    script.script(cli.COMMANDS["sample"], sys.argv[1:], "sample.py")

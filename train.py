@@ -6,6 +6,6 @@ from jaxdiff import stopping
 
 if __name__ == "__main__":
     stopping.install("train.py")
-    from jaxdiff import cli
+    from jaxdiff import cli, script
 
-    cli.script(cli.train, sys.argv[1:], "train.py")
+    script.script(cli.COMMANDS["train"], sys.argv[1:], "train.py")

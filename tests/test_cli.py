@@ -1,10 +1,15 @@
 """The command line: what a person types wrong is said in one message, exit status 2, nothing written."""
 
+import contextlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tifffile
 
-from jaxdiff import cli
+from jaxdiff import commands, script
+from jaxdiff.cli import COMMANDS, usage
+from jaxdiff.commands.sample import TASKS
 
 CONFIG = """
 from pathlib import Path
@@ -35,33 +40,51 @@ def desk(tmp_path, monkeypatch):
 def said(capsys, command, *args):
     """Exit status and stderr of a command."""
     try:
-        status = cli.run(command, [str(arg) for arg in args], "cmd")
+        status = script.run(command, [str(arg) for arg in args], "cmd")
     except SystemExit as stop:  # tyro's
         status = stop.code
     return status, capsys.readouterr().err
 
 
+def test_every_command_is_in_the_list_and_prints_help(capsys):
+    """A module of `commands` with a `main` is a line of the list, and each line is one."""
+    folder = Path(commands.__file__).parent
+    modules = {
+        ".".join(path.relative_to(folder).with_suffix("").parts)
+        for path in folder.rglob("*.py")
+        if "\ndef main(" in path.read_text(encoding="utf-8")
+    }
+    listed = {command.module for command in (*COMMANDS.values(), *TASKS.values())}
+    by_run = {"restoration.denoise", "restoration.super_resolve"}  # what `denoise --run` is with a run of images alone
+    assert listed == modules - by_run
+    for name, command in {**COMMANDS, **TASKS}.items():
+        assert any(f" {name} " in line and command.purpose in line for line in usage().splitlines()) or name == "sample"
+        with contextlib.suppress(SystemExit):
+            assert command(["--help"], f"prog {name}") == 0
+        assert f"prog {name}" in capsys.readouterr().out
+
+
 def test_train_without_config_names_those_there(desk, capsys):
-    status, error = said(capsys, cli.train)
+    status, error = said(capsys, COMMANDS["train"])
     assert status == 2
     assert "configs/tiny.py" in error
 
 
 def test_train_with_a_missing_config(desk, capsys):
-    status, error = said(capsys, cli.train, "configs/none.py")
+    status, error = said(capsys, COMMANDS["train"], "configs/none.py")
     assert status == 2
     assert "configs/none.py" in error
     assert "configs/tiny.py" in error
 
 
 def test_train_with_a_typo_suggests(desk, capsys):
-    status, error = said(capsys, cli.train, "configs/tiny.py", "--stpes", 4)
+    status, error = said(capsys, COMMANDS["train"], "configs/tiny.py", "--stpes", 4)
     assert status == 2
     assert "--steps" in error
 
 
 def test_train_without_images(desk, capsys):
-    status, error = said(capsys, cli.train, "configs/tiny.py")
+    status, error = said(capsys, COMMANDS["train"], "configs/tiny.py")
     assert status == 2
     assert "images" in error
     assert "to fix:" in error
@@ -73,7 +96,7 @@ def test_check_trains_nothing(desk, capsys):
     rng = np.random.default_rng(0)
     for i in range(3):
         tifffile.imwrite(desk / "images" / f"{i}.tif", rng.integers(100, 4000, (20, 24), dtype=np.uint16))
-    status = cli.run(cli.train, ["configs/tiny.py", "--check"], "cmd")
+    status = script.run(COMMANDS["train"], ["configs/tiny.py", "--check"], "cmd")
     printed = capsys.readouterr().out
     assert status == 0
     assert "uint16" in printed
@@ -89,23 +112,23 @@ def test_a_truncated_file_is_named_and_left_out_on_request(desk, capsys):
     damaged = desk / "images" / "2.tif"
     damaged.write_bytes(damaged.read_bytes()[:500])
     quick = ("--previews", 0, "--validation-images", 0)
-    status, error = said(capsys, cli.train, "configs/tiny.py", *quick)
+    status, error = said(capsys, COMMANDS["train"], "configs/tiny.py", *quick)
     assert status == 2
     assert "2.tif" in error
     assert not (desk / "runs").exists()
-    status, error = said(capsys, cli.train, "configs/tiny.py", *quick, "--data.skip-unreadable")
+    status, error = said(capsys, COMMANDS["train"], "configs/tiny.py", *quick, "--data.skip-unreadable")
     assert status == 0
     assert "1 files left out" in error
     assert "2.tif" in error
 
 
 def test_sample_without_run_says_which_exist(desk, capsys):
-    status, error = said(capsys, cli.sample, "generate")
+    status, error = said(capsys, COMMANDS["sample"], "generate")
     assert status == 2
     assert "train.py" in error
     (desk / "runs" / "mine").mkdir(parents=True)
     (desk / "runs" / "mine" / "run.json").write_text("{}")
-    status, error = said(capsys, cli.sample, "generate")
+    status, error = said(capsys, COMMANDS["sample"], "generate")
     assert status == 2
     assert "--run runs/mine" in error
 
@@ -127,7 +150,7 @@ def test_sample_without_run_says_which_exist(desk, capsys):
     ],
 )
 def test_sample_with_wrong_input(desk, capsys, args, words):
-    status, error = said(capsys, cli.sample, *args)
+    status, error = said(capsys, COMMANDS["sample"], *args)
     assert status == 2
     assert words in error
     assert not (desk / "samples").exists()
@@ -136,7 +159,7 @@ def test_sample_with_wrong_input(desk, capsys, args, words):
 def test_sample_refuses_a_folder_in_use(desk, capsys):
     (desk / "out").mkdir()
     (desk / "out" / "precious.txt").write_text("mine")
-    status, error = said(capsys, cli.sample, "generate", "--run", "x", "--out", "out")
+    status, error = said(capsys, COMMANDS["sample"], "generate", "--run", "x", "--out", "out")
     assert status == 2
     assert "not empty" in error
 
@@ -153,7 +176,7 @@ def test_a_full_disk_is_said_whoever_notices_it(desk, capsys, monkeypatch):
     monkeypatch.setattr(RecordsBuilder, "download_and_prepare", full)
     (desk / "images").mkdir()
     tifffile.imwrite(desk / "images" / "a.tif", np.arange(64, dtype=np.uint16).reshape(8, 8))
-    status, error = said(capsys, cli.prepare, "images", "--out", "sets", "--name", "x")
+    status, error = said(capsys, COMMANDS["prepare"], "images", "--out", "sets", "--name", "x")
     assert status == 2
     assert "got a full disk ([Errno 28] No space left on device); expected room" in error
     assert list((desk / "sets").iterdir()) == []

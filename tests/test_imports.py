@@ -18,6 +18,7 @@ FLOORS = [
         "programs",
         "references",
         "schema",
+        "script",
         "seeds",
         "stopping",
         "terminal",

@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 from child_process import python
 
+from jaxdiff import script
+
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs signals")
 ROOT = Path(__file__).parents[1]
 STOPS = [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")]
 
 COMMAND = """
 import sys, time
-from jaxdiff import cli, stopping
-cli.use_compilation_cache = lambda: None  # it imports JAX
+from jaxdiff import script, stopping
+script.use_compilation_cache = lambda: None  # it imports JAX
 stopping.GRACE = 0.3
 
 def command(args, prog):
@@ -24,7 +26,7 @@ def command(args, prog):
 {body}
     return 0
 
-cli.script(command, [], "prog")
+script.script(command, [], "prog")
 """
 WAITING = "    time.sleep(60)"
 BODIES = {
@@ -223,10 +225,8 @@ def test_help_for_a_reader_that_left():
 
 
 def test_a_pipe_that_is_not_the_output_is_an_error(capsys):
-    from jaxdiff import cli
-
     def command(args, prog):
         raise BrokenPipeError(32, "Broken pipe")
 
-    assert cli.run(command, [], "prog") == 2
+    assert script.run(command, [], "prog") == 2
     assert "Broken pipe" in capsys.readouterr().err

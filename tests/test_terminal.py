@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from jaxdiff import cli
+from jaxdiff import cli, script
 from jaxdiff.commands.folders.over_folder import over_folder
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.info import DataInfo
@@ -101,14 +101,14 @@ data = Folder("in", classes=True, skip_unreadable=True, validation=0.5)
 network = UNet(width=8, multipliers=(1,), blocks=1, attention=(False,), num_classes=2)
 config = TrainConfig(name="tiny", data=data, patch=(8, 8), network=network, steps=2)
 """)
-    assert cli.run(cli.train, ["config.py", "--check"], "cmd") == 0
+    assert script.run(cli.COMMANDS["train"], ["config.py", "--check"], "cmd") == 0
     said = capsys.readouterr()
     assert "1 to train on, 2 held out, classes class" in said.out
     assert is_plain(said.out)
     assert is_plain(said.err)
-    assert cli.run(cli.train, ["config.py", "--check", "--data.no-skip-unreadable"], "cmd") == 2
+    assert script.run(cli.COMMANDS["train"], ["config.py", "--check", "--data.no-skip-unreadable"], "cmd") == 2
     assert is_plain(capsys.readouterr().err)
 
 
 def test_warnings_of_a_command_are_plain():
-    assert is_plain(cli._format_warning(UserWarning(CLEAR), UserWarning, "file.py", 1))
+    assert is_plain(script._format_warning(UserWarning(CLEAR), UserWarning, "file.py", 1))

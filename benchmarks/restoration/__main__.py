@@ -27,8 +27,8 @@ from benchmarks.restoration.measure import Choose, Measure
 from benchmarks.restoration.picture import Picture
 from benchmarks.restoration.speed import Speed
 from benchmarks.restoration.volumes import Planes, Volumes
-from jaxdiff.cli import use_compilation_cache
 from jaxdiff.data.errors import DataError
+from jaxdiff.script import use_compilation_cache
 
 
 @dataclass(frozen=True)

@@ -55,9 +55,9 @@ from benchmarks.tasks.synthetic_help import Help, Helped
 from benchmarks.tasks.translation import Translation
 from benchmarks.tasks.uncertainty import Uncertainty
 from benchmarks.tasks.unusual import Unusual
-from jaxdiff.cli import use_compilation_cache
 from jaxdiff.config import override
 from jaxdiff.data.errors import DataError
+from jaxdiff.script import use_compilation_cache
 
 
 @dataclass(frozen=True)

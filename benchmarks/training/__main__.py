@@ -22,7 +22,7 @@ from benchmarks.training.against_torch import against_torch
 from benchmarks.training.loop import loop_against_bare_step
 from benchmarks.training.options import Options
 from benchmarks.training.parts import profile, rematerialisation
-from jaxdiff.cli import use_compilation_cache
+from jaxdiff.script import use_compilation_cache
 
 
 def main(options: Options) -> None:

@@ -1,11 +1,12 @@
 """The demonstration: what the shipped models do, as pictures, in two minutes on two CPU cores."""
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jax
 import numpy as np
+import tyro
 from PIL import Image
 
 from jaxdiff.commands.generate_labelled import GenerateLabelled, labelled_set
@@ -24,12 +25,14 @@ EXAMPLE = FOLDER / "example.ome.tif"
 PHOTONS = 30.0
 
 
-def demo(args: list[str], prog: str = "jaxdiff demo") -> int:
+@dataclass(frozen=True)
+class Demo:
     """64 new labelled images of nuclei, the segmentation of a real one, and what denoising makes of it with little light."""
-    if args:
-        raise ValueError(
-            f"got options {' '.join(args)} for {prog}; expected none; to fix: sample.py TASK takes options"
-        )
+
+
+def main(args: list[str], prog: str = "jaxdiff demo") -> int:
+    """The command, which has no options; exit status."""
+    tyro.cli(Demo, prog=prog, args=args)
     out, began = numbered(Path("samples") / "demo"), time.perf_counter()
     labelled_set(GenerateLabelled(out=out / "generated", num=64))
     image, info = read_image(EXAMPLE)

@@ -26,7 +26,7 @@ config = TrainConfig(
 """Trains by wall clock, so that a slow machine finishes too."""
 
 
-def demo_train(args: list[str], prog: str = "jaxdiff demo-train") -> int:
+def main(args: list[str], prog: str = "jaxdiff demo-train") -> int:
     """Trains `config` (a finished or interrupted demo goes on), samples 64 images, and draws them beside real ones."""
     from jaxdiff.commands.generate import Generate, generate
     from jaxdiff.training.loop import train

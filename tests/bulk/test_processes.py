@@ -15,8 +15,9 @@ import tifffile
 import zarr
 from bulk_jobs import INFO, NORMALISER, data_files
 
-from jaxdiff import cli
+from jaxdiff import script
 from jaxdiff.bulk.processes import joined
+from jaxdiff.cli import COMMANDS
 from jaxdiff.data.config import Folder
 from jaxdiff.durable import write_json
 from jaxdiff.nn import UNet
@@ -66,7 +67,7 @@ def test_two_processes_of_four_devices_and_one_of_one(run, tmp_path):
         )
         for i in range(2)
     ]
-    alone = cli.run(cli.sample, arguments(run, tmp_path / "one", "--format", "zarr"), "sample.py")
+    alone = script.run(COMMANDS["sample"], arguments(run, tmp_path / "one", "--format", "zarr"), "sample.py")
     said = [child.communicate(timeout=300)[0] for child in children]
     assert alone == 0
     assert [child.returncode for child in children] == [0, 0], said
@@ -83,7 +84,7 @@ def test_two_processes_of_four_devices_and_one_of_one(run, tmp_path):
     # As a file an image, the same pixels.
     out = tmp_path / "files"
     few = [part for part in arguments(run, out) if part not in ("--shard", str(SHARD))]
-    assert cli.run(cli.sample, few, "sample.py") == 0
+    assert script.run(COMMANDS["sample"], few, "sample.py") == 0
     files = sorted(out.glob("*.ome.tif"))
     np.testing.assert_array_equal(np.stack([tifffile.imread(file) for file in files])[..., None], image[:])
 
@@ -91,11 +92,13 @@ def test_two_processes_of_four_devices_and_one_of_one(run, tmp_path):
 def test_jobs_that_know_nothing_of_each_other(run, tmp_path, capsys):
     for i in range(3):
         more = ("--format", "array_record", "--num-processes", "3", "--process-id", str(i))
-        assert cli.run(cli.sample, arguments(run, tmp_path / "array", *more), "sample.py") == 0
+        assert script.run(COMMANDS["sample"], arguments(run, tmp_path / "array", *more), "sample.py") == 0
     said = capsys.readouterr().out.splitlines()
     assert "process 0 of 3: its 16 images are finished" in said[0]
     assert said[2].startswith(f"{NUM} images of 8 x 8 x 1")
-    assert cli.run(cli.sample, arguments(run, tmp_path / "one", "--format", "array_record"), "sample.py") == 0
+    assert (
+        script.run(COMMANDS["sample"], arguments(run, tmp_path / "one", "--format", "array_record"), "sample.py") == 0
+    )
     assert data_files(tmp_path / "array") == data_files(tmp_path / "one")
 
 
@@ -107,7 +110,7 @@ def test_what_does_not_go_together_is_refused(run, tmp_path, capsys):
         ("--format", "zarr", "--coordinator", "localhost:1"): "--distributed only",
         ("--format", "zarr", "--num-processes", "2", "--process-id", "2"): "expected 0 to 1",
     }.items():
-        assert cli.run(cli.sample, arguments(run, out, *more), "sample.py") == 2
+        assert script.run(COMMANDS["sample"], arguments(run, out, *more), "sample.py") == 2
         assert words in capsys.readouterr().err
         assert not out.exists()
     with joined() as alone:
@@ -116,7 +119,7 @@ def test_what_does_not_go_together_is_refused(run, tmp_path, capsys):
 
 def test_many_images_go_into_one_array_unless_told_otherwise(run, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sys.modules["jaxdiff.commands.generate"], "MOST_FILES", 40)
-    assert cli.run(cli.sample, arguments(run, tmp_path / "out"), "sample.py") == 0
+    assert script.run(COMMANDS["sample"], arguments(run, tmp_path / "out"), "sample.py") == 0
     said = capsys.readouterr().out
     assert "more than 40 images: one sharded Zarr array" in said
     assert str(tmp_path / "out" / "images.zarr") in said
@@ -125,10 +128,10 @@ def test_many_images_go_into_one_array_unless_told_otherwise(run, tmp_path, caps
 
 def test_a_folder_of_a_bulk_run_takes_no_files(run, tmp_path, capsys):
     out = tmp_path / "out"
-    assert cli.run(cli.sample, arguments(run, out, "--format", "zarr"), "sample.py") == 0
+    assert script.run(COMMANDS["sample"], arguments(run, out, "--format", "zarr"), "sample.py") == 0
     few = ["generate", "--run", str(run), "--out", str(out), "--num", "3"]
-    assert cli.run(cli.sample, few, "sample.py") == 2
+    assert script.run(COMMANDS["sample"], few, "sample.py") == 2
     assert "it holds a bulk run" in capsys.readouterr().err
     changed = [*arguments(run, out, "--format", "zarr"), "--seed", "5"]
-    assert cli.run(cli.sample, changed, "sample.py") == 2
+    assert script.run(COMMANDS["sample"], changed, "sample.py") == 2
     assert "seed: 0 in the manifest, 5 now" in capsys.readouterr().err

@@ -10,7 +10,8 @@ import pytest
 from tiny_run import INFO, tiny_run
 
 import jaxdiff as jd
-from jaxdiff import cli
+from jaxdiff import script
+from jaxdiff.cli import COMMANDS
 from jaxdiff.commands import calibrate as calibrate_run
 from jaxdiff.commands.classify import main
 from jaxdiff.commands.folders.results_folder import _seal
@@ -101,7 +102,7 @@ def test_a_run_is_calibrated_from_folders_by_class(run, tmp_path, capsys, monkey
     args = [str(run), "--input", str(held), "--draws", "8", "--batch", "12"]
 
     def command(*more):
-        return cli.run(cli.calibrate, [*args, *more], "jaxdiff calibrate")
+        return script.run(COMMANDS["calibrate"], [*args, *more], "jaxdiff calibrate")
 
     model, images = jd.load(run), []
     for name in model.info.class_names:

@@ -11,7 +11,8 @@ import tifffile
 from exact_models import IMAGE, Gaussian, exact
 from PIL import Image
 
-from jaxdiff import cli, shipped
+from jaxdiff import script, shipped
+from jaxdiff.cli import COMMANDS
 from jaxdiff.commands import generate_labelled as labelled_set
 from jaxdiff.data.config import Folder, open_data
 from jaxdiff.data.files.labels import write_labels
@@ -55,7 +56,7 @@ def desk(tmp_path, monkeypatch):
 def command(*args):
     fixed = ["generate-labelled", "--run", "any", "--calls", "2"]
     try:
-        return cli.run(cli.sample, [*fixed, *map(str, args)], "sample.py")
+        return script.run(COMMANDS["sample"], [*fixed, *map(str, args)], "sample.py")
     except SystemExit as stop:  # tyro's
         return stop.code
 
@@ -321,6 +322,6 @@ def test_models_that_cannot(desk, monkeypatch, capsys):
     assert command("--out", "out", "--masks", "masks") == 2
     assert "trained on images alone" in capsys.readouterr().err
     monkeypatch.setitem(shipped.SHIPPED, "generate-labelled", desk / "models" / "nuclei_generation")
-    assert cli.run(cli.sample, ["generate-labelled", "--out", "out"], "sample.py") == 2
+    assert script.run(COMMANDS["sample"], ["generate-labelled", "--out", "out"], "sample.py") == 2
     assert "no shipped model" in capsys.readouterr().err
     assert not (desk / "out").exists()

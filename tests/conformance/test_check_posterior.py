@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import jaxdiff as jd
-from jaxdiff import cli
+from jaxdiff import cli, script
 from jaxdiff.conformance.posterior import Cell, PosteriorConformance, check_posterior
 from jaxdiff.conformance.posterior.harsh import bounded
 from jaxdiff.conformance.posterior.moments import affine, grid_of, moments, recursion, sampled, solver_of
@@ -167,7 +167,7 @@ def test_command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
     (tmp_path / "my_posterior.py").write_text("def prior(denoise, measurement):\n    return 1\n")
-    assert cli.run(cli.check_posterior, ["my_posterior:prior"], "cmd") == 1
+    assert script.run(cli.check_posterior, ["my_posterior:prior"], "cmd") == 1
     assert "prior: failed: shapes" in capsys.readouterr().out
-    assert cli.run(cli.check_posterior, ["nothing"], "cmd") == 2
+    assert script.run(cli.check_posterior, ["nothing"], "cmd") == 2
     assert "expected one of diffpir" in capsys.readouterr().err

@@ -195,7 +195,7 @@ def test_bytes_that_are_no_utf8_through_a_task(tmp_path):
 
 def test_a_terminal_takes_names_of_any_bytes(tmp_path):
     named(tmp_path / "in", f"{BYTES}.tif")
-    code = "import sys\nfrom jaxdiff.cli import run\nsys.exit(run(lambda a, p: print(a[0]) or 0, sys.argv[1:], 'x'))"
+    code = "import sys\nfrom jaxdiff.script import run\nsys.exit(run(lambda a, p: print(a[0]) or 0, sys.argv[1:], 'x'))"
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "in" / f"{BYTES}.tif")],
         capture_output=True, text=True, env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"}, check=False,

@@ -16,7 +16,8 @@ from jax import export as jax_export
 from tiny_run import NETWORK, SHAPE, tiny_run
 
 import jaxdiff as jd
-from jaxdiff import cli
+from jaxdiff import script
+from jaxdiff.cli import COMMANDS
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.interop import export_sampler
 from jaxdiff.interop.export import PLATFORMS, portable
@@ -66,7 +67,7 @@ def exported(run, tmp_path_factory):
     """The file that the command writes: guided, stochastic, all platforms."""
     out = tmp_path_factory.mktemp("exported") / "tiny.zip"
     options = ["--out", out, "--steps", CALLS, "--eta", NOISY.eta, "--guidance", GUIDANCE]
-    assert cli.run(cli.export, [str(option) for option in (run, *options)], "jaxdiff export") == 0
+    assert script.run(COMMANDS["export"], [str(option) for option in (run, *options)], "jaxdiff export") == 0
     return out
 
 
@@ -187,6 +188,9 @@ def test_what_cannot_be_exported_is_said_and_leaves_nothing(model, tmp_path, mon
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"jaxdiff\[export\]"):
         export_sampler(model, tmp_path / "a.zip")
-    assert cli.run(cli.export, [str(tmp_path / "no_run"), "--out", str(tmp_path / "a.zip")], "jaxdiff export") == 2
+    assert (
+        script.run(COMMANDS["export"], [str(tmp_path / "no_run"), "--out", str(tmp_path / "a.zip")], "jaxdiff export")
+        == 2
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["there.zip"]
     assert there.read_bytes() == b"mine"

@@ -9,7 +9,8 @@ import pytest
 from exact_models import IMAGE, Gaussian, exact
 from PIL import Image
 
-from jaxdiff import cli
+from jaxdiff import script
+from jaxdiff.cli import COMMANDS
 from jaxdiff.commands.folders import options as folder_options
 from jaxdiff.data.files.read import read_image
 from jaxdiff.data.files.write import write_image
@@ -121,7 +122,7 @@ HALF = Gaussian(0.5, -4.0)
 
 def command(*args):
     fixed = ["denoise", "--input", "in", "--run", "any", "--samples", "2", "--calls", "2"]
-    return cli.run(cli.sample, [*fixed, *args], "sample.py")
+    return script.run(COMMANDS["sample"], [*fixed, *args], "sample.py")
 
 
 def test_a_folder_keeps_names_axes_and_dtype(desk, capsys):

@@ -11,9 +11,9 @@ import tifffile
 from exact_models import Gaussian, exact
 from tiny_run import INFO, tiny_run
 
-from jaxdiff.cli import TASKS
-from jaxdiff.cli import sample as command
 from jaxdiff.commands.restoration import folder
+from jaxdiff.commands.sample import TASKS
+from jaxdiff.commands.sample import main as command
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.files.read import read_image
 from jaxdiff.data.files.write import write_image

@@ -11,7 +11,8 @@ import pytest
 import tifffile
 from exact_models import IMAGE, Gaussian, exact
 
-from jaxdiff import cli
+from jaxdiff import script
+from jaxdiff.cli import COMMANDS
 from jaxdiff.data.levels import Levels
 from jaxdiff.data.pairing import Inputs, Pairing
 from jaxdiff.data.pairs import Denoising, LabelledGeneration, Parallel, Segmentation, SuperResolution
@@ -173,7 +174,7 @@ def scales(tmp_path_factory):
 def test_the_shipped_models_on_files(scales, tmp_path, capsys, task):
     out = tmp_path / "out"
     args = [task, "--input", str(scales), "--out", str(out), "--samples", "2", "--calls", "1"]
-    assert cli.run(cli.sample, args, "sample.py") == 0
+    assert script.run(COMMANDS["sample"], args, "sample.py") == 0
     printed = capsys.readouterr()
     assert "7 of 7 images done, 2 of them blank" in printed.out
     summary = json.loads((out / "summary.json").read_text())

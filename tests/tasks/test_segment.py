@@ -11,7 +11,8 @@ from exact_models import IMAGE, Gaussian, TwoModes, exact
 from PIL import Image
 from scipy import stats
 
-from jaxdiff import cli, shipped
+from jaxdiff import script, shipped
+from jaxdiff.cli import COMMANDS
 from jaxdiff.commands.folders import options as folder_options
 from jaxdiff.data.files.read import read_image
 from jaxdiff.data.files.write import write_image
@@ -137,7 +138,7 @@ def desk(tmp_path, monkeypatch, knowing):
 
 
 def command(*args):
-    return cli.run(cli.sample, ["segment", *map(str, args)], "sample.py")
+    return script.run(COMMANDS["sample"], ["segment", *map(str, args)], "sample.py")
 
 
 def summary(out):

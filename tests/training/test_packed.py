@@ -10,7 +10,8 @@ import pytest
 from tiny_run import SHAPE, tiny_run
 
 import jaxdiff as jd
-from jaxdiff import cli
+from jaxdiff import script
+from jaxdiff.cli import COMMANDS
 from jaxdiff.data.dataset import finish
 from jaxdiff.data.files.write import write_image
 from jaxdiff.data.info import DataInfo
@@ -155,7 +156,7 @@ def test_damage_is_noticed(small, tmp_path):
 
 def test_the_commands_pack_and_sample(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
-    assert cli.run(cli.pack, [str(run), "--out", str(tmp_path / "small")], "jaxdiff pack") == 0
+    assert script.run(COMMANDS["pack"], [str(run), "--out", str(tmp_path / "small")], "jaxdiff pack") == 0
     assert "MB of parameters" in capsys.readouterr().out
     write_image(tmp_path / "in" / "a.ome.tif", np.full((8, 8, 1), 700, np.uint16), INFO)
     args = [
@@ -170,5 +171,5 @@ def test_the_commands_pack_and_sample(run, tmp_path, monkeypatch, capsys):
         "--calls",
         1,
     ]
-    assert cli.run(cli.sample, ["segment", *map(str, args)], "sample.py") == 0
+    assert script.run(COMMANDS["sample"], ["segment", *map(str, args)], "sample.py") == 0
     assert (tmp_path / "out" / "a_labels.ome.tif").is_file()

@@ -15,7 +15,8 @@ import pytest
 import tifffile
 from tensorflow_datasets.core.utils import gcs_utils
 
-from jaxdiff import cli
+from jaxdiff import script
+from jaxdiff.cli import COMMANDS
 from jaxdiff.data.config import Folder, Tfds, open_data
 from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.data.files import tiff
@@ -107,17 +108,17 @@ def test_what_is_left_out_is_said(images, tmp_path, capsys):
     tifffile.imwrite(folder / "field_02.tif", half)
     (folder / "notes.txt").write_text("hello")
     command = [str(folder), "--out", str(tmp_path / "sets"), "--name", "n", "--tile", "40", "24"]
-    assert cli.run(cli.prepare, command, "jaxdiff prepare") == 2
+    assert script.run(COMMANDS["prepare"], command, "jaxdiff prepare") == 2
     assert "field_01.tif" in capsys.readouterr().err
     assert not (tmp_path / "sets").exists()  # the headers told
-    assert cli.run(cli.prepare, [*command, "--skip-unreadable"], "jaxdiff prepare") == 0
+    assert script.run(COMMANDS["prepare"], [*command, "--skip-unreadable"], "jaxdiff prepare") == 0
     out = capsys.readouterr().out
     assert "1 files that cannot be read, 1 blank" in out
     assert "blank: field_02.tif (y 0, x 0)" in out
     assert "1 .txt" in out
     found = report(tmp_path / "sets/n/1.0.0")
     assert (found["images"], found["records"], found["left_out"]["blank"]) == (3, 5, 1)
-    assert cli.run(cli.prepare, [*command, "--skip-unreadable"], "jaxdiff prepare") == 2
+    assert script.run(COMMANDS["prepare"], [*command, "--skip-unreadable"], "jaxdiff prepare") == 2
     assert "which exists" in capsys.readouterr().err
 
 
@@ -133,7 +134,7 @@ def test_the_lines_that_are_printed_work_as_they_stand(images, tmp_path, capsys)
     """As a config, and as options of a config that names another set."""
     sets = tmp_path / 'a folder\'s "sets"'
     command = [str(images(num=4)), "--out", str(sets), "--name", "slides"]
-    assert cli.run(cli.prepare, command, "jaxdiff prepare") == 0
+    assert script.run(COMMANDS["prepare"], command, "jaxdiff prepare") == 0
     printed = capsys.readouterr().out
     as_config, as_options = (
         re.search(r"next: (data=.*) in a config", printed),
@@ -143,11 +144,11 @@ def test_the_lines_that_are_printed_work_as_they_stand(images, tmp_path, capsys)
     assert as_options
     config = tmp_path / "config.py"
     config.write_text(CONFIG.format(out=str(tmp_path), data=as_config[1]))
-    assert cli.run(cli.train, [str(config), "--check"], "train.py") == 0
+    assert script.run(COMMANDS["train"], [str(config), "--check"], "train.py") == 0
     assert "field_03.tif" in capsys.readouterr().out
     config.write_text(CONFIG.format(out=str(tmp_path), data='data=Tfds("other", "elsewhere")'))
     options = shlex.split(as_options[1].replace("CONFIG", str(config)))
-    assert cli.run(cli.train, options, "train.py") == 0
+    assert script.run(COMMANDS["train"], options, "train.py") == 0
     assert "field_03.tif" in capsys.readouterr().out
 
 
