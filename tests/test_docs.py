@@ -1,0 +1,201 @@
+"""Every block of README and docs runs here or in the test of its page, or says why not; every command is parsed."""
+
+import re
+import tomllib
+from importlib.util import find_spec
+from pathlib import Path
+
+import exact_models
+import jax
+import numpy as np
+import pytest
+import tyro
+from doc_blocks import ROOT, blocks, commands, spans
+
+import jaxdiff as jd
+from jaxdiff import cli
+from jaxdiff.data.pairs import Denoising, Segmentation
+from jaxdiff.physics.operators import Mask
+
+PAGES_WITH_TESTS = {
+    "docs/data.md": "tests/data/test_data_docs.py",
+    "docs/restoration.md": "tests/test_restoration_page.py",
+}
+"""Pages whose Python all runs in a test of their own."""
+
+BLOCKS = blocks()
+PYTHON_PAGES = sorted(
+    {b.page for b in BLOCKS if b.language == "python" and b.mark is None and b.page not in PAGES_WITH_TESTS}
+)
+
+
+class Parsed(Exception):
+    """A command line was understood."""
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """A folder with the configs of the repository and the shipped models as runs, to stand in."""
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    (tmp_path / "runs").mkdir()
+    for name in ("nuclei_prior", "nuclei_denoising", "nuclei_segmentation", "nuclei_generation"):
+        (tmp_path / "runs" / name).symlink_to(ROOT / "jaxdiff" / "models" / name)
+    (tmp_path / "runs" / "nuclei_stabilised").symlink_to(ROOT / "jaxdiff" / "models" / "nuclei_prior")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
+    return tmp_path
+
+
+@pytest.fixture
+def parse(desk, monkeypatch, capsys):
+    """A function of the words of a command: None where its parser takes them all, else what it says."""
+    ours = tyro.cli
+
+    def parsed_only(*args, **kwargs):
+        ours(*args, **kwargs)
+        raise Parsed
+
+    monkeypatch.setattr(tyro, "cli", parsed_only)
+
+    def parse(words: list[str]) -> str | None:
+        program, *args = words
+        if words == ["jaxdiff", "demo"]:  # has no options, and would run
+            return None
+        if program == "jaxdiff":
+            monkeypatch.setattr("sys.argv", words)
+            command = cli.main
+        else:
+            command = {"train.py": cli.train, "sample.py": cli.sample}[program]
+        try:
+            if program == "jaxdiff":
+                monkeypatch.setattr(cli, "script", lambda command, args, prog: command(args, prog))
+                command()
+            else:
+                command(args, program)
+        except Parsed:
+            return None
+        except (ValueError, OSError) as error:
+            return str(error)
+        except SystemExit as stop:
+            text = capsys.readouterr()
+            return (
+                None if stop.code in (0, None) else re.sub(r"\s+", " ", re.sub(r"[│╭╮╰╯─]", " ", text.err + text.out))
+            )
+        return None
+
+    return parse
+
+
+def test_every_block_is_run_or_says_why_not():
+    silent = []
+    for block in BLOCKS:
+        if block.language in ("text", "bibtex", "mermaid", "json", "toml", "yaml") or block.mark is not None:
+            continue
+        if block.language != "python":
+            silent.append(
+                f"{block}: a {block.language or 'nameless'} block; to fix: <!-- not run: reason --> before it"
+            )
+    assert not silent, "\n".join(silent)
+    for page, test in PAGES_WITH_TESTS.items():
+        assert Path(page).name in (ROOT / test).read_text(encoding="utf-8")
+
+
+def test_every_command_of_a_block_is_understood(parse):
+    words = [(block, command) for block in BLOCKS if block.language != "python" for command in commands(block.code)]
+    assert len(words) > 25
+    wrong = [f"{block}: {' '.join(command)}: {said}" for block, command in words if (said := parse(command))]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_option_named_in_a_sentence_is_there(parse):
+    """What stands in a sentence may lack the rest of the command; its options are those of the command."""
+    seen = 0
+    for page, span in sorted(set(spans())):
+        for command in commands(span):
+            if any(word.startswith("--") for word in command) and not re.search(r"…|\.\.\.|TASK|COMMAND", span):
+                said = parse(command) or ""
+                assert "nrecognized" not in said, f"{page}: {span}: {said}"
+                assert "invalid choice" not in said, f"{page}: {span}: {said}"
+                seen += 1
+    assert seen > 5
+
+
+def test_targets_extras_and_modules_are_there():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    makefile = (ROOT / "Makefile").read_text()
+    shell = "\n".join(block.code for block in BLOCKS if block.language != "python")
+    told = shell + "\n" + "\n".join(span for _, span in spans())
+    for target in re.findall(r"^make ([a-z][\w-]*)", told, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    for extras in re.findall(r"(?:jaxdiff|\.)\[([\w,]+)\]", told):
+        assert set(extras.split(",")) <= set(project["optional-dependencies"]), extras
+    for module in set(re.findall(r"python -m (benchmarks[\w.]*)", told)):
+        assert find_spec(module), module
+
+
+def models() -> dict:
+    """Models in closed form, by the folder that a page loads them from."""
+    gaussian = exact_models.Gaussian(std=1.0)
+    nuclei = exact_models.exact(gaussian)
+    return {
+        "runs/nuclei": nuclei,
+        "runs/demo": nuclei,
+        "runs/nuclei_prior": nuclei,
+        "nuclei_prior": nuclei,
+        "runs/nuclei_segmentation": exact_models.exact(exact_models.Gaussian(std=0.1), Segmentation()),
+        "runs/nuclei_denoising": exact_models.exact(exact_models.Gaussian(std=0.1), Denoising()),
+    }
+
+
+def names_of(page: str) -> dict:
+    """What the blocks of a page take as known."""
+    import jax.numpy as jnp
+    import optax
+
+    rng = np.random.default_rng(0)
+    image = rng.normal(100.0, 20.0, (10, 9, 1)).astype(np.float32)
+    names = {
+        "__name__": "page",
+        **{"jax": jax, "jnp": jnp, "np": np, "jd": jd, "optax": optax, "key": jax.random.key(0)},
+        **{"other_key": jax.random.key(1), "image": image, "noisy": image, "model": models()["runs/nuclei"]},
+        **{"schedule": jd.Cosine(), "shape": (8, 8, 1), "denoise": exact_models.Gaussian(std=1.0)},
+    }
+    if page == "docs/posterior.md":
+        y = rng.normal(size=(16, 16, 1))
+        names |= {"operator": Mask(rng.random((16, 16, 1)) < 0.5), "y": y}
+    return names
+
+
+def smaller(code: str) -> str:
+    """The same with a few images in place of a million, and a few draws of what converges slowly."""
+    for many, few in (
+        ("1_000_000", "8"),
+        ("123456", "5"),
+        ("num=128", "num=16"),
+        ("num=64", "num=2"),
+        ("32, 32", "8, 8"),
+    ):
+        code = code.replace(many, few)
+    return code
+
+
+@pytest.fixture
+def compiles_quickly():
+    """Without optimisations: what the pages compute is small, and compiling is what takes the time."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.mark.parametrize("page", PYTHON_PAGES)
+@pytest.mark.usefixtures("compiles_quickly")
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_python_of_the_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    known = models()
+    monkeypatch.setattr(jd, "load", lambda run, *args, **options: known[str(run)], raising=False)
+    names = names_of(page)
+    for block in BLOCKS:
+        if block.page == page and block.language == "python" and block.mark is None:
+            code = compile("\n" * block.line + smaller(block.code), page, "exec")
+            exec(code, names)
