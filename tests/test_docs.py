@@ -58,20 +58,13 @@ def parse(desk, monkeypatch, capsys):
     monkeypatch.setattr(tyro, "cli", parsed_only)
 
     def parse(words: list[str]) -> str | None:
-        program, *args = words
-        if words == ["jaxdiff", "demo"]:  # has no options, and would run
+        name, *args = words[1:] if words[0] == "jaxdiff" else [words[0].removesuffix(".py"), *words[1:]]
+        if name == "demo":  # has no options, and would run
             return None
-        if program == "jaxdiff":
-            monkeypatch.setattr("sys.argv", words)
-            command = cli.main
-        else:
-            command = {"train.py": cli.train, "sample.py": cli.sample}[program]
+        if name not in cli.COMMANDS:
+            return f"invalid choice: {name!r} is no command"
         try:
-            if program == "jaxdiff":
-                monkeypatch.setattr(cli, "script", lambda command, args, prog: command(args, prog))
-                command()
-            else:
-                command(args, program)
+            cli.COMMANDS[name](args, name)
         except Parsed:
             return None
         except (ValueError, OSError) as error:
