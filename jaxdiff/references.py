@@ -94,7 +94,7 @@ def citation(*parts: Any) -> str:
     Raises:
         TypeError: for a part that is a number, a string or None.
 
-    Example:
+    Examples:
         >>> import jaxdiff as jd
         >>> text = jd.citation(jd.DDIM(), jd.Cosine())
         >>> [line for line in text.splitlines() if line.startswith("@")][2:]

@@ -127,16 +127,13 @@ def test_targets_extras_and_modules_are_there():
 
 
 def models() -> dict:
-    """Models in closed form, by the folder that a page loads them from."""
+    """Models in closed form, by the name of the folder that a page loads them from."""
     gaussian = exact_models.Gaussian(std=1.0)
     nuclei = exact_models.exact(gaussian)
     return {
-        "runs/nuclei": nuclei,
-        "runs/demo": nuclei,
-        "runs/nuclei_prior": nuclei,
-        "nuclei_prior": nuclei,
-        "runs/nuclei_segmentation": exact_models.exact(exact_models.Gaussian(std=0.1), Segmentation()),
-        "runs/nuclei_denoising": exact_models.exact(exact_models.Gaussian(std=0.1), Denoising()),
+        **{name: nuclei for name in ("nuclei", "demo", "nuclei_prior")},
+        "nuclei_segmentation": exact_models.exact(exact_models.Gaussian(std=0.1), Segmentation()),
+        "nuclei_denoising": exact_models.exact(exact_models.Gaussian(std=0.1), Denoising()),
     }
 
 
@@ -150,7 +147,7 @@ def names_of(page: str) -> dict:
     names = {
         "__name__": "page",
         **{"jax": jax, "jnp": jnp, "np": np, "jd": jd, "optax": optax, "key": jax.random.key(0)},
-        **{"other_key": jax.random.key(1), "image": image, "noisy": image, "model": models()["runs/nuclei"]},
+        **{"other_key": jax.random.key(1), "image": image, "noisy": image, "model": models()["nuclei"]},
         **{"schedule": jd.Cosine(), "shape": (8, 8, 1), "denoise": exact_models.Gaussian(std=1.0)},
     }
     if page == "docs/posterior.md":
@@ -186,7 +183,7 @@ def compiles_quickly():
 def test_python_of_the_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     known = models()
-    monkeypatch.setattr(jd, "load", lambda run, *args, **options: known[str(run)], raising=False)
+    monkeypatch.setattr(jd, "load", lambda run, *args, **options: known[Path(run).name], raising=False)
     names = names_of(page)
     for block in BLOCKS:
         if block.page == page and block.language == "python" and block.mark is None:
