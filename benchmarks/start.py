@@ -58,10 +58,10 @@ def report(imported):
 """
 
 SCRIPT = f"""{COUNTING}
-from jaxdiff import cli
+from jaxdiff import cli, script
 import jaxdiff.commands.generate
 imported = time.perf_counter()
-assert cli.run(cli.sample, sys.argv[1:], "sample.py") == 0
+assert script.run(cli.COMMANDS["sample"], sys.argv[1:], "sample.py") == 0
 report(imported)
 """
 
@@ -185,7 +185,7 @@ def main(options: Options) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         run = random_run(folder / "run")
-        fixed = ["--num", options.num, "--batch", options.batch, "--steps", options.steps]
+        fixed = ["--num", options.num, "--batch", options.batch, "--calls", options.steps]
         generate = starts(
             "sample.py",
             SCRIPT,

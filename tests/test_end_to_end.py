@@ -64,7 +64,7 @@ def test_folder_to_training_to_ome_tiff(tmp_path, kind, patch):
     assert np.all(np.isfinite(losses))
 
     out = tmp_path / "new"
-    status = generate(Generate(run=run, num=3, steps=3, batch=3, out=out))
+    status = generate(Generate(run=run, num=3, calls=3, batch=3, out=out))
     assert status == 0
     files = sorted(out.glob("*.ome.tif"))
     assert len(files) == 3

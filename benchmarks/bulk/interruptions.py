@@ -42,7 +42,7 @@ def random_run(folder: Path) -> Path:
 
 def start(run: Path, out: Path, format: str, *more: str, devices: int = 1) -> subprocess.Popen:
     """The command, on forced CPU devices: 600 images in shards of 16."""
-    command = f"{sys.executable} sample.py generate --run {run} --out {out} --num 600 --steps 10 --solver ddpm"
+    command = f"{sys.executable} sample.py generate --run {run} --out {out} --num 600 --calls 10 --solver ddpm"
     command += f" --batch 4 --shard 16 --format {format}"
     env = {
         **os.environ,

@@ -131,7 +131,7 @@ class Session:
         if not filled.finite.any():
             raise ValueError(
                 f"got {shard.num} images from {shard.first} on of which not one is finite; expected images; to fix: more "
-                "--steps, another --solver, or an earlier --checkpoint"
+                "--calls, another --solver, or an earlier --checkpoint"
             )
         try:
             if shard.index == 0:

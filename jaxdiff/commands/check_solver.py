@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from jaxdiff.commands.solver_names import solver_named
+from jaxdiff.commands.solver_options import field_values, solver_named
 from jaxdiff.conformance import check_solver
 from jaxdiff.solvers.base import RowSolver
 
@@ -20,12 +20,15 @@ class CheckSolver:
     """Order of the solver, where it has one."""
     eta: float | None = None
     """Noise of the solver, where it has an eta; of diffrax's own: 1 for the SDE."""
+    solver_fields: tuple[str, ...] = ()
+    """Other fields of the solver, such as snr=0.1."""
 
 
 def main(args: list[str], prog: str = "jaxdiff check-solver") -> int:
     """The command: options from `args`; exit status 0, or 1 where a property failed."""
     options = tyro.cli(CheckSolver, prog=prog, args=args)
-    solver, eta = solver_named(options.solver, order=options.order), options.eta
+    fields = {"order": options.order, **field_values(options.solver_fields)}
+    solver, eta = solver_named(options.solver, **fields), options.eta
     if isinstance(solver, RowSolver) and eta is not None:
-        solver, eta = solver_named(options.solver, order=options.order, eta=eta), None
+        solver, eta = solver_named(options.solver, eta=eta, **fields), None
     return 0 if check_solver(solver, eta=eta or 0.0, verbose=True).passed else 1

@@ -6,28 +6,20 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from jaxdiff.commands.solver_names import solver_named
+from jaxdiff.commands.solver_options import SolverOptions
 from jaxdiff.interop.export import PLATFORMS, export_sampler
 from jaxdiff.lock import only_writer_of
 from jaxdiff.model import load
 
 
 @dataclass(frozen=True)
-class Export:
+class Export(SolverOptions):
     """The sampler of a trained run as one file that runs without jaxdiff, on CPU, CUDA and TPU."""
 
     run: Annotated[Path, tyro.conf.Positional]
     """Folder of the run, as `train.py` makes it."""
     out: Path | None = None
     """File to write, a .zip; default the name of the run with .zip, here."""
-    solver: str = "dpmpp"
-    """As for `sample.py generate`: a name, tuned:CALLS, or package.module:Class."""
-    steps: int = 20
-    """Values of λ on the way: network calls of a solver with one call a step."""
-    order: int | None = None
-    """Order of the solver, where it has one."""
-    eta: float | None = None
-    """Noise of the solver, where it has an eta."""
     guidance: float = 1.0
     """Scale of classifier-free guidance on the class; 1 = none. The class is an argument of every call."""
     units: Literal["data", "model"] = "data"
@@ -38,10 +30,6 @@ class Export:
     """Step of the checkpoint; default the newest."""
     allow: tuple[str, ...] = ()
     """Packages, or paths of .py files, of your own whose classes the run may name: their code runs."""
-
-    def __post_init__(self):
-        if self.steps < 1:
-            raise ValueError(f"got steps={self.steps}; expected at least 1; to fix: --steps 1 or more")
 
 
 def export(options: Export) -> Path:
@@ -60,11 +48,11 @@ def export(options: Export) -> Path:
 
 
 def _exported(options: Export, out: Path) -> dict[str, Any]:
-    solver = solver_named(options.solver, run=options.run, order=options.order, eta=options.eta)
+    solver = options.named(options.run)
     return export_sampler(
         load(options.run, options.checkpoint, allow=options.allow),
         out,
-        calls=options.steps,
+        calls=options.calls,
         solver=solver,
         guidance=options.guidance,
         units=options.units,

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from jaxdiff.bulk import Job, bulk, manifest
 from jaxdiff.bulk.processes import joined
-from jaxdiff.commands.solver_names import solver_named
+from jaxdiff.commands.solver_options import SolverOptions
 from jaxdiff.data.files.write import check_writable, write_image
 from jaxdiff.data.shown.picture import sheet
 from jaxdiff.durable import write_json
@@ -23,7 +23,6 @@ from jaxdiff.guidance import Guidance
 from jaxdiff.lock import only_writer
 from jaxdiff.model import Model, load
 from jaxdiff.seeds import key_of
-from jaxdiff.solvers import Tuned
 
 SHEET = 64  # images shown
 BATCH = 64
@@ -32,7 +31,7 @@ MOST_FILES = 4096
 
 
 @dataclass(frozen=True)
-class Generate:
+class Generate(SolverOptions):
     """New images from a trained run."""
 
     run: Path | None = None
@@ -41,17 +40,8 @@ class Generate:
     """How many images."""
     out: Path = Path("samples")
     """Folder for the images: new or empty, or that of the same bulk run, which is then continued."""
-    solver: str = "dpmpp"
-    """ddim, ddpm, dpmpp, unipc, deis, ipndm, sa, edm-heun, predictor-corrector, tuned:CALLS of `jaxdiff tune`, or
-    package.module:Class."""
-    steps: int = 20
-    """Values of λ on the way: network calls of a solver with one call a step."""
     seed: int = 0
     """Image i depends on this and i alone (at equal batch)."""
-    order: int | None = None
-    """Order of the solver, where it has one."""
-    eta: float | None = None
-    """Noise of the solver, where it has an eta."""
     label: int | None = None
     """Class of all images; default: all classes in turn, where the model knows classes."""
     guidance: float = 1.0
@@ -84,7 +74,8 @@ class Generate:
     """Which of them this is, from 0."""
 
     def __post_init__(self):
-        for name in ("num", "steps", "batch", "shard"):
+        super().__post_init__()
+        for name in ("num", "batch", "shard"):
             if (getattr(self, name) or 1) < 1 or getattr(self, name) == 0:
                 raise ValueError(f"got {name}={getattr(self, name)}; expected at least 1; to fix: --{name} 1 or more")
 
@@ -119,7 +110,7 @@ def generate(options: Generate, runs: Path = Path("runs"), command: str = "the s
         num=options.num,
         out=Path(options.out),
         solver=solver,
-        grid=model.grid(options.steps, solver),
+        grid=model.grid(options.calls, solver),
         seed=options.seed,
         cond=cond,
         guidance=options.guided,
@@ -140,7 +131,7 @@ def _files(options: Generate, model: Model, solver: Any, cond: dict[str, Any] | 
     """One OME-TIFF an image, and generate.json."""
     out, devices = Path(options.out), jax.devices()
     mesh = jax.make_mesh((len(devices),), ("image",)) if len(devices) > 1 else None
-    batch, grid = options.batch or min(BATCH, math.ceil(options.num / len(devices))), model.grid(options.steps, solver)
+    batch, grid = options.batch or min(BATCH, math.ceil(options.num / len(devices))), model.grid(options.calls, solver)
     key, size = key_of(options.seed), batch * len(devices)
     digits, info = max(5, len(str(options.num - 1))), model.info.replace(synthetic=True)
     shown, failed, saturated, nfe = [], [], 0, 0
@@ -209,7 +200,7 @@ def _prepared(options: Generate, runs: Path) -> tuple[Model, Any, dict[str, Any]
         )
         raise ValueError(f"got no --run; expected a run folder ({known}); to fix: {fix}")
     begun = manifest.read(Path(options.out))  # refuses a folder with anything but a bulk run in it
-    solver = solver_named(options.solver, run=options.run, order=options.order, eta=options.eta)
+    options.named(options.run)  # what it refuses is refused before the run is read
     # A run that was trained further meanwhile is continued from the checkpoint that it was begun with.
     before = None if begun is None else begun["request"].get("checkpoint")  # None of a bulk run by the library
     model = load(options.run, options.checkpoint or before, allow=options.allow)
@@ -227,8 +218,7 @@ def _prepared(options: Generate, runs: Path) -> tuple[Model, Any, dict[str, Any]
             "got --guidance-interval or --guidance-rescale at guidance 1, which is none; expected another --guidance with "
             "it; to fix: add --guidance 2"
         )
-    if isinstance(solver, Tuned):
-        solver = model.tuned(solver.calls, options.guidance)  # warns where it is for another checkpoint or guidance
+    solver = options.solver_of(model, options.guidance)
     if options.guidance != 1.0 and label is None:
         raise ValueError(
             f"got --guidance {options.guidance} for a model without classes; expected 1; to fix: leave it out"

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from jaxdiff.bulk.job import parameters_checksum
 from jaxdiff.commands.folders.masks_of_folder import Group, MasksOfFolder
 from jaxdiff.commands.folders.set_progress import SetProgress
-from jaxdiff.commands.solver_names import solver_named
+from jaxdiff.commands.solver_options import SolverOptions
 from jaxdiff.data.files.labels import write_labels
 from jaxdiff.data.files.read import inspect, read
 from jaxdiff.data.files.write import as_dtype, check_writable, write_image
@@ -46,7 +46,7 @@ TOGETHER = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerateLabelled:
+class GenerateLabelled(SolverOptions):
     """New images with their instance masks and classes: a training set."""
 
     out: Path
@@ -69,10 +69,6 @@ class GenerateLabelled:
     """Class of all images; default all classes in turn, where the model knows classes."""
     guidance: float = 1.0
     """Scale of classifier-free guidance towards mask and class; 1 = none."""
-    calls: int = 20
-    """Network calls for each image."""
-    solver: str = "dpmpp"
-    """ddim, ddpm, dpmpp, unipc, deis, ipndm, sa, edm-heun, or package.module:Class."""
     seed: int = 0
     """Seed of shapes and images."""
     dtype: Literal["float32"] | None = None
@@ -85,10 +81,9 @@ class GenerateLabelled:
     """Go on in --out, which the same command began: images that are there are not made again."""
 
     def __post_init__(self):
-        for name in ("num", "calls"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"got {name}={value}; expected at least 1; to fix: --{name} 1 or more")
+        super().__post_init__()
+        if self.num is not None and self.num < 1:
+            raise ValueError(f"got num={self.num}; expected at least 1; to fix: --num 1 or more")
         if self.start is not None and self.masks is None:
             raise ValueError("got --start without --masks; expected both; to fix: the masks of these images")
 
@@ -108,7 +103,7 @@ def _labelled_set(options: GenerateLabelled) -> int:
     model = load(run, options.checkpoint, allow=options.allow)
     progress = SetProgress.of(options.out, options.resume, _about(options, model))
     out = options.out
-    solver = solver_named(options.solver)
+    solver = options.solver_of(model)
     info = model.info.replace(synthetic=True)
     joint = model.pairing is not None and isinstance(model.pairing.pairs, Joint)
     if joint:

@@ -66,7 +66,7 @@ def model(run):
 def exported(run, tmp_path_factory):
     """The file that the command writes: guided, stochastic, all platforms."""
     out = tmp_path_factory.mktemp("exported") / "tiny.zip"
-    options = ["--out", out, "--steps", CALLS, "--eta", NOISY.eta, "--guidance", GUIDANCE]
+    options = ["--out", out, "--calls", CALLS, "--eta", NOISY.eta, "--guidance", GUIDANCE]
     assert script.run(COMMANDS["export"], [str(option) for option in (run, *options)], "jaxdiff export") == 0
     return out
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxdiff.commands.solver_names import solver_named
+from jaxdiff.commands.solver_options import solver_named
 from jaxdiff.solvers import Tuned
 from jaxdiff.tuning import stored
 

@@ -14,7 +14,7 @@ from jaxtyping import PRNGKeyArray
 
 from jaxdiff.bulk.job import parameters_checksum
 from jaxdiff.commands.folders.over_folder import over_folder
-from jaxdiff.commands.solver_names import solver_named
+from jaxdiff.commands.solver_options import SolverOptions
 from jaxdiff.data.info import DataInfo
 from jaxdiff.model import Model, load
 from jaxdiff.seeds import key_of
@@ -52,32 +52,18 @@ class ImagesOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FolderOptions(ImagesOptions):
+class FolderOptions(SolverOptions, ImagesOptions):
     """Options of a task whose results are made of samples."""
 
     samples: int = 8
     """Samples for each image; the uncertainty is their disagreement."""
     calls: int = 8
     """Network calls for each sample."""
-    solver: str = "dpmpp"
-    """ddim, ddpm, dpmpp, unipc, deis, ipndm, sa, edm-heun, tuned (by `jaxdiff tune`), or package.module:Class."""
-    order: int | None = None
-    """Order of the solver, where it has one."""
-    eta: float | None = None
-    """Noise of the solver, where it has an eta."""
 
     def __post_init__(self):
-        for name in ("samples", "calls"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"got {name}={getattr(self, name)}; expected at least 1; to fix: --{name} 1 or more")
-
-    def solver_of(self, model: Model) -> Any:
-        """The solver with its options; the tuned one is that of the run for these calls."""
-        if self.solver == "tuned":
-            if self.order is not None or self.eta is not None:
-                raise ValueError("got --order or --eta with --solver tuned; expected neither; to fix: leave them out")
-            return model.tuned(self.calls)
-        return solver_named(self.solver, run=model.run, order=self.order, eta=self.eta)
+        super().__post_init__()
+        if self.samples < 1:
+            raise ValueError(f"got samples={self.samples}; expected at least 1; to fix: --samples 1 or more")
 
 
 def task_over_folder(

@@ -9,13 +9,12 @@ import numpy as np
 
 from jaxdiff.commands.estimates import EstimateOptions
 from jaxdiff.commands.folders.as_read import read_once
-from jaxdiff.commands.solver_names import solver_named
+from jaxdiff.commands.solver_options import solver_named
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.files.imagefile import ImageFile
 from jaxdiff.data.files.read import check_image
 from jaxdiff.data.files.units import MICROMETRES
 from jaxdiff.data.info import DataInfo
-from jaxdiff.model import Model
 from jaxdiff.physics.camera import Camera
 from jaxdiff.physics.operators import Convolution
 from jaxdiff.physics.psf import Optics, confocal_psf, gaussian_psf, measured_psf, widefield_psf
@@ -66,11 +65,12 @@ class RestoreOptions(EstimateOptions):
         if self.exposure != 1 and self.offset is None:
             raise ValueError("got --exposure without --offset; expected both: the offset is no light")
 
-    def solver_of(self, model: Model) -> Any:
+    def named(self, run: str | Path | None = None) -> Any:
         """As of other tasks, but that dpmpp adds noise and is of order 1 for few calls: see `restore`."""
-        if self.solver == "dpmpp" and self.eta is None:
-            return solver_named("dpmpp", order=default_order(self.calls) if self.order is None else self.order, eta=1.0)
-        return super().solver_of(model)
+        if self.solver == "dpmpp" and self.fields["eta"] is None:
+            order = default_order(self.calls) if self.fields["order"] is None else self.fields["order"]
+            return solver_named("dpmpp", **(self.fields | {"order": order, "eta": 1.0}))
+        return super().named(run)
 
     @property
     def camera(self) -> Camera | None:
