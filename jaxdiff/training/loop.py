@@ -13,8 +13,10 @@ from jaxdiff.training.config import TrainConfig
 from jaxdiff.training.flops import step_flops
 from jaxdiff.training.interrupt import Interrupt
 from jaxdiff.training.look import Look
-from jaxdiff.training.metrics_log import Averager, MetricsLog
+from jaxdiff.training.metrics_log import NAME as METRICS
+from jaxdiff.training.metrics_log import Averager, MetricsLog, is_measured
 from jaxdiff.training.power_ema import PowerEMA
+from jaxdiff.training.preview import sheet_path
 from jaxdiff.training.progress import Progress
 from jaxdiff.training.restore import CheckpointError
 from jaxdiff.training.run import Run, open_run
@@ -69,12 +71,12 @@ class _Session:
     def train(self) -> None:
         """Trains, saves and measures. Raises SystemExit where a signal ended it."""
         due = self._due()
+        self.log = None
         if due.done:
+            self._make_up()
             self.progress.say(f"{self.run.folder} is complete at step {self.step}; for more, raise steps or minutes")
             return
-        self.log = None
-        if hosts.leader():
-            self.log = self.stack.enter_context(contextlib.closing(MetricsLog(self.run.folder, self.step)))
+        self._open_log()
         with Interrupt() as interrupt:
             self._announce()
             self.look = Look(self.run)
@@ -82,6 +84,23 @@ class _Session:
         if interrupt.signum is not None:
             self.progress.say(f"stopped at step {self.step}, saved in {self.run.folder}; the same command continues")
             raise interrupt.exit()
+
+    def _open_log(self) -> None:
+        if hosts.leader():
+            self.log = self.stack.enter_context(contextlib.closing(MetricsLog(self.run.folder, self.step)))
+
+    def _make_up(self) -> None:
+        """What a run that was killed between its last checkpoint and its end lacks: the last validation and preview."""
+        config, folder = self.config, self.run.folder
+        validate = bool(config.validation_images and len(self.run.data.validation))
+        validate = validate and not is_measured(folder / METRICS, self.step)
+        preview = bool(config.previews) and not sheet_path(folder, self.step).is_file()
+        validate, preview = hosts.decided([validate, preview])
+        if validate or preview:
+            self._open_log()
+            self.run.state = self.run.step.place(self.run.state)
+            self.look = Look(self.run)
+            self._measure(validate, preview)
 
     def _announce(self) -> None:
         where = "from the start" if self.step == 0 else f"from step {self.step}"
@@ -98,7 +117,7 @@ class _Session:
 
     def _steps(self, interrupt: Interrupt, due: Due) -> None:
         run, config = self.run, self.config
-        average, start = Averager(), self.step
+        average, start = Averager(run.window), self.step
         while not due.done and not interrupt.caught(self.step):
             batch = next(run.batches)
             run.state, metrics = run.step(run.state, batch, run.key, due.fraction)
@@ -114,15 +133,16 @@ class _Session:
                 if config.power_ema and self.step % config.power_ema.every == 0:
                     self._snapshot(config.power_ema)  # before the checkpoint, behind which it would not be made again
                 if due.save:
-                    self._save()
+                    self._save(average)
                     self.progress.restart(self.step)
             self.progress.show(self.step)
-        if self.step % config.log_every:
-            self._report(average.take())
-        if config.power_ema and interrupt.signum is None:
+        stopped = interrupt.signum is not None
+        if self.step % config.log_every and not stopped:
+            self._report(average.row())  # a run that is given more steps writes the row over all of them, too
+        if config.power_ema and not stopped:
             self._snapshot(config.power_ema)
-        self._save(wait=True)
-        if interrupt.signum is None:
+        self._save(average, wait=True)
+        if not stopped:
             self._measure(True, True)
 
     def _due(self) -> Due:
@@ -147,8 +167,6 @@ class _Session:
             )
 
     def _report(self, row: dict[str, float]) -> None:
-        if not row:  # interrupted before the first step of this session
-            return
         applied = self.step - int(row.get("skipped", 0))
         if unreadable := self.run.loader.unreadable:
             row["unreadable"] = len(unreadable)
@@ -158,8 +176,8 @@ class _Session:
         if self.log is not None:
             self.log.write(self.step, row)
 
-    def _save(self, *, wait: bool = False) -> None:
-        self.run.save(self.step, self.budget.seconds(), wait=wait)
+    def _save(self, average: Averager, *, wait: bool = False) -> None:
+        self.run.save(self.step, self.budget.seconds(), average.window(), wait=wait)
 
     def _snapshot(self, kept: PowerEMA) -> None:
         state = self.run.state

@@ -3,6 +3,7 @@
 import collections
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,24 @@ from tensorboardX import SummaryWriter
 
 from jaxdiff.training.loss import binned
 
+NAME = "metrics.jsonl"
 LAG = 2
+COUNTS = ("skipped", "skipped_in_row")
+"""Metrics that are counts so far, and no means."""
 
 
 class Averager:
-    """Means of the metrics since the last row; a step's numbers are fetched `LAG` steps later, when they are there."""
+    """Means of the metrics since the last row; a step's numbers are fetched `LAG` steps later, when they are there.
 
-    def __init__(self):
+    The window that is open can be stored: a run that goes on from a checkpoint writes the rows of an undisturbed one.
+    """
+
+    def __init__(self, window: dict[str, Any] | None = None):
+        """window: what `window` returned, to go on with."""
         self._pending: collections.deque = collections.deque()
-        self._fetched: list[dict[str, np.ndarray]] = []
+        window = window or {"applied": 0, "sums": {}, "last": {}}
+        self._applied, self._last = window["applied"], dict(window["last"])
+        self._sums = {name: np.asarray(values, np.float64) for name, values in window["sums"].items()}
 
     def push(self, metrics: dict[str, Any]) -> dict[str, np.ndarray] | None:
         """Take in the metrics of one step; returns those of an earlier one, on the host."""
@@ -28,21 +38,35 @@ class Averager:
         return self._fetch() if len(self._pending) > LAG else None
 
     def _fetch(self) -> dict[str, np.ndarray]:
-        self._fetched.append(jax.device_get(self._pending.popleft()))
-        return self._fetched[-1]
+        metrics = jax.device_get(self._pending.popleft())
+        self._last = {name: float(metrics[name]) for name in COUNTS}
+        if not metrics["skipped_in_row"]:
+            self._applied += 1
+            for name, value in metrics.items():
+                if name not in COUNTS:
+                    self._sums[name] = self._sums.get(name, 0.0) + np.asarray(value, np.float64)
+        return metrics
 
-    def take(self) -> dict[str, float]:
-        """The means of all steps so far, as a flat row; empties the window. Waits for the running step."""
+    def window(self) -> dict[str, Any]:
+        """JSON values: sums over the steps since the last row. Waits for the running step."""
         while self._pending:
             self._fetch()
-        window, self._fetched = self._fetched, []
-        if not window:
-            return {}
-        applied = [m for m in window if m["skipped_in_row"] == 0]
-        row = {name: float(window[-1][name]) for name in ("skipped", "skipped_in_row")}
-        if applied:
-            means = {k: np.mean([m[k] for m in applied], axis=0) for k in applied[0] if k not in row}
-            row |= binned(means) | {k: float(v) for k, v in means.items() if np.ndim(v) == 0}
+        sums = {name: value.tolist() for name, value in self._sums.items()}
+        return {"applied": self._applied, "sums": sums, "last": self._last}
+
+    def row(self) -> dict[str, float]:
+        """The means of all steps since the last row, flat. Waits for the running step."""
+        self.window()
+        row = dict(self._last)
+        if self._applied:
+            means = {name: total / self._applied for name, total in self._sums.items()}
+            row |= binned(means) | {name: float(mean) for name, mean in means.items() if np.ndim(mean) == 0}
+        return row
+
+    def take(self) -> dict[str, float]:
+        """`row`, and begins the next one."""
+        row = self.row()
+        self._sums, self._applied, self._last = {}, 0, {}
         return row
 
 
@@ -51,7 +75,7 @@ class MetricsLog:
 
     def __init__(self, folder: Path, step: int):
         """`step`: that of the restored checkpoint; later rows are dropped, since their steps are taken again."""
-        self.path = folder / "metrics.jsonl"
+        self.path = folder / NAME
         truncate(self.path, step)
         self._file = self.path.open("a", encoding="utf-8")
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
@@ -75,20 +99,30 @@ class MetricsLog:
         self._board.close()
 
 
+def is_measured(path: Path, step: int) -> bool:
+    """Whether there is a row with the validation of a step."""
+    named = (row for row, _ in _whole(path) if row["step"] == step)
+    return any(name.startswith("validation/") for row in named for name in row)
+
+
 def truncate(path: Path, step: int) -> None:
     """Keeps the whole rows up to `step`; a row that a dying process left half-written goes too."""
     if not path.exists():
         return
-    kept = []
+    kept = [line + "\n" for row, line in _whole(path) if row["step"] <= step]
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text("".join(kept), encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _whole(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    """The whole rows, and their lines."""
+    if not path.is_file():
+        return
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        if not isinstance(row, dict) or type(row.get("step")) is not int:
-            continue
-        if row["step"] <= step:
-            kept.append(line + "\n")
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text("".join(kept), encoding="utf-8")
-    os.replace(partial, path)
+        if isinstance(row, dict) and type(row.get("step")) is int:
+            yield row, line

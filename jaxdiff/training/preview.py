@@ -16,6 +16,12 @@ from jaxdiff.sampling import sample
 from jaxdiff.solvers import DPMpp
 
 CALLS = 20
+SAMPLES = "samples"
+
+
+def sheet_path(folder: Path, step: int) -> Path:
+    """The sheet of a step in a run folder."""
+    return folder / SAMPLES / f"step_{step:08d}.png"
 
 
 class Preview:
@@ -36,13 +42,13 @@ class Preview:
         real: dict[str, Any],
     ):
         """`real`: held-out examples as the loss takes them, one for each image of the sheet."""
-        self._folder, self._key = folder / "samples", key
+        self._folder, self._key = folder, key
         self._bind = lambda params: bind(network, params, predicts, sigma_data=sigma_data)
         self._grid = grids.uniform_lam(schedule, CALLS)
         self._cond, (self._num, *self._shape) = real.get("cond"), real["image"].shape
         images = np.asarray(real["image"])
         self._range = np.percentile(images.reshape(-1, images.shape[-1]), (0.1, 99.9), axis=0)
-        self._sheet(images, "real")
+        self._sheet(images, folder / SAMPLES / "real.png")
 
     def __call__(self, params: Any, step: int) -> Path:
         out = sample(
@@ -54,10 +60,10 @@ class Preview:
             grid=self._grid,
             cond=self._cond,
         )
-        return self._sheet(np.asarray(out.images), f"step_{step:08d}")
+        return self._sheet(np.asarray(out.images), sheet_path(self._folder, step))
 
-    def _sheet(self, images: np.ndarray, name: str) -> Path:
-        return sheet(images, self._folder / f"{name}.png", low=self._range[0], high=self._range[1])
+    def _sheet(self, images: np.ndarray, path: Path) -> Path:
+        return sheet(images, path, low=self._range[0], high=self._range[1])
 
 
 def as_array(path: Path) -> np.ndarray:

@@ -56,6 +56,8 @@ class Run:
     state: TrainState
     spent: float
     """Seconds that earlier sessions used."""
+    window: dict[str, Any] | None = None
+    """The open window of the metrics (`metrics_log.Averager.window`), or None at the start."""
 
     @property
     def folder(self) -> Path:
@@ -66,13 +68,14 @@ class Run:
         """The first training examples, not augmented, as the loss takes them."""
         return _examples(self.config, self.data, num)
 
-    def save(self, step: int, seconds: float, *, wait: bool = False) -> None:
-        """A checkpoint of `step`, after `seconds` over all sessions."""
+    def save(self, step: int, seconds: float, window: dict[str, Any], *, wait: bool = False) -> None:
+        """A checkpoint of `step`, after `seconds` over all sessions; `window`: of the metrics, at this step."""
         meta = {
             "step": step,
             "key": np.asarray(jax.random.key_data(self.key)).tolist(),
             "loader": self.batches.get_state(),
             "seconds": seconds,
+            "metrics": window,
             "config": self.config.to_json(),
             "normaliser": self.data.normaliser.to_json(),
             "environment": environment(),
@@ -131,9 +134,10 @@ def open_run(config: TrainConfig, stack: contextlib.ExitStack) -> Run:
     restored = checkpoints.restore(like)
     if restored:
         state, meta = restored
-        key, spent = _resumed(batches, known, meta), float(meta["seconds"])
+        # A checkpoint of before there was a window in it begins a new one.
+        key, spent, window = _resumed(batches, known, meta), float(meta["seconds"]), meta.get("metrics")
     else:
-        state, spent = create() if fine_tuned is None else fine_tuned, 0.0
+        state, spent, window = create() if fine_tuned is None else fine_tuned, 0.0, None
     checkpoints.check_space(state)
     return Run(
         config=config,
@@ -149,6 +153,7 @@ def open_run(config: TrainConfig, stack: contextlib.ExitStack) -> Run:
         key_preview=key_preview,
         state=state,
         spent=spent,
+        window=window,
     )
 
 

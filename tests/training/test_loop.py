@@ -3,6 +3,7 @@
 import errno
 import json
 import shutil
+import signal
 import warnings
 from pathlib import Path
 
@@ -105,6 +106,66 @@ def test_rows_behind_the_checkpoint_are_taken_again_and_not_doubled(config):
         file.write('{"step": 4, "loss"')  # half a row
     train(run)
     assert [row["step"] for row in rows(run.folder)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_rows_over_a_resume_are_those_of_an_undisturbed_run(config):
+    fields = {"checkpoint": Every(steps=2), "log_every": 5, "steps": 12}
+    whole, parts = train(config(name="whole", **fields)), config(name="parts", **fields)
+    stopped(parts, after=3)
+    told_to_stop(parts, at=7)  # no row of its own
+    assert [row["step"] for row in rows(parts.folder)] == [5]
+    train(parts)
+    assert [row["step"] for row in rows(whole)] == [5, 10, 12]
+    assert rows(parts.folder) == rows(whole)
+    # A row that the end cut short is written whole where the run is given more steps.
+    longer = config(name="longer", **{**fields, "steps": 15})
+    train(config(name="whole", **{**fields, "steps": 15}))
+    assert [row["step"] for row in rows(whole)] == [5, 10, 12, 15]
+    at_once = rows(train(longer))
+    shared = [name for name in at_once[-1] if name.startswith("v_error")]
+    assert shared == [name for name in rows(whole)[-1] if name.startswith("v_error")]
+
+
+def told_to_stop(config, at: int):
+    """Runs a session that gets SIGTERM in step `at`."""
+
+    class Told(loop.Interrupt):
+        def caught(self, step):
+            self.signum = signal.SIGTERM if step >= at else None
+            return self.signum is not None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "Interrupt", Told)
+        with pytest.raises(SystemExit) as stop:
+            train(config)
+    assert stop.value.code == 143
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+def test_a_run_killed_before_its_last_measurements_makes_up_for_them(config, monkeypatch, drawn):
+    fields = {"previews": 2, "validation_images": 2}
+    whole, run = train(config(name="whole", **fields)), config(name="killed", **fields)
+
+    class Killed(loop.Look):
+        def __call__(self, *args):
+            if drawn:
+                super().__call__(*args)
+                (run.folder / "samples/step_00000006.png").unlink()
+            raise RuntimeError("the power is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "Look", Killed)
+        with pytest.raises(RuntimeError, match="power"):
+            train(run)
+    assert steps(run.folder / "checkpoints") == [6]
+    train(run)
+    sheets = [(folder / "samples/step_00000006.png").read_bytes() for folder in (whole, run.folder)]
+    assert sheets[0] == sheets[1]
+    assert rows(run.folder) == rows(whole)
+    assert any(name.startswith("validation/") for name in rows(whole)[-1])
+    written = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*") if path.is_file()}
+    train(run)
+    assert {path: path.stat().st_mtime_ns for path in written} == written
 
 
 def test_a_damaged_newest_checkpoint_is_said_and_the_one_before_gives_the_same_run(config):
