@@ -52,6 +52,7 @@ _told = _Told()
 
 def install(prog: str) -> None:
     """From here on signals end the process as above; `prog` begins the line. For the main thread of a command."""
+    open_streams()
     installed, _told.prog = bool(_told.prog), prog
     if installed:
         return
@@ -66,6 +67,28 @@ def install(prog: str) -> None:
         os.set_blocking(write, False)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         threading.Thread(target=_watch, args=(read,), daemon=True).start()
+
+
+def open_streams() -> None:
+    """Leads standard streams that were closed (`2>&-`) to nowhere.
+
+    Without that, the next file to be opened would get the number of one, and be written to by whoever reports errors; and
+    libraries do not expect `sys.stderr` to be None.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            handle = os.open(os.devnull, os.O_RDWR)
+            if handle != number:
+                os.dup2(handle, number)
+                os.close(handle)
+            else:
+                os.set_inheritable(handle, True)
+        if getattr(sys, name) is None:
+            stream = open(number, mode, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
 
 
 def reinstall() -> None:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 import tomllib
 from pathlib import Path
@@ -230,3 +232,31 @@ def test_a_pipe_that_is_not_the_output_is_an_error(capsys):
 
     assert script.run(command, [], "prog") == 2
     assert "Broken pipe" in capsys.readouterr().err
+
+
+CLOSED = """
+import os, sys
+from jaxdiff import stopping
+stopping.install("prog")
+file = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+from tqdm import tqdm
+for _ in tqdm(range(2), desc="steps"):
+    print("out", flush=True)
+    print("error", file=sys.stderr, flush=True)
+os.write(2, b"of a library")
+os.write(file, f"{file > 2} {sys.stdin.read()!r}".encode())
+"""
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_leads_nowhere(closed, tmp_path):
+    command = f'exec "$0" "$@" {closed}'
+    arguments = [sys.executable, "-c", CLOSED, str(tmp_path / "file")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["sh", "-c", command, *arguments], env=environment, input="", capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0
+    assert done.stdout == ("" if ">&- " in f"{closed} ".replace("2>&-", "") else "out\nout\n")
+    assert ("steps" in done.stderr) == ("2>&-" not in closed)
+    assert (tmp_path / "file").read_text() == "True ''"  # nothing that was said is in it

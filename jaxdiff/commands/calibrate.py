@@ -101,7 +101,7 @@ def _images(options: CalibrateRun, model: Model) -> tuple[list[np.ndarray], list
                 pixels = read(image, item.index)
             except UnreadableError as error:
                 if not options.skip_unreadable:
-                    raise
+                    raise error.skippable() from error
                 left.append(f"left out: {error}")
                 continue
             check_image(image)

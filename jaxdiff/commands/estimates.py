@@ -50,7 +50,8 @@ def estimate_folder(
     def work(key, image, info, path):
         check_results(options, result_info(info, model))
         result = make(key, model, image, options.samples, calls=options.calls, solver=solver)
-        return {**write_estimate(result, image, result_info(info, model), path, options), **numbers(result)}
+        size = pixel_size_in_words(result_info(info, model), model.inputs.factor)
+        return {**write_estimate(result, image, result_info(info, model), path, options), **size, **numbers(result)}
 
     return task_over_folder(options, model, suffixes(options), work)
 
@@ -121,6 +122,25 @@ def info_over(info: DataInfo, factor: Sequence[float]) -> DataInfo:
     """`info` of an image with `factor` times as many pixels in the same field."""
     sizes = {a: None if s is None else s / f for (a, s), f in zip(info.pixel_size.items(), factor)}
     return info.replace(pixel_size=sizes)
+
+
+def pixel_size_in_words(made: DataInfo, factor: Sequence[float]) -> dict[str, str]:
+    """What the summary says of the pixels of `made`, an image with `factor` times as many as that which it was made of.
+
+    Nothing where there are as many. Where the sizes are unknown a warning says so.
+    """
+    if all(f == 1 for f in factor):
+        return {}
+    if None in made.pixel_size.values():
+        warnings.warn(
+            "the file does not say its pixel size: it is not compared with that of the model's training, and the result "
+            "says none; to fix: write it into the file",
+            stacklevel=2,
+        )
+    sizes = (
+        f"{axis} {'unknown' if size is None else f'{size:.6g} {made.unit}'}" for axis, size in made.pixel_size.items()
+    )
+    return {"pixel_size": ", ".join(sizes)}
 
 
 def side_by_side(left: np.ndarray, right: np.ndarray, path: Path) -> Path:

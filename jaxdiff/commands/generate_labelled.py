@@ -35,6 +35,7 @@ from jaxdiff.data.sources.phenotypes import PHENOTYPES
 from jaxdiff.data.sources.synthetic import Microscope
 from jaxdiff.lock import only_writer
 from jaxdiff.model import Model, load
+from jaxdiff.places import check_places
 from jaxdiff.plain import to_plain
 from jaxdiff.seeds import key_of
 from jaxdiff.shipped import shipped
@@ -117,6 +118,7 @@ def _labelled_set(options: GenerateLabelled) -> int:
         files = MasksOfFolder(options.masks, options.start, info, options.axes, options.num)
     groups = _drawn(options, model, joint) if files is None else files.groups(TOGETHER)
     total = len(files) if files is not None else options.num or TOGETHER
+    _check_places(out, [item.name for item in files.items] if files is not None else _names(0, total))
     rows: dict[str, list[Any]] = {"name": [], "label": [], "class": []}
     shown: list[tuple[np.ndarray, np.ndarray]] = []
     said = set(progress.warnings)
@@ -189,6 +191,17 @@ def _about(options: GenerateLabelled, model: Model) -> dict[str, Any]:
     return {"options": kept, "checkpoint": model.step, "parameters": parameters_checksum(model)}
 
 
+def _check_places(out: Path, names: list[str]) -> None:
+    """Raises ValueError where something else is in the place of a file of the set."""
+    tables = ("labels.csv", "sheet.png", "masks.png")
+    check_places(out, [*tables, *(path.relative_to(out) for name in names for path in _paths(out, name))])
+
+
+def _names(low: int, high: int) -> list[str]:
+    """Of images that are drawn."""
+    return [f"image_{i:05}" for i in range(low, high)]
+
+
 def _shows(shown: list[tuple[np.ndarray, np.ndarray]], size: tuple[int, ...]) -> bool:
     """Whether an image of this size has a place on the sheet."""
     return len(shown) < TOGETHER and (not shown or shown[0][1].shape == tuple(size))
@@ -242,7 +255,7 @@ def _drawn(options: GenerateLabelled, model: Model, joint: bool) -> Iterator[Gro
         phenotypes=PHENOTYPES[:1],
     )
     for low in range(0, total, TOGETHER):
-        names = [f"image_{i:05}" for i in range(low, min(low + TOGETHER, total))]
+        names = _names(low, min(low + TOGETHER, total))
         masks = None
         if not joint:
             key = jax.random.fold_in(key_of(options.seed), 2**31 + low)

@@ -25,17 +25,32 @@ class UnreadableError(DataError):
     `skip_unreadable` may step over.
     """
 
+    def skippable(self) -> "UnreadableError":
+        """The same with the advice to leave such files out, for callers who let people do so."""
+        return _Worded(f"{self}, {SKIP}")
+
+
+class _Worded(UnreadableError):
+    """One whose whole text is known."""
+
+    def __init__(self, text: str):
+        ValueError.__init__(self, text)
+
+
+SKIP = "or leave such files out with skip_unreadable"
+
 
 def unreadable(where: str | Path, errors: Sequence[UnreadableError], number: int) -> UnreadableError:
-    """The one error for all `errors` about the `number` files of a folder, each named, or of many the first few."""
-    if len(errors) == 1:
-        return errors[0]
+    """The one error for all `errors` about the `number` files of a folder, each named, or of many the first few; for callers
+    who have `skip_unreadable`."""
     some = len(errors) < number
+    if len(errors) == 1:
+        return errors[0].skippable() if some else errors[0]
     more = [f"and {len(errors) - SHOWN} more"] if len(errors) > SHOWN else []
     return UnreadableError(
         f"{where} with {len(errors)} of {number} files that cannot be read:",
         "images alone" if some else "at least one image",
-        "copy them again" + (" or remove them, or leave such files out with skip_unreadable" if some else ""),
+        "copy them again" + (f" or remove them, {SKIP}" if some else ""),
         [*map(_got, errors[:SHOWN]), *more],
     )
 

@@ -17,7 +17,7 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.special import log_softmax
 
 from jaxdiff.durable import read_json, write_json
-from jaxdiff.schema import dataclass_of, fields
+from jaxdiff.schema import dataclass_of, fields, malformed, within
 
 FORMAT = 1
 NAME = "classifier.json"
@@ -45,11 +45,17 @@ class Calibration:
     """Step of the model's."""
 
     def __post_init__(self):
-        if not (self.temperature > 0 and self.std >= 0 and self.images > 0 and 0 <= self.accuracy <= 1):
-            raise ValueError(
-                f"got temperature={self.temperature}, std={self.std}, images={self.images}, accuracy={self.accuracy}; "
-                "expected the first above 0, a std of 0 or more, some images and a share of them; to fix: calibrate anew"
-            )
+        most, least = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)  # errors are sums of float32
+        for name, low, high in (
+            ("temperature", least, most),
+            ("mean", -most, most),
+            ("std", least, most),
+            ("images", 2, 2**62),
+            ("accuracy", 0, 1),
+            ("nll", 0, most),
+        ):
+            if not low <= (value := getattr(self, name)) <= high:
+                raise malformed(name, value, f"{low:.3g} to {high:.3g}", "calibrate anew")
 
     def check(self, settings: dict[str, Any], checkpoint: int | None) -> None:
         """Raises ValueError for other settings than its own; warns of another checkpoint."""
@@ -80,15 +86,11 @@ def load_calibration(run: str | Path) -> Calibration:
         raise FileNotFoundError(
             f"got {run} without {NAME}; expected a calibrated classifier; to fix: jaxdiff calibrate {run}"
         )
-    values = read_json(path)
-    try:
-        if fields(values, {"format": int})["format"] != FORMAT:
-            raise ValueError("another format")
+    with within(path, f"jaxdiff calibrate {run} --replace"):
+        values = fields(read_json(path), {"format": int})
+        if values["format"] != FORMAT:
+            raise malformed("format", values["format"], f"format {FORMAT}, of this version")
         return dataclass_of(Calibration, {name: value for name, value in values.items() if name != "format"})
-    except ValueError as error:
-        raise ValueError(
-            f"got {path}, which is no calibration of this version ({error}); expected format {FORMAT}; to fix: calibrate anew"
-        ) from error
 
 
 def fitted(errors: Float[np.ndarray, "n classes"], labels: Int[np.ndarray, " n"], **about: Any) -> Calibration:

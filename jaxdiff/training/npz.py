@@ -146,6 +146,16 @@ def _array(
     return np.frombuffer(data, dtype, offset=before).reshape(shape, order="F" if fortran else "C")
 
 
+def check_floats(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Raises ValueError, naming file and array, for one that is not of float16 or float32, as parameters are stored."""
+    for name, array in arrays.items():
+        if array.dtype.name not in ("float16", "float32"):
+            raise ValueError(
+                f"got {path}: {name} of {array.dtype.name}; expected float16 or float32, as parameters are stored; to fix: "
+                "copy it again"
+            )
+
+
 def nested(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """{"params": {"Dense_0": {"kernel": ...}}} of names like "params/Dense_0/kernel"; floats as float32.
 

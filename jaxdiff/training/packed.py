@@ -7,7 +7,7 @@ from jaxdiff.durable import write_json
 from jaxdiff.lock import is_lock, only_writer
 from jaxdiff.parts import Allow
 from jaxdiff.training.leaves import named
-from jaxdiff.training.npz import nested, read_npz, write_npz
+from jaxdiff.training.npz import check_floats, nested, read_npz, write_npz
 from jaxdiff.training.run_folder import read_run
 from jaxdiff.training.snapshots import average
 
@@ -56,10 +56,13 @@ def unpack(folder: str | Path, like: Any = None) -> dict[str, Any]:
     """The network's variables in a folder that `pack` wrote, float32.
 
     like: the variables' shapes (`jaxdiff.training.leaves.variables_of`), compared before any is read. Raises ValueError for
-    a damaged file and for other arrays, each by its name.
+    a damaged file and for other arrays or types of numbers, each by its name.
     """
     shapes = None if like is None else {name: leaf.shape for name, leaf in named(like).items()}
-    return nested(read_npz(Path(folder) / NAME, shapes=shapes))
+    path = Path(folder) / NAME
+    arrays = read_npz(path, shapes=shapes)
+    check_floats(path, arrays)
+    return nested(arrays)
 
 
 def _without_folders(config: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxdiff.schema import dataclass_of
 from jaxdiff.training.leaves import named
-from jaxdiff.training.npz import nested, read_npz, write_npz
+from jaxdiff.training.npz import check_floats, nested, read_npz, write_npz
 from jaxdiff.training.power_ema import PowerEMA, coefficients
 from jaxdiff.training.restore import restore_step
 from jaxdiff.training.run_folder import read_run
@@ -71,7 +71,10 @@ def reconstruct(
         )
     step = found[-1] if step is None else step
     used = [one for one in found if one <= step]
-    times = [int(read_npz(_path(run, one), "applied", shapes={"applied": ()})["applied"]) for one in used]
+    counts = [read_npz(_path(run, one), "applied", shapes={"applied": ()})["applied"] for one in used]
+    if wrong := [count.dtype.name for count in counts if count.dtype.kind not in "iu"]:
+        raise ValueError(f"got applied of {wrong[0]} in {run}/{FOLDER}; expected integers; to fix: copy {FOLDER} again")
+    times = [int(count) for count in counts]
     if any(late <= early for early, late in zip([0, *times], times)):
         raise ValueError(
             f"got snapshots {used} of {run} after {times} updates; expected rising numbers; to fix: copy {FOLDER} again"
@@ -90,6 +93,7 @@ def reconstruct(
     sums: dict[str, np.ndarray] = {}
     for one, row in zip(used, weights.reshape(len(used), len(lengths))):
         arrays = read_npz(_path(run, one), shapes=shapes)
+        check_floats(_path(run, one), {name: leaf for name, leaf in arrays.items() if name != "applied"})
         for i, weight in enumerate(row):
             for name, leaf in arrays.items():
                 if name.startswith(f"{i}/"):

@@ -3,6 +3,9 @@
 import csv
 import dataclasses
 import json
+import os
+import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -46,7 +49,7 @@ def desk(tmp_path, monkeypatch):
     """A folder to stand in, with masks of two sizes, and `--run any`: the model above."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
-    monkeypatch.setattr(labelled_set, "load", lambda run, step=None: MODEL)
+    monkeypatch.setattr(labelled_set, "load", lambda run, step=None, **_: MODEL)
     write_labels("masks/a 1.ome.tif", disc(*WINDOW), IMAGE)
     write_labels("masks/b.v2.ome.tif", disc(*WINDOW, at=(6, 7)), IMAGE)
     write_labels("masks/c.ome.tif", two(17, 20), IMAGE)
@@ -176,7 +179,7 @@ def test_shapes_are_drawn_where_no_masks_are_given(desk, monkeypatch):
 
 def test_a_joint_model_makes_masks_too(desk, monkeypatch):
     joint = exact(Gaussian(std=1.0), Joint(), window=WINDOW, units=((1000.0, 3.0), (50.0, 4.0)))
-    monkeypatch.setattr(labelled_set, "load", lambda run, step=None: joint)
+    monkeypatch.setattr(labelled_set, "load", lambda run, step=None, **_: joint)
     assert command("--out", "out", "--num", 2) == 0
     image, info = read_image(desk / "out" / "images" / "image_00001.ome.tif")
     assert info == IMAGE.replace(synthetic=True)  # without the distance
@@ -303,7 +306,7 @@ def test_a_damaged_record_of_a_set_is_said(desk, capsys, text):
 def test_another_model_of_the_same_name_is_refused(desk, capsys, monkeypatch):
     assert command("--out", "out", "--masks", "masks") == 0
     other = dataclasses.replace(MODEL, denoise=jax.tree.map(lambda leaf: leaf * 1.01, MODEL.denoise))
-    monkeypatch.setattr(labelled_set, "load", lambda run, step=None: other)
+    monkeypatch.setattr(labelled_set, "load", lambda run, step=None, **_: other)
     assert command("--out", "out", "--masks", "masks", "--resume") == 2
     assert "parameters: " in capsys.readouterr().err
 
@@ -318,10 +321,34 @@ def test_another_process_on_the_same_set_is_refused(desk, capsys):
 
 def test_models_that_cannot(desk, monkeypatch, capsys):
     plain = dataclasses.replace(MODEL, pairing=None)
-    monkeypatch.setattr(labelled_set, "load", lambda run, step=None: plain)
+    monkeypatch.setattr(labelled_set, "load", lambda run, step=None, **_: plain)
     assert command("--out", "out", "--masks", "masks") == 2
     assert "trained on images alone" in capsys.readouterr().err
     monkeypatch.setitem(shipped.SHIPPED, "generate-labelled", desk / "models" / "nuclei_generation")
     assert script.run(COMMANDS["sample"], ["generate-labelled", "--out", "out"], "sample.py") == 2
     assert "no shipped model" in capsys.readouterr().err
     assert not (desk / "out").exists()
+
+
+@pytest.mark.parametrize("place", ["images", "masks", "objects", "labels.csv", "sheet.png", "images/b.v2.ome.tif"])
+def test_something_else_in_the_place_of_a_file_or_folder_is_said_first(desk, monkeypatch, capsys, place):
+    assert command("--out", "out", "--masks", "masks", "--num", 2) == 0
+    monkeypatch.setattr(labelled_set, "generate_labelled", None)
+    path = desk / "out" / place
+    if path.is_dir():
+        shutil.rmtree(path)
+        makers = {
+            "a pipe": os.mkfifo,
+            "a file": Path.touch,
+            "a link that leads nowhere": lambda p: p.symlink_to("gone"),
+        }
+    else:
+        path.unlink()
+        makers = {"a pipe": os.mkfifo, "a folder": Path.mkdir}
+    for kind, make in makers.items():
+        make(path)
+        assert command("--out", "out", "--masks", "masks", "--num", 2, "--resume") == 2
+        assert f"got out/{place}, which is {kind}; expected a fo" in capsys.readouterr().err.replace(
+            "a file, or", "a fo"
+        )
+        path.rmdir() if kind == "a folder" else path.unlink()

@@ -80,10 +80,31 @@ def test_the_file_keeps_every_bit_and_says_what_is_wrong(tmp_path):
     values = json.loads((tmp_path / NAME).read_text())
     for broken in (values | {"format": 99}, values | {"more": 1}, [1], {"format": 1}):
         (tmp_path / NAME).write_text(json.dumps(broken))
-        with pytest.raises(ValueError, match=r"classifier.json, which is no calibration .* to fix: calibrate anew"):
+        with pytest.raises(ValueError, match=r"got .*classifier.json: .*; expected .*; to fix: "):
             load_calibration(tmp_path)
     (tmp_path / NAME).write_text("{")
     with pytest.raises(ValueError, match=r"unreadable .*classifier.json"):
+        load_calibration(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("temperature", value) for value in (0, -1, 1e-320, 1e-300, 1e308)),
+        *(("std", value) for value in (0, 1e-300, 1e39)),
+        *(("mean", value) for value in (1e308, -1e308)),
+        ("images", 1),
+        ("accuracy", 1.1),
+        ("nll", -0.1),
+    ],
+)
+def test_numbers_that_give_no_probabilities_are_refused_by_field(tmp_path, name, value):
+    fitted(*labelled(50, 25.0)).save(tmp_path)
+    values = {**json.loads((tmp_path / NAME).read_text()), name: value}
+    (tmp_path / NAME).write_text(json.dumps(values))
+    with pytest.raises(
+        ValueError, match=rf"classifier.json: Calibration: {name} .*; expected .*; to fix: calibrate anew"
+    ):
         load_calibration(tmp_path)
 
 

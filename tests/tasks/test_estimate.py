@@ -112,6 +112,8 @@ def test_the_command_writes_finer_images_from_a_run(tmp_path, capsys):
     ome(tmp_path / "coarse" / "a.ome.tif", rng.integers(100, 4000, (6, 4)).astype(np.uint16), "YX", 0.5)
     ome(tmp_path / "coarse" / "b.ome.tif", np.full((6, 4), 200, np.uint16), "YX", 0.5)  # blank
     ome(tmp_path / "coarse" / "c.ome.tif", rng.integers(0, 9, (2, 6, 4)).astype(np.uint16), "CYX", 0.5)
+    unsized = rng.integers(100, 4000, (6, 4)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "coarse" / "d.ome.tif", unsized, ome=True, metadata={"axes": "YX"})
     out = tmp_path / "fine"
     args = ["--run", run, "--input", tmp_path / "coarse", "--out", out, "--samples", 2, "--calls", 2, "--keep-samples"]
     assert super_resolve_command([str(a) for a in args]) == 1  # of c, which has other channels
@@ -125,9 +127,15 @@ def test_the_command_writes_finer_images_from_a_run(tmp_path, capsys):
     told = summary(out)["files"]
     assert not told[0]["warnings"], "0.5 µm is the pixel size of the model's inputs"
     assert told[0]["numbers"]["mean_std"] > 0
+    assert [one["numbers"]["pixel_size"] for one in told if one["status"] == "done"] == [
+        *["Y 0.25 µm, X 0.25 µm"] * 2,
+        "Y unknown, X unknown",
+    ]
+    assert "does not say its pixel size" in told[3]["warnings"][0]
+    assert set(read_image(out / "d.ome.tif")[1].pixel_size.values()) == {None}
     (tmp_path / "coarse" / "c.ome.tif").unlink()
     assert super_resolve_command([str(a) for a in [*args, "--resume"]]) == 0
-    assert summary(out)["before"] == 2
+    assert summary(out)["before"] == 3
 
 
 def test_the_command_writes_another_modality_marked_as_no_recording(tmp_path):

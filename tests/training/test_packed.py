@@ -101,6 +101,18 @@ def test_what_cannot_be_packed(run, small, tmp_path, monkeypatch):
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.parametrize("kind", ["int8", "uint64", "float64"])
+def test_numbers_of_another_type_than_parameters_have_are_refused(small, tmp_path, kind):
+    other = tmp_path / "other"
+    shutil.copytree(small, other)
+    with np.load(small / NAME) as stored:
+        arrays = dict(stored)
+    name = sorted(arrays)[0]
+    np.savez_compressed(other / NAME, **{**arrays, name: arrays[name].astype(kind)})
+    with pytest.raises(ValueError, match=f"{NAME}: {name} of {kind}; expected float16 or float32, .*; to fix"):
+        jd.load(other)
+
+
 def npz(**arrays) -> bytes:
     data = io.BytesIO()
     np.savez(data, **arrays)

@@ -21,6 +21,7 @@ from jaxdiff.commands.folders.as_read import AsRead
 from jaxdiff.data.errors import DataError
 from jaxdiff.durable import read_json, write_json
 from jaxdiff.lock import is_lock
+from jaxdiff.places import check_places
 from jaxdiff.plain import flat
 from jaxdiff.schema import fields
 
@@ -70,9 +71,7 @@ class ResultsFolder:
             raise DataError(f"{self.summary} of another format", f"format {FORMAT}", "use its version of jaxdiff")
         if not isinstance(stored.get("options"), dict):
             raise DataError(f"{self.summary} without options", "those that it was begun with", "another --out")
-        records = self.out / "records"
-        if records.exists() and not records.is_dir():
-            raise DataError(f"{records}, which is no folder", "a folder of records", "remove it")
+        check_places(self.out, folders=["records"])
         check_options(self.out, stored["options"], self.options)
 
     def summarise(self, **values: Any) -> None:

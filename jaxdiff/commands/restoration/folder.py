@@ -9,7 +9,14 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxdiff.commands.estimates import bias_in_words, check_results, info_over, suffixes, write_estimate
+from jaxdiff.commands.estimates import (
+    bias_in_words,
+    check_results,
+    info_over,
+    pixel_size_in_words,
+    suffixes,
+    write_estimate,
+)
 from jaxdiff.commands.folders.as_read import read_once
 from jaxdiff.commands.folders.options import task_over_folder
 from jaxdiff.commands.restoration.options import RestoreOptions, check_missing, check_psf
@@ -79,7 +86,11 @@ def restore_folder(
                 key, model, exposed, camera=options.camera, samples=options.samples, seen=seen, scratch=scratch, **given
             )
             shown = np.where(np.isfinite(exposed), exposed, np.nanmin(exposed))
-            numbers = write_estimate(result, shown, info_over(info, factor), path, options)
+            made = info_over(info, factor)
+            numbers = {
+                **write_estimate(result, shown, made, path, options),
+                **pixel_size_in_words(made, factor),
+            }
         finally:
             if scratch is not None:
                 scratch.unlink(missing_ok=True)

@@ -115,7 +115,7 @@ def read_ome(path: Path, text: str, number: int, samples: int) -> Ome:
         raise UnreadableError(
             f"{path}, whose metadata name planes of other files alone",
             "its own pixels",
-            "give those files, or save it as one, or leave such files out with skip_unreadable",
+            "give those files, or save it as one",
         )
     notes = [f"{len(outside)} images whose pixels are not in the file are left out"] if outside else []
     unnamed = number - len(np.unique(np.concatenate([image.planes.reshape(-1) for image in own])))
@@ -250,7 +250,7 @@ class _Reader:
             raise UnreadableError(
                 f"{self.path}: one image spread over several files",
                 "one file an image",
-                "save it as one, or leave such files out with skip_unreadable",
+                "save it as one",
             )
         if not blocks:
             if self.only:

@@ -172,5 +172,5 @@ def _unreadable(path: Path, reason: str) -> UnreadableError:
     return UnreadableError(
         f"{path}, which cannot be read ({reason})",
         "a whole PNG file",
-        "copy it again or remove it, or leave such files out with skip_unreadable",
+        "copy it again or remove it",
     )

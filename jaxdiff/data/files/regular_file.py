@@ -70,6 +70,4 @@ def guarded(path: Path, kind: str) -> Iterator[None]:
 
 
 def _unreadable(path: Path, what: str, expected: str) -> UnreadableError:
-    return UnreadableError(
-        f"{path}, {what}", expected, "copy it again or remove it, or leave such files out with skip_unreadable"
-    )
+    return UnreadableError(f"{path}, {what}", expected, "copy it again or remove it")

@@ -102,7 +102,7 @@ def _stacks(file: tifffile.TiffFile, pages: Pages, axes: str | None) -> tuple[li
         raise UnreadableError(
             f"{pages.path}: {notes[0]}",
             "metadata of its own",
-            "name its axes with axes=..., or save it anew, or leave such files out with skip_unreadable",
+            "name its axes with axes=..., or save it anew",
         )
     found, more = stacks(file, pages)
     return found, notes + more

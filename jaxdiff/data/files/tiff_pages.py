@@ -109,7 +109,7 @@ def damaged(path: Path, reason: str) -> UnreadableError:
     return UnreadableError(
         f"{path}, which cannot be read ({reason})",
         "a whole TIFF file",
-        "copy it again or remove it, or leave such files out with skip_unreadable",
+        "copy it again or remove it",
     )
 
 
@@ -118,5 +118,5 @@ def absent(path: Path, promised: int, there: int) -> UnreadableError:
     return UnreadableError(
         f"{path}, whose metadata promise {promised} planes, the file holds {there}: an aborted recording?",
         "all planes",
-        "export the planes that are there anew or remove it, or leave such files out with skip_unreadable",
+        "export the planes that are there anew or remove it",
     )

@@ -124,7 +124,7 @@ def _check_pictures(handle: BinaryIO, page: Any) -> None:
             raise UnreadableError(
                 f"{handle.name}, with a piece of {rows} x {columns} pixels that is coded as {size[0]} x {size[1]}",
                 "a whole TIFF file",
-                "copy it again or remove it, or leave such files out with skip_unreadable",
+                "copy it again or remove it",
             )
 
 

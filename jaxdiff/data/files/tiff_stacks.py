@@ -64,7 +64,7 @@ def stacks(file: tifffile.TiffFile, pages: Pages) -> tuple[list[Stack], list[str
         raise UnreadableError(
             f"{pages.path}, which holds reduced copies or masks of another image alone",
             "an image",
-            "give the image itself, or leave such files out with skip_unreadable",
+            "give the image itself",
         )
     if found and (size or notes):
         found[0] = replace(found[0], pixel_size=size, unit=unit, notes=tuple(notes))
@@ -143,7 +143,7 @@ def _refuse_absent(file: tifffile.TiffFile, pages: Pages) -> None:
             raise UnreadableError(
                 f"{pages.path}, whose metadata name {promised} planes of {here} pages",
                 "metadata for each page",
-                "save it anew, or leave such files out with skip_unreadable",
+                "save it anew",
             )
 
 

@@ -29,6 +29,9 @@ TYPE = re.compile(r"(bool|object|string|float(16|32|64)|u?int(8|16|32|64))")
 LARGEST = 10**6
 """Classes of a label, at most: TFDS makes a list of their names."""
 
+NAME = 120
+"""Letters of a name that is a part of those of files, at most: file systems hold 255 bytes."""
+
 _FIX = "prepare the data set again, or fetch it from where it is whole"
 
 
@@ -49,8 +52,8 @@ def check_description(folder: Path) -> None:
 def _check_info(info: Any) -> None:
     kinds = {"name": str, "version": str, "fileFormat": str, "splits": list[dict[str, Any]]}
     values = fields(info, kinds, optional=("fileFormat",))
-    _matches(values["name"], r"\w+", "name")
-    _matches(values["version"], r"\d+(\.\d+)*", "version")
+    _matches(values["name"], rf"\w{{1,{NAME}}}", "name")
+    _matches(values["version"], r"\d{1,9}(\.\d{1,9}){0,3}", "version")
     if "features" in info:
         raise malformed("features", info["features"], "them in features.json alone")
     for i, split in enumerate(values["splits"]):
@@ -58,8 +61,8 @@ def _check_info(info: Any) -> None:
         split = fields(
             split, {"name": str, "shardLengths": list, "filepathTemplate": str}, place, ("filepathTemplate",)
         )
-        _matches(split["name"], r"[\w.-]+", f"{place}.name")
-        _matches(split.get("filepathTemplate") or "", r"[\w.{}-]*", f"{place}.filepathTemplate")
+        _matches(split["name"], rf"[\w.-]{{1,{NAME}}}", f"{place}.name")
+        _matches(split.get("filepathTemplate") or "", rf"[\w.{{}}-]{{0,{NAME}}}", f"{place}.filepathTemplate")
         for length in split["shardLengths"]:
             _matches(length, r"\d{1,15}", f"{place}.shardLengths")
 

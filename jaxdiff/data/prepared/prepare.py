@@ -118,7 +118,7 @@ class _Preparation:
                 record = self.source[i]
             except UnreadableError as error:
                 if not self.skip_unreadable:
-                    raise
+                    raise error.skippable() from error
                 self.unreadable.append(str(error))
                 continue
             self.images += 1

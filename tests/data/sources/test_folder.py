@@ -10,8 +10,8 @@ import tifffile
 import tyro
 
 from jaxdiff.data.config import BBBC039, Folder, Synthetic, Tfds, open_data
-from jaxdiff.data.errors import DataError
-from jaxdiff.data.files.read import read_image
+from jaxdiff.data.errors import DataError, UnreadableError
+from jaxdiff.data.files.read import inspect, read_image
 from jaxdiff.data.files.write import write_image
 from jaxdiff.data.loader import Loader
 
@@ -272,3 +272,11 @@ def test_configs_are_read_from_the_command_line(tmp_path, capsys):
         text = capsys.readouterr().out
         for field in fields(kind):
             assert f"--{field.name.replace('_', '-')}" in text
+
+
+def test_to_leave_a_file_out_is_advised_where_that_can_be_asked_for(images):
+    folder = images(num=2)
+    (folder / "field_01.tif").write_bytes(b"no image")
+    with pytest.raises(UnreadableError, match=r"to fix: copy it again or remove it$"):
+        inspect(folder / "field_01.tif")
+    fault(folder, "field_01.tif", "to fix: copy it again or remove it, or leave such files out with skip_unreadable")
