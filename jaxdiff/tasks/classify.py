@@ -97,8 +97,8 @@ def classify(
         none if empty[i] else _errors(jax.random.fold_in(key, i), model, pixels, how) for i, pixels in enumerate(images)
     ]
     error = np.stack([result.error for result in found])
-    for name, wrong, blank in zip(names, ~np.isfinite(error).all(axis=1), empty):
-        if wrong and not blank:
+    for name, errors, blank in zip(names, error, empty):
+        if not (blank or np.isfinite(errors).all()):
             raise ValueError(
                 f"got {name}errors that are not finite numbers; expected finite ones; to fix: another checkpoint, or the "
                 "--weighting of fewer orders of magnitude, sigmoid"
