@@ -59,13 +59,23 @@ def bind(
 ) -> Denoiser:
     """A denoiser from a Flax network and its parameters.
 
-    network: a Flax Linen module, or what else is a `jaxdiff.network.Network`: it says what is asked of one.
-    params: the whole variables of `network.init`. New parameters, no new trace.
-    predicts: one of `predictions.PREDICTIONS`, or an object of a `predictions.PredictionKind` of your own; sigma_data:
-        EDM's, for "F". Other numbers of either, no new trace.
-    input_scale, time: for foreign networks, functions of λ that give the factor from x to their input (1/α for
-        variance-exploding) and their time label (`lambda lam: 1000 * schedule.to_time(lam) - 1` for discrete steps).
-    Doubled channels (learned variance) are dropped. Raises `ValueError` for an unknown kind of prediction.
+    Doubled channels (learned variance) are dropped.
+
+    Args:
+        network: a Flax Linen module, or what else is a `jaxdiff.network.Network`: it says what is asked of one.
+        params: the whole variables of `network.init`. New parameters, no new trace.
+        predicts: one of `predictions.PREDICTIONS`, or an object of a `predictions.PredictionKind` of your own. Other numbers
+            of it, no new trace.
+        sigma_data: EDM's, for "F". Another number, no new trace.
+        input_scale: for foreign networks, a function of λ that gives the factor from x to their input (1/α for
+            variance-exploding).
+        time: likewise, their time label (`lambda lam: 1000 * schedule.to_time(lam) - 1` for discrete steps).
+
+    Returns:
+        D(x, λ, cond) of one image.
+
+    Raises:
+        ValueError: for an unknown kind of prediction, and a network that cannot be called.
     """
     kind = kind_of(predicts, sigma_data)
     check(network)

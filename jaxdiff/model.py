@@ -124,12 +124,27 @@ class Model:
     ) -> Samples:
         """`num` new images in the data's units, float32 (`info.dtype` tells the files' dtype).
 
-        solver: default `DPMpp(2)` on `grid`, default the solver's own or `self.grid(calls)`.
-        cond: from `condition`, leading axis num. guidance: scale of classifier-free guidance, 1 for none; or a function
-        from the model's denoiser to the guided one, such as `lambda d: jd.guidance.classifier_free(d, 3.0, rescale=0.7)`
-        or `lambda d: jd.guidance.autoguidance(d, early.denoise)`. The rest is `jd.sample`'s. Under a method of posterior
-        sampling, such as `lambda d: MMPS(d, measurement)` of `jaxdiff.guidance.posterior`, `misfit` and `diverged` of the
-        result tell which images explain the measurement.
+        Args:
+            key: image i depends on (key, first + i).
+            num: of images.
+            calls: network calls of the default grid.
+            solver: default `DPMpp(2)`.
+            grid: rising λ; default the solver's own or `self.grid(calls)`.
+            cond: from `condition`, leading axis num.
+            guidance: scale of classifier-free guidance, 1 for none; or a function from the model's denoiser to the
+                guided one, such as `lambda d: jd.guidance.classifier_free(d, 3.0, rescale=0.7)` or `lambda d:
+                jd.guidance.autoguidance(d, early.denoise)`. Under a method of posterior sampling, such as `lambda d:
+                MMPS(d, measurement)` of `jaxdiff.guidance.posterior`, `misfit` and `diverged` of the result tell which
+                images explain the measurement.
+            batch: as in `jd.sample`.
+            first: number of the first image.
+            mesh: as in `jd.sample`.
+
+        Returns:
+            Images (num, *shape), their cost, and which are finite.
+
+        Raises:
+            ValueError: for what `jd.sample` refuses, and a condition or guidance that the model does not know.
         """
         denoise = self.denoise if cond is None and not callable(guidance) else self.guided(guidance)
         out = sample(
@@ -157,11 +172,20 @@ class Model:
         end: float = 5.0,
         cond: PyTree = None,
     ) -> Float[np.ndarray, " num"]:
-        """−log2 p(image) for each value, of images in the data's own units, each of the model's `shape`.
+        """−log2 p(image) for each value.
 
         Integers are taken for densities over the grey level around each (uniform noise from −½ to ½ is added), so that
-        numbers of models in other units compare. probes, cond: of `jd.log_likelihood`; end: its greatest λ, noise of
-        e^(−end) standard deviations of the data.
+        numbers of models in other units compare.
+
+        Args:
+            key: of that noise and of the probes.
+            images: in the data's own units, each of the model's `shape`.
+            probes: of `jd.log_likelihood`.
+            end: greatest λ, noise of e^(−end) standard deviations of the data.
+            cond: condition with leading axis num, or None.
+
+        Returns:
+            (num,), in bits.
         """
         images = np.asarray(images)
         values = images.astype(np.float64)
@@ -183,19 +207,27 @@ def load(
     length: float | None = None,
     allow: Allow = (),
 ) -> Model:
-    """The model of a run folder: its newest checkpoint or that of `step`, averaged parameters unless `ema=False`.
+    """The model of a run folder: a checkpoint with what its images are.
 
-    length: instead of the run's moving average, the power-function average of this length σ_rel at the newest snapshot or
-    that of `step`, of a run that kept some (`TrainConfig.power_ema`). A folder that `jaxdiff pack` wrote holds one
-    checkpoint, averaged.
+    A folder that `jaxdiff pack` wrote holds one checkpoint, averaged. Nothing in the folder is executed.
 
-    allow: where the run's parts (network, schedule, data, …) are of a person's own classes, what may be imported for them:
-    packages by name ("mypackage": it and what is below it), .py files by path ("configs/mine.py", executed as training does),
-    or the classes themselves. Nothing else is imported, and nothing in the folder is executed.
+    Args:
+        run: the folder.
+        step: of the checkpoint; default the newest.
+        ema: averaged parameters, or those of the step itself.
+        length: instead of the run's moving average, the power-function average of this length σ_rel at the newest snapshot or
+            that of `step`, of a run that kept some (`TrainConfig.power_ema`).
+        allow: where the run's parts (network, schedule, data, …) are of a person's own classes, what may be imported
+            for them: packages by name ("mypackage": it and what is below it), .py files by path ("configs/mine.py",
+            executed as training does), or the classes themselves. Nothing else is imported.
 
-    Raises FileNotFoundError where there is no run or checkpoint, ValueError for a
-    format that this version does not know, for values that contradict each other, and for parameters that are not the
-    network's or not finite; it names file and field.
+    Returns:
+        The model.
+
+    Raises:
+        FileNotFoundError: where there is no run or checkpoint.
+        ValueError: naming file and field, for a format that this version does not know, for values that contradict
+            each other, for parameters that are not the network's or not finite, and for parts that are not allowed.
     """
     allow = allowed(allow)
     stored = read_run(run, allow)

@@ -72,7 +72,17 @@ class PredictionKind(eqx.Module):
         return alpha(lam) / (sigma(lam) * abs(self.coefficients(lam)[1]))
 
     def error(self, output: Values, *, x0: Values, eps: Values, lam) -> tuple[Values, Any]:
-        """(error of the output, factor from it to the error of ε); of a kind that tells no p and q, the error of x0."""
+        """What a loss squares, of one example.
+
+        Args:
+            output: what the network returned.
+            x0: the image.
+            eps: the noise.
+            lam: half log-SNR.
+
+        Returns:
+            (error of the output, factor from it to the error of ε); of a kind that tells no p and q, the error of x0.
+        """
         if type(self).coefficients is not PredictionKind.coefficients:
             return output - self.target(x0=x0, eps=eps, lam=lam), self.eps_per_output(lam)
         a, s = alpha(lam), sigma(lam)
@@ -239,6 +249,9 @@ def to_x0(
         lam: half log-SNR, a scalar.
         sigma_data: EDM's, for "F".
 
+    Returns:
+        The image, of the same shape.
+
     Raises:
         ValueError: for an unknown kind.
     """
@@ -253,5 +266,19 @@ def from_x0(
     lam: ArrayLike,
     sigma_data: ArrayLike = 1.0,
 ) -> Any:
-    """What a network of this kind returns where it knows x0: inverse of `to_x0`, with the same arguments."""
+    """What a network of this kind returns where it knows x0: inverse of `to_x0`.
+
+    Args:
+        predicts: a name of `PREDICTIONS`, or a kind.
+        x0: the image, (*spatial, channels).
+        x: the noisy image, of the same shape, in variance-preserving coordinates.
+        lam: half log-SNR, a scalar.
+        sigma_data: EDM's, for "F".
+
+    Returns:
+        The network's output, of the same shape.
+
+    Raises:
+        ValueError: for an unknown kind.
+    """
     return kind_of(predicts, sigma_data).from_x0(x0, x=x, lam=lam)

@@ -72,11 +72,7 @@ def parameters(function) -> list[str]:
 
 
 MANY = {name: function for name, function in public().items() if len(parameters(function)) > 3}
-BEING_WRITTEN = {
-    *("jaxdiff.denoiser", "jaxdiff.model", "jaxdiff.predictions", "jaxdiff.sampling.sample", "jaxdiff.solvers.base"),
-    *("jaxdiff.tasks.denoise", "jaxdiff.tasks.restoration.restore", "jaxdiff.conformance.report"),
-    *("jaxdiff.training.snapshots", "jaxdiff.training.state", "jaxdiff.training.step"),
-}
+BEING_WRITTEN = {"jaxdiff.training.step"}
 """Modules whose signatures change at this moment; the set is empty when they have landed."""
 
 

@@ -19,7 +19,18 @@ class Row:
 
     @classmethod
     def judged(cls, name: str, ok, measured: str, expected: str, explanation: str) -> "Row":
-        """A row that is ok or failed; the explanation is kept where it failed."""
+        """A row that is ok or failed.
+
+        Args:
+            name: of the property.
+            ok: whether it is kept.
+            measured: what was seen.
+            expected: what is promised.
+            explanation: how to mend it; kept where it failed.
+
+        Returns:
+            The row.
+        """
         return cls(name, "ok", measured, expected) if ok else cls(name, "failed", measured, expected, explanation)
 
 

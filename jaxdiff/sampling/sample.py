@@ -78,33 +78,43 @@ def sample(
 ) -> Samples:
     """`num` images of `shape` (*spatial, channels) in model units.
 
-    key: image i depends on `fold_in(key, first + i)` and nothing else: at equal `batch` it is bitwise the same for any
-        num, number of devices and batch mates.
-    denoise: a `Denoiser`; an `eqx.Module` with array leaves is not traced again for new values.
-    solver: one of `jaxdiff.solvers`, or an explicit diffrax solver, which takes one step for each grid interval or,
-        with `controller` (such as `diffrax.PIDController(rtol=1e-3, atol=1e-3)`), steps of its own between the ends.
-    grid: n rising values of λ (`jaxdiff.process.grids`), one call each for a solver of one evaluation; may be left out for
-        a solver that brings its own (`Tuned`).
-    cond, start: condition pytree and states at grid[0], leading axis `num`, or None.
-    batch: images in a program on each device (default: at most 64); the last program is padded.
-    mesh: devices to spread over; images are sharded over all its axes, and nothing is exchanged. An axis "window" has the
-        same images on all its devices, for denoisers that share their work (`windowed(axis="window")`).
-    final: "denoise" returns D at the end of the grid, "state" x itself.
-    trajectory: keep every `trajectory`-th state.
-    adjoint: diffrax's. Default: on a grid, both modes of differentiation, one more call of the denoiser for each, and a
-        state for each row in memory (`RecursiveCheckpointAdjoint` keeps fewer and calls more often); with `controller`
-        `RecursiveCheckpointAdjoint`, or `ForwardMode` under `jax.jvp` and `jax.jacfwd`. A program that was traced before
-        shows no tangents: for `jax.jvp(jax.jit(f), …)` with `controller` JAX says "can't apply forward-mode
-        differentiation (jvp) to a custom_vjp function" unless `adjoint=diffrax.ForwardMode()`.
-    eta: (★)'s η for diffrax's own solvers, 0 the ODE and 1 the SDE; jaxdiff's solvers carry their own.
-    noise: source of the steps' noise, for tests that share a Brownian path.
-
     It may be called inside `jax.jit`, `jax.vmap`, `jax.grad`, `jax.jvp`, `jax.lax.map` and their like: all numbers may be
     traced, grid, η and other numbers of solver, controller and denoiser among them. What is traced is not checked, and
     coefficients of a traced grid or η are computed by the same formulas in the precision of the trace: in float32 within
     1e-5 of the float64 table for steps h ≥ 0.05 (without that trace they are always of float64).
 
-    Raises `ValueError` on shapes, grids or options that do not fit, before anything is traced.
+    Args:
+        key: image i depends on `fold_in(key, first + i)` and nothing else: at equal `batch` it is bitwise the same for any
+            num, number of devices and batch mates.
+        denoise: a `Denoiser`; an `eqx.Module` with array leaves is not traced again for new values.
+        shape: (*spatial, channels) of one image.
+        num: of images.
+        solver: one of `jaxdiff.solvers`, or an explicit diffrax solver, which takes one step for each grid interval or,
+            with `controller` (such as `diffrax.PIDController(rtol=1e-3, atol=1e-3)`), steps of its own between the ends.
+        grid: n rising values of λ (`jaxdiff.process.grids`), one call each for a solver of one evaluation; may be left
+            out for a solver that brings its own (`Tuned`).
+        cond: condition pytree with leading axis `num`, or None.
+        start: states at grid[0] with leading axis `num`, or None for noise.
+        batch: images in a program on each device (default: at most 64); the last program is padded.
+        first: number of the first image.
+        mesh: devices to spread over; images are sharded over all its axes, and nothing is exchanged. An axis "window" has the
+            same images on all its devices, for denoisers that share their work (`windowed(axis="window")`).
+        final: "denoise" returns D at the end of the grid, "state" x itself.
+        trajectory: keep every `trajectory`-th state.
+        adjoint: diffrax's. Default: on a grid, both modes of differentiation, one more call of the denoiser for each, and a
+            state for each row in memory (`RecursiveCheckpointAdjoint` keeps fewer and calls more often); with `controller`
+            `RecursiveCheckpointAdjoint`, or `ForwardMode` under `jax.jvp` and `jax.jacfwd`. A program that was traced before
+            shows no tangents: for `jax.jvp(jax.jit(f), …)` with `controller` JAX says "can't apply forward-mode
+            differentiation (jvp) to a custom_vjp function" unless `adjoint=diffrax.ForwardMode()`.
+        controller: of step sizes, for diffrax's solvers.
+        eta: (★)'s η for diffrax's own solvers, 0 the ODE and 1 the SDE; jaxdiff's solvers carry their own.
+        noise: source of the steps' noise, for tests that share a Brownian path.
+
+    Returns:
+        Images (num, *shape), their cost, and which are finite; of a denoiser with a `measurement`, also which diverged.
+
+    Raises:
+        ValueError: on shapes, grids or options that do not fit, before anything is traced.
     """
     grid = checked_grid(getattr(solver, "grid", None) if grid is None else grid)
     _check(shape, num, batch, first, final, trajectory, controller, solver, eta)

@@ -157,7 +157,19 @@ class Solver(RowSolver):
         noise: Float[Array, " *shape"] | None,
         memory: PyTree,
     ) -> tuple[Float[Array, " *shape"], PyTree]:
-        """x at `to` from x at `at`, and the memory; `denoise(x, lam)` gives D for this image's condition."""
+        """One step: x at `to` from x at `at`.
+
+        Args:
+            denoise: `denoise(x, lam)` gives D for this image's condition; called `evaluations` times.
+            x: (*shape), one image.
+            at: λ, α, σ where x is, and what `weights` tabulated for the step.
+            to: λ, α, σ of the result.
+            noise: N(0, I) of x's shape for a stochastic solver (stacked where `noises` is above 1), else None.
+            memory: what the step before returned; at first `self.memory(x)`.
+
+        Returns:
+            x at `to`, and the memory of the next step.
+        """
 
     def memory(self, x: Float[Array, " *shape"]) -> PyTree:
         """Memory before the first step."""

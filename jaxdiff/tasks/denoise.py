@@ -38,12 +38,25 @@ def denoise(
 ) -> Denoised:
     """The clean image behind a noisy one of any size, (*spatial, C) in the data's own units.
 
-    Camera noise has mean 0, so that the mean light of the noisy image is that of the clean one, up to its standard
-    error; `correct` scales each channel's light above the camera's offset to it. Models trained on pairs from files, whose
-    exposures may differ, are not corrected.
+    Camera noise has mean 0, so that the mean light of the noisy image is that of the clean one, up to its standard error.
     An image whose grey levels are not those of training is said with numbers, as a warning, and so is light that is too
     little to measure; a blank image comes back as it is.
-    Raises ValueError for a model trained for something else, and for what `jaxdiff.tasks.sampled.given` refuses.
+
+    Args:
+        key: sample k depends on (key, k).
+        model: trained with `Denoising`, or on pairs of files.
+        image: (*spatial, C), data units.
+        samples: whose mean and standard deviation are returned.
+        calls: network calls of each.
+        solver: default `DPMpp(2)`, on its own grid or the model's default one.
+        correct: scale each channel's light above the camera's offset to that of the noisy image. Models trained on pairs from
+            files, whose exposures may differ, are not corrected.
+
+    Returns:
+        Image, standard deviation and samples, in data units, and the light before correction.
+
+    Raises:
+        ValueError: for a model trained for something else, for pixels that are not finite, and other axes or channels.
     """
     check_task(model, "denoise")
     if blank_input(model, image):

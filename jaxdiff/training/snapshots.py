@@ -50,11 +50,21 @@ def average(
 def reconstruct(
     run: str | Path, length: float, step: int | None = None, like: Any = None
 ) -> tuple[int, dict[str, Any]]:
-    """(step, variables): the average of σ_rel `length` at the newest snapshot or that of `step`, float32.
+    """The average of σ_rel `length` at a snapshot, float32; reads one snapshot at a time.
 
-    like: the variables' shapes, compared with those of a snapshot before it is read. Reads one snapshot at a time. Raises
-    FileNotFoundError where there is none (of that step), ValueError for a damaged one, and where the weights of the average
-    cannot be made of those kept (relative rms misfit above 5 %).
+    Args:
+        run: folder of the run.
+        length: σ_rel of the average.
+        step: of the snapshot; default the newest.
+        like: the variables' shapes, compared with those of a snapshot before it is read.
+
+    Returns:
+        (step, variables).
+
+    Raises:
+        FileNotFoundError: where there is no snapshot (of that step).
+        ValueError: for a damaged one, and where the weights of the average cannot be made of those kept (relative rms misfit
+            above 5 %).
     """
     kept = read_run(run)["config"].get("power_ema")
     if kept is None:

@@ -41,10 +41,18 @@ class TrainState:
         shardings: "TrainState | None" = None,
         tracked: int = 0,
     ) -> "TrainState":
-        """A fresh state. `example`: a batch as the loss takes it, {"image": (B, *spatial, C), "cond": optional}.
+        """A fresh state.
 
-        shardings: where its arrays shall lie (`jaxdiff.training.sharding`), from the start; default on one device. tracked:
-        how many power-function averages it holds. Raises ValueError for a network that is none (`jaxdiff.network.Network`).
+        Args:
+            key: of the parameters.
+            network: whose `init` is called.
+            optimizer: of Optax.
+            example: a batch as the loss takes it, {"image": (B, *spatial, C), "cond": optional}.
+            shardings: where its arrays shall lie (`jaxdiff.training.sharding`), from the start; default on one device.
+            tracked: how many power-function averages it holds.
+
+        Returns:
+            The state before the first step.
         """
         # Every kernel is a random program of its own; optimising them takes three times as long as running them once.
         options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
@@ -60,7 +68,18 @@ class TrainState:
         example: dict,
         tracked: int = 0,
     ) -> "TrainState":
-        """What `create` would return, as `jax.ShapeDtypeStruct`s; nothing is compiled or computed."""
+        """What `create` would return, as `jax.ShapeDtypeStruct`s; nothing is compiled or computed.
+
+        Args:
+            key: as in `create`.
+            network: as in `create`.
+            optimizer: as in `create`.
+            example: as in `create`.
+            tracked: as in `create`.
+
+        Returns:
+            A state of shapes.
+        """
         return jax.eval_shape(cls._init(network, optimizer, example, tracked), key)
 
     @classmethod

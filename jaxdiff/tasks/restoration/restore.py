@@ -86,28 +86,43 @@ def restore(
 ) -> Restored:
     """Samples of the image behind `recording` = offset + A (image − offset) + noise, by an unconditional model.
 
-    recording: any size, in the units of the training images; pixels that are not finite are left out. operator: A, such as
-        `Convolution(psf)` (`jaxdiff.physics.operators`); None for noise alone. size: spatial size of the image, where it is
-        not that of the recording. camera: None to estimate the noise from the recording (`estimate_noise`).
-    seen: False for pixels to leave out. method: one of METHODS, or a function of denoiser and measurement; None for that
-        which is right for the operator (`choice.choose`). offset, read_noise: what is known of a camera that is to be
-        estimated. calls: of the denoiser, for each sample, on the model's default grid; a method may need a gradient of
-        each. solver: default `DPMpp(eta=1)`: noise at each step lets samples forget what the approximations did to them
-        (measured). Its order is 2 from 12 calls on, and 1 below, where a look at the call before misleads more than it
-        helps (measured).
-    correct: scale the light of the samples, so that what is expected of them has the mean light of the recording; noise of
-        mean 0 leaves it unchanged.
-    together: windows in one network call, over all samples. mesh: devices; those of an axis "window" share the windows of an
-        image, the other axes the samples. The result does not depend on them. scratch: a file (.npy) for the samples, each
-        written when it is done and mapped into memory, for images of which memory does not hold so many. remat: what methods
-        that take gradients compute again of large images: all, or all but convolutions and products ("cheap": faster, and
-        these are in memory for all windows).
+    A warning says where the noise in the recording is not that of the camera, and where the samples do not explain the
+    recording, and where its grey levels are not those of training, with the numbers. A blank recording, which has one
+    value in all pixels that are seen, gives the image of this value, where A keeps it.
 
-    Sample k depends on (key, k). A warning says where the noise in the recording is not that of the camera, and where the
-    samples do not explain the recording, and where its grey levels are not those of training, with the numbers. A blank
-    recording, which has one value in all pixels that are seen, gives the image of this value, where A keeps it.
-    Raises ValueError for a model that is not unconditional, a recording that the operator does not make of an image of
-    `size`, and samples that are not finite.
+    Args:
+        key: sample k depends on (key, k).
+        model: unconditional.
+        recording: any size, in the units of the training images; pixels that are not finite are left out.
+        operator: A, such as `Convolution(psf)` (`jaxdiff.physics.operators`); None for noise alone.
+        camera: None to estimate the noise from the recording (`estimate_noise`).
+        samples: whose mean and standard deviation are returned.
+        size: spatial size of the image, where it is not that of the recording.
+        seen: False for pixels to leave out.
+        method: one of METHODS, or a function of denoiser and measurement; None for that which is right for the operator
+            (`choice.choose`).
+        offset: what is known of a camera that is to be estimated.
+        read_noise: likewise.
+        calls: of the denoiser, for each sample, on the model's default grid; a method may need a gradient of each.
+        solver: default `DPMpp(eta=1)`: noise at each step lets samples forget what the approximations did to them (measured).
+            Its order is 2 from 12 calls on, and 1 below, where a look at the call before misleads more than it helps
+            (measured).
+        correct: scale the light of the samples, so that what is expected of them has the mean light of the recording;
+            noise of mean 0 leaves it unchanged.
+        together: windows in one network call, over all samples.
+        mesh: devices; those of an axis "window" share the windows of an image, the other axes the samples. The result
+            does not depend on them.
+        scratch: a file (.npy) for the samples, each written when it is done and mapped into memory, for images of
+            which memory does not hold so many.
+        remat: what methods that take gradients compute again of large images: all, or all but convolutions and products
+            ("cheap": faster, and these are in memory for all windows).
+
+    Returns:
+        Image, standard deviation and samples in data units, and how well they explain the recording.
+
+    Raises:
+        ValueError: for a model that is not unconditional, a recording that the operator does not make of an image of `size`,
+            and samples that are not finite.
     """
     check_prior(model)
     if samples < 1:
