@@ -26,7 +26,7 @@ def as_leaves(module: eqx.Module) -> None:
 
 
 def _leaf(value: Any) -> Any:
-    return np.asarray(value, np.float64) if type(value) is float else value
+    return np.asarray(value, np.float64) if isinstance(value, float | np.floating) else value
 
 
 def cast(tree: Any, dtype: Any) -> Any:

@@ -156,9 +156,8 @@ def traces(subject: Subject) -> Row:
         not wrong,
         f"traced again for a new {', '.join(wrong)}" if wrong else f"0 for new {', '.join(changes)}",
         "0",
-        "a number that is part of the program is compiled anew for each value: make the field an array leaf, "
-        "`eta: np.ndarray = eqx.field(default=0.0, converter=array_leaf)` (jaxdiff.solvers.base), or use it in `weights` "
-        "only",
+        "a number that is part of the program is compiled anew for each value: leave `static=True` out of the field, or use "
+        "it in `weights` only",
     )
 
 

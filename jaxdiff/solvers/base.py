@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
+from jaxdiff.numbers import as_leaves
 from jaxdiff.process.gaussian import alpha, namespace, on_host, sigma
 
 
@@ -75,6 +76,7 @@ class RowSolver(diffrax.AbstractSolver):
     interpolation_cls: ClassVar = diffrax.LocalLinearInterpolation
 
     def __check_init__(self):
+        as_leaves(self)
         if callable(self.order):  # diffrax's method, which the number replaces
             raise ValueError(
                 f"got {type(self).__name__} without an order; expected a number; to fix: write `order = 1` in the class"
@@ -141,6 +143,9 @@ class Solver(RowSolver):
     * `exponential`: that a step is exact where D is constant, as (3) of process/gaussian.py; the conformance kit asks;
     * `nodes(grid)`: the rows, if not one for each pair of neighbours in the grid;
     * `weights(at, to)`: arrays with one row a step, found as `at.weights` in `update`.
+
+    Number fields (`strength: float = 1.0`) are array leaves of every object, so that another value is no new program; inside
+    `update` they are traced. Integers, booleans and `eqx.field(static=True)` are part of the program.
     """
 
     stochastic = False

@@ -149,10 +149,10 @@ class ClippedNoisy(Noisy):
         return super().update(lambda x, lam: jnp.clip(denoise(x, lam), -3.0, 3.0), x, at, to, noise, memory)
 
 
-class PythonFloat(Own):
-    """A number that is no array leaf."""
+class StaticFloat(Own):
+    """A number that is a part of the program."""
 
-    strength: float = 1.0
+    strength: float = eqx.field(default=1.0, static=True)
 
     def seen(self, x0):
         return self.strength * x0

@@ -101,7 +101,7 @@ def test_the_right_property_fails(solver, failed):
         (pure, broken.AsksTheHost(), "calls the host"),
         (ends, broken.ShortOfTheEnd(), "no row leads to the end"),
         (nfe, broken.Underdeclared(), "9 calls an image"),
-        (traces, broken.PythonFloat(), "traced again for a new strength"),
+        (traces, broken.StaticFloat(), "traced again for a new strength"),
         (gradients, broken.Stopped(), "vjp"),
         (gradients, broken.NotANumberBackwards(), "gradient not finite"),
     ],
