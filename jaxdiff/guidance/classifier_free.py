@@ -1,7 +1,7 @@
 """Classifier-free guidance."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -41,21 +41,30 @@ class ClassifierFree(eqx.Module):
     rescale: np.ndarray = eqx.field(converter=array_leaf)
 
     def __call__(self, x, lam, cond=None):
-        if not jax.tree.leaves(cond):
-            raise ValueError(
-                "got classifier-free guidance without a condition; expected one for each image; to fix: pass cond, or "
-                "sample from the unguided denoiser"
-            )
-        if self.null is None and not isinstance(cond, Mapping):
-            raise ValueError(
-                f"got a condition of type {type(cond).__name__} without null; expected a dict, whose absent form is known "
-                "by its names; to fix: null= with the absent condition of one image"
-            )
-        null = null_of(cond) if self.null is None else self.null
-        both = jax.tree.map(lambda c, n: jnp.stack([jnp.asarray(c), jnp.asarray(n, jnp.asarray(c).dtype)]), cond, null)
-        given, without = jax.vmap(lambda c: self.denoise(x, lam, c))(both)
+        given, without = both(self.denoise, x, lam, cond, self.null)
         guided = rescaled(extrapolated(given, without, self.scale), given, self.rescale)
         return jnp.where(inside(lam, self.interval, x.dtype), guided, given)
+
+
+def both(denoise: Denoiser, x: Array, lam: Any, cond: PyTree, null: PyTree) -> tuple[Array, Array]:
+    """(D(cond), D(null)) by one batched call; null: the absent condition, or None for that of a dict.
+
+    Raises ValueError without a condition, and for one of which the absent form is not known.
+    """
+    if not jax.tree.leaves(cond):
+        raise ValueError(
+            "got classifier-free guidance without a condition; expected one for each image; to fix: pass cond, or "
+            "sample from the unguided denoiser"
+        )
+    if null is None and not isinstance(cond, Mapping):
+        raise ValueError(
+            f"got a condition of type {type(cond).__name__} without null; expected a dict, whose absent form is known "
+            "by its names; to fix: null= with the absent condition of one image"
+        )
+    null = null_of(cond) if null is None else null
+    stacked = jax.tree.map(lambda c, n: jnp.stack([jnp.asarray(c), jnp.asarray(n, jnp.asarray(c).dtype)]), cond, null)
+    given, without = jax.vmap(lambda c: denoise(x, lam, c))(stacked)
+    return given, without
 
 
 def classifier_free(

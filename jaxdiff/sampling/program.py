@@ -10,6 +10,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
 
 from jaxdiff.denoiser import Denoiser
+from jaxdiff.guidance.remembering import Remembering
 from jaxdiff.process.gaussian import start_noise
 from jaxdiff.programs import Programs, split
 from jaxdiff.sampling.solve import Adaptive, OnRows, Solved
@@ -85,9 +86,14 @@ def image_devices(mesh: Mesh | None) -> int:
 def _sampler(arrays, images, functions, mesh, shape, dtype):
     leaves, tree = functions
     solve, denoise, key = jax.tree.unflatten(tree, leaves)
+    remembers = isinstance(denoise, Remembering)
+
     # diffrax asks for the denoiser's shapes and maps its loop over the batch several times; as a program of its own the
     # network is traced once for all of them, and the compiler inlines it again.
-    called = jax.jit(lambda weights, x, lam, cond: eqx.combine(weights, denoise)(x, lam, cond))
+    @jax.jit
+    def called(weights, *inputs):
+        whole = eqx.combine(weights, denoise)
+        return whole.update(*inputs) if remembers else whole(*inputs)
 
     def chunk(images, arrays):
         solving, weights, keys = eqx.combine(arrays[0], solve), arrays[1], eqx.combine(arrays[2], key)
@@ -95,7 +101,8 @@ def _sampler(arrays, images, functions, mesh, shape, dtype):
         def one(index, cond, x):
             image_key = jax.random.fold_in(keys, index)
             x = start_noise(image_key, shape, dtype) if x is None else x
-            return solving(lambda x, lam: called(weights, x, lam, cond), image_key, x)
+            memory = eqx.combine(weights, denoise).memory if remembers else None
+            return solving(lambda x, lam, *past: called(weights, x, lam, cond, *past), image_key, x, memory)
 
         if images[0].shape[0] == 1:
             # XLA's CPU backend reduces products of arrays with an axis of length 1 ten times slower: it is taken off.

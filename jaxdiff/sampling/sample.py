@@ -16,6 +16,7 @@ from jaxdiff.denoiser import Denoiser
 from jaxdiff.guidance.posterior.measurement import AbstractMeasurement
 from jaxdiff.guidance.posterior.misfit import Misfit, misfit
 from jaxdiff.process.gaussian import namespace, on_host, step_noise
+from jaxdiff.sampling import memory
 from jaxdiff.sampling.adjoint import of_inputs
 from jaxdiff.sampling.program import image_axes, image_devices, program
 from jaxdiff.sampling.solve import Adaptive, NoiseSource, on_rows
@@ -118,6 +119,7 @@ def sample(
     """
     grid = checked_grid(getattr(solver, "grid", None) if grid is None else grid)
     _check(shape, num, batch, first, final, trajectory, controller, solver, eta)
+    memory.check(denoise, solver, controller)
     if mesh is not None:  # with automatic axes, so that any number of images can be cut from what comes back
         mesh = Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
     devices = image_devices(mesh)

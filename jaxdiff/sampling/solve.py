@@ -8,11 +8,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
 
 from jaxdiff.process.gaussian import on_host, step_noise
 from jaxdiff.sampling.adjoint import AlongRows
 from jaxdiff.sampling.first_stages import CountFirstStages
+from jaxdiff.sampling.memory import Remembers, Threaded, still
 from jaxdiff.solvers.base import Rows, RowSolver, Run, drift, tabulate
 from jaxdiff.solvers.stepped import Stepped, cost, terms
 
@@ -47,23 +48,26 @@ class OnRows(eqx.Module):
         after = self.final == "denoise" and self.solver.evaluations > 1
         return steps * self.solver.evaluations + (self.once if steps else 0) + after
 
-    def __call__(self, denoise: Callable, key: Array, x: Array) -> Solved:
+    def __call__(
+        self, denoise: Callable, key: Array, x: Array, memory: Callable[[Array], PyTree] | None = None
+    ) -> Solved:
+        """memory: of a `Remembering` denoiser, which is then called as (x, lam, memory, step) and returns it too."""
         if isinstance(self.adjoint, AlongRows):
             denoise = jax.checkpoint(denoise)  # a network's activations are computed again, one call at a time
         rows = jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype if leaf.dtype == bool else x.dtype), self.rows)
         steps = len(rows.last)
-        states = x[None]
+        states, past = x[None], None if memory is None else memory(x)
         if steps:
             run = Run(denoise, rows, lambda k: self.noise(key, k, x.shape, x.dtype), key)
             solution = diffrax.diffeqsolve(
-                diffrax.ODETerm(drift),
-                self.solver,
+                diffrax.ODETerm(drift if memory is None else still),
+                self.solver if memory is None else Threaded(self.solver),
                 t0=0.0,
                 t1=float(steps),
                 dt0=1.0,
                 y0=x,
-                args=run,
-                saveat=diffrax.SaveAt(t1=True, steps=self.trajectory or 0),
+                args=run if memory is None else Remembers(run, memory),
+                saveat=diffrax.SaveAt(t1=True, steps=self.trajectory or 0, solver_state=memory is not None),
                 stepsize_controller=diffrax.ConstantStepSize(),
                 adjoint=self.adjoint,
                 max_steps=steps,
@@ -71,8 +75,10 @@ class OnRows(eqx.Module):
             )
             assert solution.ys is not None
             states = solution.ys
+            past = past if memory is None else solution.solver_state[1]  # type: ignore[index]
         if self.final == "denoise" and self.solver.evaluations > 1:
-            result = self.solver.result(denoise(states[-1], jnp.asarray(self.end, x.dtype)))
+            end = states[-1], jnp.asarray(self.end, x.dtype)
+            result = self.solver.result(denoise(*end) if memory is None else denoise(*end, past, jnp.int32(steps))[0])
             kept = steps // self.trajectory if self.trajectory else 0
             states = jnp.concatenate([states[:kept], result[None]])
         return Solved(states[-1], self.calls, states if self.trajectory else None)
@@ -107,7 +113,7 @@ class Adaptive(eqx.Module):
     max_steps: int = eqx.field(static=True)
     adjoint: diffrax.AbstractAdjoint = eqx.field(static=True)
 
-    def __call__(self, denoise: Callable, key: Array, x: Array) -> Solved:
+    def __call__(self, denoise: Callable, key: Array, x: Array, memory: None = None) -> Solved:
         start, end = jnp.asarray(self.ends, x.dtype)
         brownian = None
         if self.sde:
