@@ -54,9 +54,10 @@ class Threaded(RowSolver):
     def step(self, terms, t0, t1, y0, args: Remembers, solver_state, made_jump):
         own, memory = solver_state
         left, k = [memory], jnp.round(t0).astype(jnp.int32)
+        point: Any = args.run.denoise
 
         def denoise(x, lam):
-            x0, memory = args.run.denoise(x, lam, left[-1], k)
+            x0, memory = point(x, lam, left[-1], k)
             left.append(memory)
             return x0
 

@@ -61,7 +61,7 @@ class OnRows(eqx.Module):
             run = Run(denoise, rows, lambda k: self.noise(key, k, x.shape, x.dtype), key)
             solution = diffrax.diffeqsolve(
                 diffrax.ODETerm(drift if memory is None else still),
-                self.solver if memory is None else Threaded(self.solver),
+                self.solver if memory is None else Threaded(solver=self.solver),
                 t0=0.0,
                 t1=float(steps),
                 dt0=1.0,
