@@ -66,5 +66,8 @@ def adaptive_projected(
         parallel: η, the share of the part along D(cond) that is kept; 1 is classifier-free guidance.
         threshold: r, the greatest length of the change, over all values of an image, model units; infinite for none.
         momentum: β; negative pushes away from the changes before, 0 is none.
+
+    Returns:
+        A denoiser with a memory.
     """
     return AdaptiveProjected(denoise, scale, null, parallel, threshold, momentum)

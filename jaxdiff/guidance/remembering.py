@@ -33,7 +33,7 @@ class Remembering(eqx.Module):
     def update(
         self, x: Float[Array, " *shape"], lam: Any, cond: PyTree, memory: PyTree, step: Int[Array, ""]
     ) -> tuple[Float[Array, " *shape"], PyTree]:
-        """(E[x0 | x], the memory) of one image.
+        """D of one image, and what the next call is handed.
 
         Args:
             x: (*spatial, channels), variance-preserving coordinates.
@@ -41,6 +41,9 @@ class Remembering(eqx.Module):
             cond: the condition of the image, or None.
             memory: what the call before has returned, or `memory(x)`.
             step: the solver's row, 0 in the first.
+
+        Returns:
+            E[x0 | x], of x's shape, and the memory.
         """
 
     def __call__(self, x, lam, cond=None):

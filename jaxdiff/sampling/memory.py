@@ -1,7 +1,7 @@
 """The memory of a guidance along the rows of a solver."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
@@ -42,7 +42,7 @@ class Threaded(RowSolver):
     """A solver that carries the denoiser's memory beside its own; `args` are a `Remembers`."""
 
     solver: RowSolver
-    order = 1
+    order: ClassVar[int] = 1
 
     def __check_init__(self):
         if isinstance(self.solver, Stepped):
