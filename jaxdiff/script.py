@@ -1,5 +1,6 @@
 """A command as a process: its exit status, its errors in one message, its signals, and readers of its output that leave."""
 
+import contextlib
 import io
 import os
 import select
@@ -58,7 +59,8 @@ def run(command: Callable[[Sequence[str], str], int], args: Sequence[str], prog:
                 f"got a full disk ({text}); expected room for what is written; to fix: free some space, then the same "
                 "command again, with --resume where it has that"
             )
-        print(f"{prog}: error: {escaped(text)}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # it may be standard error that is full
+            print(f"{prog}: error: {escaped(text)}", file=sys.stderr)
         return 2
 
 

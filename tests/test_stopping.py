@@ -260,3 +260,12 @@ def test_a_closed_stream_leads_nowhere(closed, tmp_path):
     assert done.stdout == ("" if ">&- " in f"{closed} ".replace("2>&-", "") else "out\nout\n")
     assert ("steps" in done.stderr) == ("2>&-" not in closed)
     assert (tmp_path / "file").read_text() == "True ''"  # nothing that was said is in it
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is full")
+def test_an_error_that_cannot_be_said_has_its_status_all_the_same():
+    body = "    raise ValueError('got a; expected b; to fix: c')"
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-c", COMMAND.format(body=body)]
+        done = subprocess.run(command, cwd=ROOT, stderr=full, stdout=subprocess.PIPE, timeout=60)
+    assert done.returncode == 2
