@@ -15,6 +15,7 @@ from doc_blocks import ROOT, blocks, commands, spans
 import jaxdiff as jd
 from jaxdiff import cli
 from jaxdiff.data.pairs import Denoising, Segmentation
+from jaxdiff.guidance.posterior import Measurement
 from jaxdiff.physics.operators import Mask
 
 PAGES_WITH_TESTS = {
@@ -189,3 +190,24 @@ def test_python_of_the_page_runs(page, tmp_path, monkeypatch):
         if block.page == page and block.language == "python" and block.mark is None:
             code = compile("\n" * block.line + smaller(block.code), page, "exec")
             exec(code, names)
+
+
+@pytest.mark.usefixtures("compiles_quickly")
+def test_operator_and_method_of_the_page_do_what_they_say():
+    names = names_of("docs/howto.md")
+    for block in BLOCKS:
+        if block.page == "docs/howto.md" and re.search("EverySecondRow|class Pull", block.code):
+            exec(compile(block.code, "howto", "exec"), names)
+    assert abs(names["difference"]) < 1e-5
+    y = np.random.default_rng(0).normal(size=(4, 4, 1))
+    measurement = Measurement(names["EverySecondRow"](), y, noise=0.05)
+    options = {
+        "shape": (8, 4, 1),
+        "num": 64,
+        "solver": jd.DPMpp(2, eta=1.0),
+        "grid": jd.grids.uniform_lam(jd.Cosine(), 30),
+    }
+    images = jd.sample(jax.random.key(0), names["Pull"](exact_models.Gaussian(std=1.0), measurement), **options).images
+    # White images: the posterior is y with its noise where a row was read, and the prior elsewhere.
+    np.testing.assert_allclose(images[:, ::2].mean(0), y, atol=0.1)
+    assert 0.8 < images[:, 1::2].std() < 1.2
