@@ -52,6 +52,8 @@ PAPERS: dict[str, tuple[str, ...]] = {
     # guidance
     "ClassifierFree": ("ho2022classifier", "kynkaanniemi2024applying", "lin2023common"),
     "classifier_free": ("ho2022classifier", "kynkaanniemi2024applying", "lin2023common"),
+    "AdaptiveProjected": ("sadat2024eliminating",),
+    "adaptive_projected": ("sadat2024eliminating",),
     "Autoguidance": ("karras2024guiding",),
     "autoguidance": ("karras2024guiding",),
     "Windowed": ("bartal2023multidiffusion", "barbero2023mixture", "pielawski2020introducing"),

@@ -38,7 +38,7 @@ PARTS = [
     *public(guidance),
     *(getattr(posterior, name) for name in ("DDNM", "DPS", "DiffPIR", "MMPS", "PiGDM")),
     *(jd.UNet, AdamW, training.PowerEMA, training.Stratified),
-    *(jd.guidance.classifier_free, jd.guidance.autoguidance, jd.guidance.windowed),
+    *(jd.guidance.classifier_free, jd.guidance.adaptive_projected, jd.guidance.autoguidance, jd.guidance.windowed),
     *(jd.grids.karras, jd.grids.quadratic, jd.grids.discrete, jd.log_likelihood, jd.encode),
 ]
 
@@ -65,7 +65,9 @@ def test_papers_are_those_of_the_docstring(part):
     if "openreview.net" in "".join(entries.values()):
         cited |= {"9_gsMA8MRKQ"}
     assert own <= cited, "a docstring's paper is missing in references.py"
-    assert cited <= told or part.__name__ in {"ClassifierFree", "Autoguidance", "Windowed"}, "not in the docstring"
+    assert cited <= told or part.__name__ in {"AdaptiveProjected", "ClassifierFree", "Autoguidance", "Windowed"}, (
+        "not in the docstring"
+    )
     if not cited:
         assert "no paper is known of it" in jd.citation(part)
 
