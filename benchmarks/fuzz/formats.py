@@ -14,12 +14,12 @@ import tifffile
 
 import jaxdiff as jd
 from jaxdiff.bulk import manifest
-from jaxdiff.bulk.shards import Record, Written, records
+from jaxdiff.bulk.shards import Record, Shard, Written, records
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.files.read import inspect, read, read_image
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
-from jaxdiff.durable import sha256, write_json
+from jaxdiff.durable import sealed, sha256, write_json
 from jaxdiff.interop import export_sampler, load_diffusers, load_sampler
 from jaxdiff.physics.psf import gaussian_psf, measured_psf
 from jaxdiff.solvers import Tuned
@@ -173,8 +173,9 @@ def bulk(folder: Path) -> None:
     sections = [{"batch": 4, "why": "measured", "rates": {"4": 1.5}}]
     request = {"num": 4, "shard": 4, "seed": 0, "grid": [-3.0, 3.0], "shape": [8, 8, 1], "dtype": "uint16"}
     values = {"request": request, "asked_batch": None, "calls_per_image": 2, "sections": sections, "complete": False}
-    manifest.write(out, {**values, "run": None, "info": INFO.to_json(), "versions": {"jax": "0.10"}})
-    write_json(out / "sections" / "00001.json", {"batch": 2, "why": "asked for"})
+    device = {"device": "cpu", "devices": 1}
+    manifest.write(out, {**values, "run": None, "info": INFO.to_json(), "versions": {"jax": "0.10"}, **device})
+    write_json(out / "sections" / "00001.json", sealed({"batch": 2, "why": "asked for"}))
 
 
 def continued(folder: Path) -> list[Any]:
@@ -183,7 +184,7 @@ def continued(folder: Path) -> list[Any]:
         raise ValueError("got a folder without manifest; expected one; to fix: begin anew")
     found = list(records(folder / "out"))
     for record in found:
-        if problem := record.problem(folder / "out", verify=True):
+        if problem := record.problem(folder / "out", Shard(0, 0, 4), ["0"], verify=True):
             raise ValueError(f"got {problem}; expected the shard as written; to fix: it is made again")
     return [values, manifest.sections(folder / "out", values), *map(asdict, found)]
 
