@@ -1,5 +1,6 @@
 """Denoisers: D(x, λ, cond) = E[x0 | x] for one example, and how a network becomes one."""
 
+import sys
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
@@ -50,7 +51,7 @@ class Bound(eqx.Module):
 
 def bind(
     network: Any,
-    params: PyTree,
+    params: PyTree = None,
     predicts: str | PredictionKind = "v",
     *,
     sigma_data: float = 1.0,
@@ -62,8 +63,11 @@ def bind(
     Doubled channels (learned variance) are dropped.
 
     Args:
-        network: a Flax Linen module, or what else is a `jaxdiff.network.Network`: it says what is asked of one.
-        params: the whole variables of `network.init`. New parameters, no new trace.
+        network: a Flax Linen module, a Flax NNX module, or what else is a `jaxdiff.network.Network`, which says what is asked
+            of one. An NNX module is split and called in `eval()` mode, and left as it is.
+        params: the whole variables of `network.init`; of an NNX module an `nnx.State` of its parameters, or None for those
+            that it has. New parameters, no new trace. They keep their type, and what it is computed in is the network's
+            choice: Flax's layers promote to the wider of parameters and x, `jd.UNet` computes in its `dtype`.
         predicts: one of `predictions.PREDICTIONS`, or an object of a `predictions.PredictionKind` of your own. Other numbers
             of it, no new trace.
         sigma_data: EDM's, for "F". Another number, no new trace.
@@ -75,8 +79,18 @@ def bind(
         D(x, λ, cond) of one image.
 
     Raises:
-        ValueError: for an unknown kind of prediction, and a network that cannot be called.
+        ValueError: for an unknown kind of prediction, a network that cannot be called, and parameters that are missing.
     """
     kind = kind_of(predicts, sigma_data)
+    nnx = sys.modules.get("flax.nnx")  # loaded wherever there is a module of it
+    if nnx is not None and isinstance(network, nnx.Module):
+        from jaxdiff.nnx import from_nnx, variables_of
+
+        network = from_nnx(network)
+        params = variables_of(network, params)
+    elif params is None and hasattr(network, "init"):
+        raise ValueError(
+            f"got no parameters for a {type(network).__name__}; expected its variables; to fix: bind(network, variables)"
+        )
     check(network)
     return Bound(params, network, kind, input_scale, time)

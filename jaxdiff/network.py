@@ -28,7 +28,8 @@ class Network(Protocol):
 
     Its variables are parameters only, the collection "params" of Linen: what changes while it runs (the statistics of
     `nn.BatchNorm`) would belong to a batch, and D is a function of one image. Randomness is drawn with `make_rng` of any
-    name. Anything else with these two methods is a network as well; a Flax NNX module becomes one in `bind`.
+    name. Anything else with these two methods is a network as well; `jd.from_nnx` makes one of a Flax NNX
+    module.
     """
 
     def init(self, key: PRNGKeyArray, x: Array, lam: Array, cond: PyTree = None, /) -> PyTree:
@@ -64,11 +65,11 @@ def applied(
     Raises ValueError for a condition that it does not read, and where it changes other variables than its parameters.
     """
     reads = _reads(network, "apply")
-    arguments, options = _arguments(network, reads, x, lam, cond, train)
+    places, options = _arguments(network, reads, x, lam, cond, train)
     if rngs is not None and reads.rngs:
         options["rngs"] = rngs
     try:
-        return network.apply(variables, *arguments, **options)
+        return network.apply(variables, *places, **options)
     except Exception as error:
         if type(error).__name__ != "ModifyScopeVariableError":
             raise
@@ -79,8 +80,8 @@ def applied(
 
 def initialised(network: Any, key: PRNGKeyArray, x: Array, lam: Array, cond: PyTree) -> PyTree:
     """The network's variables for training. Raises ValueError where there are other collections than "params"."""
-    arguments, options = _arguments(network, _reads(network, "init"), x, lam, cond, train=False)
-    variables = network.init(key, *arguments, **options)
+    places, options = _arguments(network, _reads(network, "init"), x, lam, cond, train=False)
+    variables = network.init(key, *places, **options)
     others = sorted(set(variables) - {"params"}) if isinstance(variables, Mapping) and "params" in variables else []
     if others:
         raise ValueError(f"got {_named(network)} with the collection {', '.join(others)}; {_CONSTANT}")
@@ -100,12 +101,31 @@ def check(network: Any) -> None:
     _reads(network, "apply")
 
 
+def check_call(owner: Any, function: Callable) -> None:
+    """Raises ValueError, naming the owner, for a function (self, x, lam, …) that cannot be called as `Network` says."""
+    _taken(owner, list(_parameters(function).values())[1:], rngs=False)
+
+
+def arguments(owner: Any, function: Callable, x: Any, lam: Any, cond: PyTree, train: bool) -> tuple[list, dict]:
+    """What a bound function (x, lam, …) takes of these, by place and by name.
+
+    Raises ValueError, naming the owner, for a condition that it has no place for.
+    """
+    reads = _taken(owner, list(_parameters(function).values()), rngs=False)
+    return _arguments(owner, reads, x, lam, cond, train)
+
+
 def _reads(network: Any, method: str) -> _Reads:
     """What `method` of the network passes on: its own parameters, or where it takes any, those of `__call__`."""
     parameters = list(_parameters(getattr(network, method)).values())[1:]
     rngs = any(p.name == "rngs" or p.kind is p.VAR_KEYWORD for p in parameters)
     if any(p.kind is p.VAR_POSITIONAL for p in parameters) and callable(network):
         parameters = list(_parameters(type(network).__call__).values())[1:]
+    return _taken(network, parameters, rngs)
+
+
+def _taken(network: Any, parameters: list[inspect.Parameter], rngs: bool) -> _Reads:
+    """Which of the parameters after the variables is what. Raises ValueError where some can be nothing."""
     named = {p.name: p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
     any_place, any_name = (any(p.kind is kind for p in parameters) for kind in (_VAR_POSITIONAL, _VAR_KEYWORD))
     flag = next((name for name in FLAGS if name in named), "train" if any_name else None)

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from jaxdiff import tasks as tasks
     from jaxdiff.model import Model as Model
     from jaxdiff.model import load as load
+    from jaxdiff.nnx import from_nnx as from_nnx
     from jaxdiff.training import DenoisingLoss as DenoisingLoss
     from jaxdiff.training import TrainState as TrainState
     from jaxdiff.training import make_train_step as make_train_step
@@ -65,6 +66,7 @@ _LATER = {
     "make_train_step": "jaxdiff.training",
     "Model": "jaxdiff.model",
     "load": "jaxdiff.model",
+    "from_nnx": "jaxdiff.nnx",
 }
 
 

@@ -24,7 +24,7 @@ FLOORS = [
         "terminal",
     },
     {"process"},
-    {"network", "predictions", "denoiser", "analytic"},
+    {"network", "nnx", "predictions", "denoiser", "analytic"},
     {"nn"},
     {"physics"},
     {"solvers"},
@@ -42,7 +42,7 @@ FLOORS = [
     {"commands"},
     {"cli", "public", "__main__"},
 ]
-FLAX = {"nn", "training", "model", "interop", "config", "cli", "commands"}
+FLAX = {"nn", "nnx", "training", "model", "interop", "config", "cli", "commands"}
 """Who may know Flax; `denoiser.bind` only calls `network.apply`."""
 HEAVY = ["tensorflow", "tensorflow_datasets", "grain", "orbax", "tifffile", "PIL", "matplotlib", "tensorboardX"]
 
