@@ -25,7 +25,12 @@ def defined(section: str, name: str):
     return names[name]
 
 
-@pytest.mark.parametrize("section", ["solver", "table", "network", "schedule", "loss", "guidance", "transformation"])
+@pytest.mark.parametrize(
+    "section",
+    [
+        *("solver", "table", "network", "prediction", "schedule", "loss", "guidance", "memory", "transformation"),
+    ],
+)
 def test_each_example_is_short(section):
     lines = [
         line for line in SECTIONS[section].splitlines() if line.strip() and not line.startswith(("import", "from"))
@@ -111,3 +116,20 @@ def test_sampling_is_differentiated_inside_a_program():
     brightness, slope = defined("transformation", "brightness"), defined("transformation", "slope")
     difference = float(brightness(0.51) - brightness(0.49)) / 0.02
     np.testing.assert_allclose(slope, difference, atol=1e-3)
+
+
+def test_prediction_converts_and_is_exact():
+    kind = defined("prediction", "Between")(0.3)
+    x0, eps = np.random.default_rng(0).normal(size=(2, 3, 1))
+    for lam in (-3.0, 0.5, 3.0):
+        x = jd.alpha(lam) * x0 + jd.sigma(lam) * eps
+        np.testing.assert_allclose(kind.from_x0(x0, x=x, lam=lam), 0.3 * x0 + 0.7 * eps, rtol=1e-9)
+        np.testing.assert_allclose(kind.to_x0(0.3 * x0 + 0.7 * eps, x=x, lam=lam), x0, rtol=1e-9)
+
+
+def test_memory_is_carried_along():
+    """By DDIM of a denoiser that is 1 at the first λ of the grid and 0 afterwards: D is 1, share, share², …"""
+    once = lambda x, lam, cond=None: jnp.where(lam == -2.0, 1.0, 0.0) + 0 * x  # noqa: E731
+    averaged = defined("memory", "Averaged")(once, 0.5)
+    out = jd.sample(jax.random.key(0), averaged, shape=(2, 1), num=2, solver=jd.DDIM(), grid=[-2.0, 0.0, 2.0])
+    np.testing.assert_allclose(out.images, 0.25)

@@ -1,5 +1,7 @@
 """Number fields of a person's own solver: written as plain Python, and no new program for another value."""
 
+from itertools import pairwise
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -72,6 +74,44 @@ def test_numbers_are_traced_and_differentiated():
     value, slope = jax.jit(jax.value_and_grad(mean))(0.7)
     np.testing.assert_allclose(slope, (mean(0.71) - mean(0.69)) / 0.02, rtol=1e-3)
     np.testing.assert_allclose(value, mean(0.7), rtol=1e-6)
+
+
+class GradientEstimation(jd.Solver):
+    """DDIM with ε̂ extrapolated by γ (Permenter and Yuan 2023, arXiv 2306.04848), as a person writes it down."""
+
+    order = 1
+    gamma: float = 2.0
+
+    def memory(self, x):
+        return jnp.zeros_like(x), jnp.zeros((), bool)
+
+    def update(self, denoise, x, at, to, noise, memory):
+        before, begun = memory
+        eps = (x - at.alpha * denoise(x, at.lam)) / at.sigma
+        mixed = jnp.where(begun, self.gamma * eps + (1 - self.gamma) * before, eps)
+        y = x / at.alpha + (to.sigma / to.alpha - at.sigma / at.alpha) * mixed
+        return to.alpha * y, (eps, jnp.ones((), bool))
+
+
+def test_gradient_estimation_from_outside_is_its_recursion_at_every_gamma_with_one_program():
+    calls = []
+
+    def counted(x, lam, cond=None):
+        calls.append(1)
+        return 0.5 * jnp.tanh(x)
+
+    start = np.random.default_rng(0).normal(size=(2, 2, 1))
+    for gamma in (2.0, 1.0, 1.5):
+        x, before = start, None
+        for at, to in pairwise(map(jd.Point.of, GRID)):
+            eps = (x - at.alpha * 0.5 * np.tanh(x)) / at.sigma
+            mixed = eps if before is None else gamma * eps + (1 - gamma) * before
+            x, before = to.alpha * (x / at.alpha + (to.sigma / to.alpha - at.sigma / at.alpha) * mixed), eps
+        options = dict(shape=(2, 1), num=2, grid=GRID, final="state", start=start.astype(np.float32))
+        out = jd.sample(jax.random.key(0), counted, solver=GradientEstimation(gamma), **options)
+        np.testing.assert_allclose(out.images, x, rtol=1e-4, atol=1e-5)
+        seen = len(calls) if gamma == 2.0 else seen
+    assert len(calls) == seen
 
 
 def test_the_kit_finds_nothing():
