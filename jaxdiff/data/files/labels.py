@@ -80,13 +80,23 @@ def _check_whole(values: np.ndarray, what: str) -> None:
 
 
 def write_labels(path: str | Path, mask: ArrayLike, info: DataInfo, overwrite: bool = False) -> None:
-    """Write instance labels (*spatial), 0 the background, as OME-TIFF, with the axes and pixel size of `info`.
+    """Write instance labels (*spatial), 0 the background, as OME-TIFF, with the axes and pixel size of an image.
 
-    info: that of the image that the labels belong to. The file holds uint16 where the largest label allows, else uint32,
-    in one channel named "labels", and appears whole or not at all.
+    The file holds uint16 where the largest label allows, else uint32, in one channel named "labels", and appears whole or not
+    at all.
 
-    Raises DataError for a mask that is not of integers, has negative labels or labels that uint32 does not hold, or other
-    axes than the image; and for what `write_image` refuses.
+    Args:
+        path: a name that ends in .ome.tif.
+        mask: (*spatial), integers.
+        info: that of the image that the labels belong to.
+        overwrite: a file that exists is replaced.
+
+    Returns:
+        Nothing.
+
+    Raises:
+        DataError: for a mask that is not of integers, has negative labels or labels that uint32 does not hold, or other axes
+            than the image; and for what `write_image` refuses.
     """
     labels = checked_labels(mask, f"a mask for {path}")
     if labels.ndim != len(info.spatial) or 0 in labels.shape:

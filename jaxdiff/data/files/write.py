@@ -19,15 +19,24 @@ OME_DTYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", 
 def write_image(
     path: str | Path, array: ArrayLike, info: DataInfo, dtype: str | None = None, overwrite: bool = False
 ) -> int:
-    """Write one image (*spatial, C) in data units as OME-TIFF; returns how many values did not fit the dtype.
+    """Write one image (*spatial, C) in data units as OME-TIFF.
 
-    The dtype is that of the data, or `dtype` ("float32" keeps all digits). For integers values are rounded to
-    nearest, and those beyond the range become its end: they are counted. Unknown pixel sizes are left out. Images of
-    `info.synthetic` carry an annotation that says so. The file appears whole or not at all.
+    For integers values are rounded to nearest, and those beyond the range become its end: they are counted. Unknown pixel
+    sizes are left out. Images of `info.synthetic` carry an annotation that says so. The file appears whole or not at all.
 
-    Raises DataError for an array that is not of `info`'s axes and channels, NaN or infinite values in an integer
-    dtype, a dtype that OME-TIFF does not have, a name not ending in .ome.tif, and a file that exists unless
-    `overwrite`.
+    Args:
+        path: a name that ends in .ome.tif.
+        array: (*spatial, C), data units.
+        info: its axes, channels, pixel size and dtype.
+        dtype: instead of that of the data; "float32" keeps all digits.
+        overwrite: a file that exists is replaced.
+
+    Returns:
+        How many values did not fit the dtype.
+
+    Raises:
+        DataError: for an array that is not of `info`'s axes and channels, NaN or infinite values in an integer dtype, a dtype
+            that OME-TIFF does not have, a name not ending in .ome.tif, and a file that exists unless `overwrite`.
     """
     path, array = Path(path), np.asarray(array)
     dtype = info.dtype if dtype is None else dtype

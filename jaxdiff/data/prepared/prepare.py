@@ -53,20 +53,36 @@ def prepare(
     inputs: str | Path | None = None,
     input_axes: str | None = None,
 ) -> Path:
-    """Turn a folder of images (as `list_folder` reads it) into data_dir/name/1.0.0; returns that folder.
+    """Turn a folder of images (as `list_folder` reads it) into data_dir/name/1.0.0.
 
     All images go into the split "train", with their file names, so that `Tfds(name, data_dir)` splits them by file.
-    array_record is not to be had on Windows: use parquet there.
+    One image at a time is decoded, large ones into a file beside the data set. The folder appears whole or not at all:
+    records are written aside, read back and compared, and get an index (training then starts without reading them) and
+    report.json: what was read and left out, and grey levels by channel.
 
-    tile: (Y, X) or (Z, Y, X) into which larger images are cut (`data/prepared/tiles.py`). One image at a time is decoded,
-    large ones into a file beside the data set. Images and tiles with one value in all pixels are left out unless
-    `allow_blank`.
+    Args:
+        path: folder of the images.
+        data_dir: folder of data sets.
+        name: of the data set.
+        file_format: "array_record", which is not to be had on Windows, or "parquet".
+        masks: folder of instance masks of the same names, or None.
+        axes: of files that do not say theirs.
+        classes: each sub-folder holds the images of one class.
+        skip_unreadable: damaged files are left out and said.
+        tile: (Y, X) or (Z, Y, X) into which larger images are cut (`data/prepared/tiles.py`).
+        allow_blank: images and tiles with one value in all pixels are kept.
+        pixel_size: micrometres along each spatial axis, in place of what the files say.
+        channel_names: in place of what the files say.
+        inputs: folder of the same fields recorded otherwise, of the same names, or None.
+        input_axes: of inputs that do not say theirs.
 
-    The folder appears whole or not at all: records are written aside, read back and compared, and get an index (training
-    then starts without reading them) and report.json: what was read and left out, and grey levels by channel. Raises
-    DataError for bad input and for a data set that is there already, LockedError for one that another process is preparing;
-    UnreadableError for a damaged file unless
-    `skip_unreadable`.
+    Returns:
+        The new folder.
+
+    Raises:
+        DataError: for bad input and for a data set that is there already.
+        LockedError: for one that another process is preparing.
+        UnreadableError: for a damaged file unless `skip_unreadable`.
     """
     if not re.fullmatch(r"[\w-]+", name):
         raise DataError(f"name {name!r}", "a folder's name", "letters, digits, - and _")
