@@ -1,12 +1,14 @@
 """Denoisers: D(x, λ, cond) = E[x0 | x] for one example, and how a network becomes one."""
 
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from jaxdiff.network import applied, check
@@ -67,7 +69,8 @@ def bind(
             of one. An NNX module is split and called in `eval()` mode, and left as it is.
         params: the whole variables of `network.init`; of an NNX module an `nnx.State` of its parameters, or None for those
             that it has. New parameters, no new trace. They keep their type, and what it is computed in is the network's
-            choice: Flax's layers promote to the wider of parameters and x, `jd.UNet` computes in its `dtype`.
+            choice: Flax's layers promote to the wider of parameters and x, `jd.UNet` computes in its `dtype`. float64 where
+            JAX has none is warned about.
         predicts: one of `predictions.PREDICTIONS`, or an object of a `predictions.PredictionKind` of your own. Other numbers
             of it, no new trace.
         sigma_data: EDM's, for "F". Another number, no new trace.
@@ -93,4 +96,15 @@ def bind(
             f"got no parameters for a {type(network).__name__}; expected its variables; to fix: bind(network, variables)"
         )
     check(network)
+    _warn_of_lost_digits(params)
     return Bound(params, network, kind, input_scale, time)
+
+
+def _warn_of_lost_digits(params: PyTree) -> None:
+    wide = [leaf for leaf in jax.tree.leaves(params) if isinstance(leaf, np.ndarray) and leaf.dtype == np.float64]
+    if wide and jnp.result_type(float) != jnp.float64:
+        warnings.warn(
+            f"got {len(wide)} arrays of parameters in float64; expected types that JAX computes in, which takes them as "
+            'float32 here; to fix: jax.config.update("jax_enable_x64", True), or cast them to float32',
+            stacklevel=3,
+        )

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxdiff as jd
 from jaxdiff.denoiser import Denoiser, bind
 from jaxdiff.predictions import PREDICTIONS, to_x0
 from jaxdiff.process.gaussian import alpha
@@ -65,6 +66,28 @@ def test_state_type_is_kept_for_a_bfloat16_network():
             return super().apply(params, x, lam, cond).astype(jnp.bfloat16)
 
     assert bind(Half(), PARAMS, "eps")(jnp.asarray(X[0]), 0.0).dtype == jnp.float32
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "float64"])
+def test_parameters_keep_their_type(dtype):
+    seen = []
+
+    class Notes(Affine):
+        def apply(self, params, x, lam, cond):
+            seen.append((params["w"].dtype, x.dtype))
+            return super().apply(params, x, lam, cond)
+
+    with jax.enable_x64(dtype == "float64"):
+        denoise = bind(Notes(), {"w": jnp.asarray(0.5, dtype)}, "x0")
+        options = dict(shape=(2, 2, 1), num=1, solver=jd.DDIM(), grid=[-1.0, 1.0])
+        jd.sample(jax.random.key(0), denoise, **options)
+    state = "float64" if dtype == "float64" else "float32"
+    assert {tuple(map(str, types)) for types in seen} == {(dtype, state)}
+
+
+def test_digits_that_jax_drops_are_said():
+    with pytest.warns(UserWarning, match=r"got 1 arrays of parameters in float64.*to fix"):
+        bind(Affine(), {"w": np.array(0.5)}, "x0")
 
 
 def test_refusals():
