@@ -10,6 +10,13 @@ from pathlib import Path
 import jax
 import pytest
 
+QUICK = " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+"""Programs of the tests compile for much longer than they run: with these flags in little more than half the CPU time."""
+
+# JAX reads them when it first asks for devices. A worker inherits them from the process that starts it, as children do.
+if os.environ.get("JAXDIFF_TEST_QUICK", "1") == "1" and QUICK not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + QUICK
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files of few tests first: these are the long ones, for which one worker would wait for the other at the end."""
@@ -26,10 +33,14 @@ def x64():
 
 @pytest.fixture(scope="session")
 def run_python() -> Callable[..., str]:
-    """Run code in a new Python with `devices` forced host devices; its standard output. Fails with its error text."""
+    """Run code in a new Python with `devices` forced host devices; its standard output. Fails with its error text.
 
-    def run(code: str, devices: int = 8, **environment: str) -> str:
-        flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
+    optimised: its programs are those that a user gets, without the flags of `QUICK`.
+    """
+
+    def run(code: str, devices: int = 8, optimised: bool = False, **environment: str) -> str:
+        flags = os.environ.get("XLA_FLAGS", "")
+        flags = f"{flags.replace(QUICK, '') if optimised else flags} --xla_force_host_platform_device_count={devices}"
         path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
         fixed = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "PYTHONPATH": path}
         child = subprocess.run(

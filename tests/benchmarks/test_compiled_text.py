@@ -28,8 +28,8 @@ def denoisers():
 
 @pytest.fixture(scope="module")
 def loops(denoisers):
-    """Lines of the sampler's loop after XLA's passes; kernels are left as they come."""
-    quick = {"xla_backend_optimization_level": 0}
+    """Lines of the sampler's loop after XLA's passes, as a user's are; kernels are left as they come."""
+    quick = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": True}
     return {
         dtype: in_the_loop(sampler(denoise, SHAPE, BATCH).lowered.compile(compiler_options=quick).as_text())
         for dtype, denoise in denoisers.items()

@@ -54,7 +54,8 @@ def test_two_processes_of_four_devices_and_one_of_one(run, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    env = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
+    env = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
     together = ("--format", "zarr", "--distributed", "--coordinator", address, "--num-processes", "2")
     children = [
         subprocess.Popen(

@@ -64,7 +64,7 @@ mates[1::2] = -1
 report = {
     "spread": float(base.std(0).min()),
     "num": bits(run(num=5), base[:5]),
-    "first": bits(run(num=3, first=5), base[5:8]),
+    "first": bits(run(num=5, first=5), base[5:10]),
     "mates": bits(run(labels=mates)[::2], base[::2]),
     "four_devices": bits(run(devices=4), base),
     "eight_devices": bits(run(devices=8), base),

@@ -13,7 +13,7 @@ import pytest
 def report(run_python, tmp_path_factory):
     cache = str(tmp_path_factory.mktemp("compiled"))  # the text is of a program that a run has compiled
     code = (Path(__file__).parent / "on_devices.py").read_text()
-    return json.loads(run_python(code, devices=8, JAX_COMPILATION_CACHE_DIR=cache))
+    return json.loads(run_python(code, devices=8, optimised=True, JAX_COMPILATION_CACHE_DIR=cache))
 
 
 @pytest.mark.parametrize("what", ["num", "first", "mates", "four_devices", "eight_devices", "eight_devices_padded"])

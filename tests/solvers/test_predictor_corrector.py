@@ -127,10 +127,10 @@ def test_images_of_one_value_are_refused(shape):
 
 @pytest.mark.parametrize("side", [3, 8])
 def test_the_bias_on_few_pixels_is_what_is_said(side):
-    """400 corrections of 4,000 white images at λ = 0: variance 1 + snr² + 4/(d − 2) times the marginal's."""
+    """200 corrections of 4,000 white images at λ = 0: variance 1 + snr² + 4/(d − 2) times the marginal's, to e⁻⁸."""
     shape, num = (side, side, 1), 4000
     start = np.random.default_rng(0).normal(size=(num, *shape))  # the marginal of white images of variance 1
-    solver = PredictorCorrector(corrections=400, snr=0.1)
+    solver = PredictorCorrector(corrections=200, snr=0.1)
     options = dict(shape=shape, num=num, batch=num, grid=np.zeros(1), start=start, final="state")
     got = np.asarray(jd.sample(jax.random.key(0), Gaussian(np.zeros(shape), 1.0), solver=solver, **options).images)
     excess = 0.1**2 + 4 / (side**2 - 2)

@@ -129,7 +129,7 @@ def two_processes(env, config, also=""):
     """`train(config)` of two processes; also: a folder for checkpoints of `sgd`."""
     arguments = [os.path.dirname(__file__), json.dumps(config.to_json()), str(also)]
     places = dict(zip(hosts.NAMES, (f"127.0.0.1:{free_port()}", "2")))
-    flags = "--xla_force_host_platform_device_count=4"
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
     pair = [
         subprocess.Popen(
             [sys.executable, "-c", CHILD, *arguments],

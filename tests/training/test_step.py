@@ -1,5 +1,6 @@
 """The step: average, skipped steps, optimiser, and equality over devices."""
 
+import os
 import subprocess
 import sys
 
@@ -210,8 +211,8 @@ print("equal")
 
 def test_devices_however_they_share_equal_one_device(child_env, tmp_path):
     # Compiled without optimisation: three programs of a UNet would take most of the time of the suite.
-    flags = ("force_host_platform_device_count=8", "backend_optimization_level=0", "llvm_disable_expensive_passes=true")
-    env = child_env(XLA_FLAGS=" ".join(f"--xla_{flag}" for flag in flags))
+    flags = "--xla_force_host_platform_device_count=8 --xla_llvm_disable_expensive_passes=true"
+    env = child_env(XLA_FLAGS=f"{os.environ.get('XLA_FLAGS', '')} {flags}")
     done = subprocess.run(
         [sys.executable, "-c", DEVICES, tmp_path], capture_output=True, text=True, env=env, timeout=300
     )
