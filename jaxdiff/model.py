@@ -24,11 +24,11 @@ from jaxdiff.process.schedules import Schedule
 from jaxdiff.sampling import Samples, log_likelihood, sample
 from jaxdiff.schema import fields, malformed, within
 from jaxdiff.solvers import DPMpp, Tuned
-from jaxdiff.training.config import TrainConfig
 from jaxdiff.training.leaves import check_variables, variables_of
 from jaxdiff.training.packed import is_packed, unpack
 from jaxdiff.training.run_folder import read_levels, read_pairing, read_run
 from jaxdiff.training.snapshots import average
+from jaxdiff.training.stored_config import config_of
 from jaxdiff.tuning import stored
 
 
@@ -232,7 +232,7 @@ def load(
     allow = allowed(allow)
     stored = read_run(run, allow)
     with within(Path(run) / "run.json"):
-        config = TrainConfig.from_json(stored["config"], allow)
+        config = config_of(stored["config"], allow)
         info, pairing = DataInfo.from_json(stored["data"]), read_pairing(stored, allow)
         reads, has = config.network.image_channels, pairing and pairing.inputs and pairing.inputs.info.channels
         if has and reads != has:

@@ -58,12 +58,18 @@ if TYPE_CHECKING:
     from jaxdiff.training import DenoisingLoss as DenoisingLoss
     from jaxdiff.training import TrainState as TrainState
     from jaxdiff.training import make_train_step as make_train_step
+    from jaxdiff.training.config import TrainConfig as TrainConfig
+    from jaxdiff.training.loop import train as train
+    from jaxdiff.training.save_run import save_run as save_run
 
 # Loaded on first use, since they bring in optimisers, checkpoints or readers.
 _LATER = {
     "DenoisingLoss": "jaxdiff.training",
     "TrainState": "jaxdiff.training",
     "make_train_step": "jaxdiff.training",
+    "TrainConfig": "jaxdiff.training.config",
+    "train": "jaxdiff.training.loop",
+    "save_run": "jaxdiff.training.save_run",
     "Model": "jaxdiff.model",
     "load": "jaxdiff.model",
     "from_nnx": "jaxdiff.nnx",

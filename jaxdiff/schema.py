@@ -236,6 +236,8 @@ def _one_of(kinds: tuple[Any, ...], value: Any, field: str, classes: Mapping[str
     kinds = tuple(kind for kind in kinds if kind is not type(None) and not _is_protocol(kind))
     if parts and (len(parts) == len(kinds) or (isinstance(value, Mapping) and "type" in value)):
         return _instance(parts, value, field, classes)
+    if not kinds:  # a field for a person's own parts only
+        return loose(value, field, classes)
     if len(kinds) == 1:
         return typed(kinds[0], value, field, classes)
     for kind in kinds:

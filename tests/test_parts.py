@@ -17,7 +17,7 @@ from jaxdiff.parts import Allowed, Parts, at_place, place_of, run_file
 from jaxdiff.plain import differences, from_plain, own_classes, to_plain
 from jaxdiff.training.cadence import Every
 from jaxdiff.training.config import CLASSES, TrainConfig
-from jaxdiff.training.run_folder import check_round_trip
+from jaxdiff.training.stored_config import check_round_trip
 
 PACKAGE = """
 from dataclasses import dataclass

@@ -26,6 +26,7 @@ from jaxdiff.schema import INFINITE, conform, malformed
 from jaxdiff.seeds import checked_seed
 from jaxdiff.training.cadence import Every
 from jaxdiff.training.ema import EMA
+from jaxdiff.training.objective import LossConfig
 from jaxdiff.training.optimizer import AdamW
 from jaxdiff.training.power_ema import PowerEMA
 from jaxdiff.training.weighting import EDM, P2, MinSNR, Sigmoid, SNRPlusOne, Uniform
@@ -64,6 +65,8 @@ class TrainConfig:
     """Weight of the loss over noise levels."""
     drop_condition: float = 0.1
     """Fraction of examples trained with the null condition, for classifier-free guidance."""
+    loss: LossConfig | None = None
+    """A loss of your own (`jaxdiff.training.objective.LossConfig`); none: the denoising loss of the fields above."""
     optimizer: AdamW = field(default_factory=AdamW)
     """AdamW, its warm-up and its decay."""
     ema: EMA = field(default_factory=EMA)
@@ -138,6 +141,11 @@ class TrainConfig:
                 raise ValueError(f"got {name}={getattr(self, name)}; expected 0 or more; to fix: raise it")
         if not 0 <= self.drop_condition <= 1:
             raise ValueError(f"got drop_condition={self.drop_condition}; expected 0 to 1; to fix: the usual is 0.1")
+        if self.loss is not None and (isinstance(self.loss, type) or not callable(getattr(self.loss, "build", None))):
+            raise ValueError(
+                f"got loss={self.loss!r}; expected an object with a method build(config) -> loss, or none; to fix: see docs/"
+                "training.md, A loss of your own"
+            )
         if self.init_partial and self.init_from is None:
             raise ValueError("got init_partial without init_from; expected both; to fix: --init-from runs/NAME")
 

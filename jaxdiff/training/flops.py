@@ -1,5 +1,6 @@
 """How much arithmetic a training step is, and what a device could do at most."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -24,17 +25,18 @@ def peak(device: Any = None) -> float | None:
     return next((value for name, value in PEAKS.items() if kind.startswith(name)), None)
 
 
-def step_flops(loss: Any, network: Any, params: Any, batch: Any, size: int) -> float:
+def step_flops(loss: Any, network: Any, params: Any, batch: Any, size: int, also: Mapping[str, Any] = {}) -> float:
     """Operations of loss and gradient of `size` examples like those of `batch`, by XLA's count; nothing is compiled.
 
+    also: further keyword arguments of the loss (`jaxdiff.training.objective.extras`).
     The update is left out, and what rematerialisation computes again is not counted: the model's own arithmetic.
     """
     shape = lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype)  # noqa: E731
     one = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *a.shape[1:]), a.dtype), batch)
 
-    def objective(params, key, batch):
-        return loss(network, params, key, batch, train=True, first=0, total=1)[0]
+    def objective(params, key, batch, also):
+        return loss(network, params, key, batch, train=True, first=0, total=1, **also)[0]
 
-    args = jax.tree.map(shape, params), jax.random.key(0), one
+    args = jax.tree.map(shape, params), jax.random.key(0), one, jax.tree.map(shape, dict(also))
     cost = jax.jit(jax.grad(objective)).lower(*args).cost_analysis() or {}
     return float(cost.get("flops", 0)) * size

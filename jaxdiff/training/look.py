@@ -52,9 +52,9 @@ class Look:
         self, step: int, log: MetricsLog | None, validate: bool, preview: bool, say: Callable[[str], None]
     ) -> None:
         """Measures and draws; every host calls it, the one with a log works and writes."""
-        ema = on_one_device(self._run.state.ema)
+        ema, teacher = on_one_device((self._run.state.ema, self._run.teacher if validate else None))
         if log is not None and validate and self.validation is not None:
-            log.write(step, self.validation(ema))
+            log.write(step, self.validation(ema, step, teacher))
         if log is not None and preview and self.preview is not None:
             path = self.preview(ema, step)
             log.picture(step, "samples", as_array(path))

@@ -14,7 +14,8 @@ from jaxdiff.training.flops import step_flops
 from jaxdiff.training.interrupt import Interrupt
 from jaxdiff.training.look import Look
 from jaxdiff.training.metrics_log import NAME as METRICS
-from jaxdiff.training.metrics_log import Averager, MetricsLog, is_measured
+from jaxdiff.training.metrics_log import Averager, MetricsLog, OnMetrics, is_measured
+from jaxdiff.training.objective import extras
 from jaxdiff.training.power_ema import PowerEMA
 from jaxdiff.training.preview import sheet_path
 from jaxdiff.training.progress import Progress
@@ -30,7 +31,7 @@ class TrainingDiverged(RuntimeError):
     """Too many steps in a row had a loss or gradient that was not finite."""
 
 
-def train(config: TrainConfig) -> Path:
+def train(config: TrainConfig, *, on_metrics: OnMetrics | None = None) -> Path:
     """Train the run that `config` describes, from where its folder OUT/NAME stands; returns the folder.
 
     Of several hosts (`jaxdiff.training.hosts.joined`) each calls it with the same config and a folder that all see; process
@@ -38,10 +39,13 @@ def train(config: TrainConfig) -> Path:
     steps). SIGTERM and Ctrl-C save and raise SystemExit (143, 130). Raises ValueError for a folder of another config or data
     that do not fit, before anything is written; CheckpointError where checkpoints cannot be written or read;
     TrainingDiverged.
+
+    on_metrics: called as `on_metrics(step, {name: number})`, on the first host, with each row of metrics.jsonl once it is
+    written, those of validation among them. An exception in it is a warning that says the step, and the run goes on.
     """
     try:
         with contextlib.ExitStack() as stack:
-            _Session(open_run(config, stack), stack).train()
+            _Session(open_run(config, stack), stack, on_metrics).train()
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -55,8 +59,8 @@ def train(config: TrainConfig) -> Path:
 class _Session:
     """One session of a run: from the step where it stands until its budget is used or it is told to stop."""
 
-    def __init__(self, run: Run, stack: contextlib.ExitStack):
-        """stack: closes the progress bar and the logs."""
+    def __init__(self, run: Run, stack: contextlib.ExitStack, on_metrics: OnMetrics | None = None):
+        """stack: closes the progress bar and the logs. on_metrics: as for `train`."""
         config = run.config
         self.run, self.config, self.step = run, config, int(run.state.step)
         if hosts.leader():
@@ -66,7 +70,7 @@ class _Session:
         self.progress = stack.enter_context(contextlib.closing(progress))
         every = {"save": config.checkpoint, "preview": config.preview, "validate": config.validation}
         self.clocks = {name: Clock(one) for name, one in every.items()}
-        self.stack = stack
+        self.stack, self.on_metrics = stack, on_metrics
 
     def train(self) -> None:
         """Trains, saves and measures. Raises SystemExit where a signal ended it."""
@@ -87,7 +91,8 @@ class _Session:
 
     def _open_log(self) -> None:
         if hosts.leader():
-            self.log = self.stack.enter_context(contextlib.closing(MetricsLog(self.run.folder, self.step)))
+            log = MetricsLog(self.run.folder, self.step, self.on_metrics)
+            self.log = self.stack.enter_context(contextlib.closing(log))
 
     def _make_up(self) -> None:
         """What a run that was killed between its last checkpoint and its end lacks: the last validation and preview."""
@@ -120,7 +125,7 @@ class _Session:
         average, start = Averager(run.window), self.step
         while not due.done and not interrupt.caught(self.step):
             batch = next(run.batches)
-            run.state, metrics = run.step(run.state, batch, run.key, due.fraction)
+            run.state, metrics = run.step(run.state, batch, run.key, due.fraction, run.teacher)
             self.step += 1
             self._watch(average.push(metrics))
             if self.step == start + 1:
@@ -153,8 +158,10 @@ class _Session:
 
     def _after_compilation(self, batch: Any) -> None:
         if hosts.leader():
-            run, total = self.run, self.config.batch_size
-            self.progress.flops = step_flops(run.loss, self.config.network, run.state.params, batch, total)
+            run, state = self.run, self.run.state
+            also = extras(run.loss, state.ema, run.teacher, state.step)
+            network, size = self.config.network, self.config.batch_size
+            self.progress.flops = step_flops(run.loss, network, state.params, batch, size, also)
         jax.block_until_ready(self.run.state.step)
         self.progress.restart(self.step)
 

@@ -101,10 +101,12 @@ class DenoisingLoss:
 
 def binned(metrics: dict[str, Any]) -> dict[str, float]:
     """{"v_error/lam<-4": ..., ...}: mean squared error of v in each interval of lam that was drawn, from averaged
-    metrics.
+    metrics. Nothing of those of another loss, which has no bins.
 
     The error of v is near 1 for a network that returns 0, at every lam; so intervals compare.
     """
+    if not {"bin_error", "bin_share"} <= {*metrics}:
+        return {}
     names = [f"lam<{b:g}" for b in BINS] + [f"lam>{BINS[-1]:g}"]
     pairs = zip(names, metrics["bin_error"], metrics["bin_share"])
     return {f"v_error/{name}": float(error / share) for name, error, share in pairs if share > 0}

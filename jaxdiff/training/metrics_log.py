@@ -3,7 +3,8 @@
 import collections
 import json
 import os
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from jaxdiff.training.loss import binned
 
 NAME = "metrics.jsonl"
 LAG = 2
+OnMetrics = Callable[[int, dict[str, float]], object]
+"""`on_metrics(step, {name: number})`."""
 COUNTS = ("skipped", "skipped_in_row")
 """Metrics that are counts so far, and no means."""
 
@@ -60,7 +63,7 @@ class Averager:
         row = dict(self._last)
         if self._applied:
             means = {name: total / self._applied for name, total in self._sums.items()}
-            row |= binned(means) | {name: float(mean) for name, mean in means.items() if np.ndim(mean) == 0}
+            row |= as_row(means)
         return row
 
     def take(self) -> dict[str, float]:
@@ -70,14 +73,31 @@ class Averager:
         return row
 
 
+def as_row(means: dict[str, Any]) -> dict[str, float]:
+    """Averaged metrics as numbers by name: errors by lam where a loss has them, entries of other arrays as NAME/INDEX."""
+    by_lam = binned(means)
+    own = {name: value for name, value in means.items() if not (by_lam and name in ("bin_error", "bin_share"))}
+    scalars = {name: float(value) for name, value in own.items() if np.ndim(value) == 0}
+    arrays = {name: np.ravel(value) for name, value in own.items() if np.ndim(value)}
+    return (
+        by_lam
+        | scalars
+        | {f"{name}/{i}": float(one) for name, values in arrays.items() for i, one in enumerate(values)}
+    )
+
+
 class MetricsLog:
     """Writes rows of one run; a resumed run continues behind its checkpoint, without doubled rows."""
 
-    def __init__(self, folder: Path, step: int):
-        """`step`: that of the restored checkpoint; later rows are dropped, since their steps are taken again."""
+    def __init__(self, folder: Path, step: int, on_metrics: OnMetrics | None = None):
+        """`step`: that of the restored checkpoint; later rows are dropped, since their steps are taken again.
+
+        on_metrics: called with each row, once it is written; what it raises is a warning.
+        """
         self.path = folder / NAME
         truncate(self.path, step)
         self._file = self.path.open("a", encoding="utf-8")
+        self._on_metrics = on_metrics
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def write(self, step: int, row: dict[str, float]) -> None:
@@ -87,6 +107,16 @@ class MetricsLog:
         self._file.flush()
         for name, value in row.items():
             self._board.add_scalar(name, value, step)
+        if self._on_metrics is not None:
+            try:
+                self._on_metrics(step, dict(row))
+            except Exception as error:
+                name = getattr(self._on_metrics, "__qualname__", type(self._on_metrics).__name__)
+                warnings.warn(
+                    f"got {type(error).__name__} ({error}) from on_metrics {name} at step {step}; expected it to return; the "
+                    "run goes on, and the row is in metrics.jsonl",
+                    stacklevel=2,
+                )
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
         """An 8-bit (y, x, 3) image for TensorBoard."""

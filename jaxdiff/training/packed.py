@@ -1,5 +1,6 @@
 """A trained network as two small files, for shipping: run.json, and params.npz with the averaged parameters."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,14 @@ def unpack(folder: str | Path, like: Any = None) -> dict[str, Any]:
 
 def _without_folders(config: dict[str, Any]) -> dict[str, Any]:
     """A config that tells the names of folders, and not where they were on the machine of training."""
-    data = dict(config["data"])
-    for name, value in data.items():
-        if isinstance(value, str) and (name in ("path", "masks", "inputs", "data_dir") or Path(value).is_absolute()):
-            data[name] = Path(value).name
-    return {**config, "data": data, "out": "runs", "init_from": None}
+    told = {name: _without_folder(name, config[name]) for name in ("data", "loss") if name in config}
+    here = {"out": "runs", "init_from": None}
+    return {**config, **told, **{name: value for name, value in here.items() if name in config}}
+
+
+def _without_folder(field: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without_folder(name, one) for name, one in value.items()}
+    if isinstance(value, str) and (field in ("path", "masks", "inputs", "data_dir") or Path(value).is_absolute()):
+        return Path(value).name
+    return value

@@ -27,13 +27,13 @@ from jaxdiff.training.config import TrainConfig
 from jaxdiff.training.environment import differences, environment
 from jaxdiff.training.fine_tune import start_from
 from jaxdiff.training.known_data import KnownData, know, read_known
-from jaxdiff.training.lam_sampler import Stratified
-from jaxdiff.training.loss import DenoisingLoss
+from jaxdiff.training.objective import Loss, check_loss, check_same_teacher, loss_of, teacher_checksum
 from jaxdiff.training.prefetch import Prefetch
 from jaxdiff.training.restore import steps
-from jaxdiff.training.run_folder import check_classes, check_round_trip, check_same, describe, read_pairing, read_run
+from jaxdiff.training.run_folder import check_classes, check_same, describe, read_pairing, read_run
 from jaxdiff.training.state import TrainState
 from jaxdiff.training.step import Step, make_train_step
+from jaxdiff.training.stored_config import check_round_trip
 
 
 @dataclass(eq=False)
@@ -43,7 +43,10 @@ class Run:
     config: TrainConfig
     data: Dataset
     known: KnownData
-    loss: DenoisingLoss
+    loss: Loss
+    teacher: Any
+    """What the loss reads as its teacher, on the devices; None for most."""
+    teacher_checksum: int | None
     step: Step
     loader: Loader
     batches: Prefetch
@@ -79,6 +82,7 @@ class Run:
             "config": self.config.to_json(),
             "normaliser": self.data.normaliser.to_json(),
             "environment": environment(),
+            **({} if self.teacher_checksum is None else {"teacher": self.teacher_checksum}),
         }
         self.checkpoints.save(self.state, meta, wait=wait)
 
@@ -91,14 +95,10 @@ def open_run(config: TrainConfig, stack: contextlib.ExitStack) -> Run:
     """
     check_round_trip(config)
     stored = _stored(config, stack)
+    loss, teacher = loss_of(config)
+    checksum = teacher_checksum(teacher)
+    hosts.check_alike({"checksum of the teacher": checksum})
     data, known = _known_data(config, stored)
-    loss = DenoisingLoss(
-        lam_sampler=Stratified(config.schedule),
-        predicts=config.predicts,
-        weighting=config.weighting,
-        sigma_data=config.sigma_data,
-        drop_condition=config.drop_condition,
-    )
     optimizer = config.optimizer.build()
     step = make_train_step(
         loss,
@@ -126,6 +126,8 @@ def open_run(config: TrainConfig, stack: contextlib.ExitStack) -> Run:
     def create() -> TrainState:
         return TrainState.create(*initial, shardings=step.shardings(like), tracked=tracked)
 
+    if config.loss is not None:
+        check_loss(loss, config.network, like, initial[-1], teacher)
     fine_tuned = None
     if config.init_from is not None and not steps(config.folder / "checkpoints"):
         fine_tuned = start_from(create(), config.init_from, config.predicts, partial=config.init_partial)
@@ -134,6 +136,7 @@ def open_run(config: TrainConfig, stack: contextlib.ExitStack) -> Run:
     restored = checkpoints.restore(like)
     if restored:
         state, meta = restored
+        check_same_teacher(checksum, meta.get("teacher"), config.folder)
         # A checkpoint of before there was a window in it begins a new one.
         key, spent, window = _resumed(batches, known, meta), float(meta["seconds"]), meta.get("metrics")
     else:
@@ -144,6 +147,8 @@ def open_run(config: TrainConfig, stack: contextlib.ExitStack) -> Run:
         data=data,
         known=known,
         loss=loss,
+        teacher=teacher if teacher is None else step.place_teacher(teacher),
+        teacher_checksum=checksum,
         step=step,
         loader=loader,
         batches=batches,

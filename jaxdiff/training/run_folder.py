@@ -12,10 +12,11 @@ from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairing import Inputs, Pairing
 from jaxdiff.durable import read_json
 from jaxdiff.parts import Allow, Allowed, Parts, allowed, is_ours, place_of
-from jaxdiff.plain import differences, fields_of, flat, from_plain, own_classes, to_plain
+from jaxdiff.plain import fields_of, flat, from_plain, own_classes, to_plain
 from jaxdiff.schema import fields, malformed, shown, within
 from jaxdiff.terminal import one_line
 from jaxdiff.training.config import CLASSES, MAY_CHANGE, PAIRS, TrainConfig
+from jaxdiff.training.stored_config import OwnLoop, config_of
 
 FORMAT = 1
 PLACES = frozenset(f"data.{name}" for name in ("path", "masks", "inputs", "data_dir", "name"))
@@ -23,7 +24,11 @@ PLACES = frozenset(f"data.{name}" for name in ("path", "masks", "inputs", "data_
 
 
 def describe(
-    config: TrainConfig, info: Any, normaliser: Any, pairing: Pairing | None = None, levels: Levels | None = None
+    config: TrainConfig | OwnLoop,
+    info: Any,
+    normaliser: Any,
+    pairing: Pairing | None = None,
+    levels: Levels | None = None,
 ) -> dict[str, Any]:
     """The contents of run.json: all that sampling needs besides parameters; plain data."""
     return {
@@ -169,7 +174,7 @@ def _check(stored: Mapping[str, Any], allow: Allowed) -> None:
     read_levels(stored)
     if allow or _types(stored.get("pairing")) <= _OURS:
         read_pairing(stored, allow)
-    made = TrainConfig.from_json(config, allow) if allow or _types(config) <= _OURS else None
+    made = config_of(config, allow) if allow or _types(config) <= _OURS else None
     if made is not None:
         agree.append(("shape", values["shape"], "config.patch and the channels of data", (*made.patch, info.channels)))
         agree.append(("shape", len(values["shape"]), "the axes of data", len(info.axes)))
@@ -194,7 +199,7 @@ def _check(stored: Mapping[str, Any], allow: Allowed) -> None:
             raise malformed(f"{name} {shown(here)} beside {other}", there, "them to agree")
 
 
-_OURS = frozenset(cls.__name__ for cls in (TrainConfig, *CLASSES))
+_OURS = frozenset(cls.__name__ for cls in (TrainConfig, OwnLoop, *CLASSES))
 
 
 def _types(value: Any) -> set[str]:
@@ -211,6 +216,11 @@ def check_same(config: TrainConfig, stored: Mapping[str, Any], folder: Path) -> 
     Fields that the jaxdiff which made it did not know have their defaults there.
     """
     now, before = config.to_json(), dict(stored["config"])
+    if before.get("type") == OwnLoop.__name__:
+        raise ValueError(
+            f"got the run in {folder}, which a loop of one's own made (jd.save_run); expected one that a config began; to "
+            "fix: another --name, with --init-from to start from its parameters"
+        )
     parts = Parts((TrainConfig, *CLASSES, *own_classes(config)))
     lines = []
     for name in sorted({*now} & {*before}):  # of other classes, which nothing is to be made of
@@ -236,16 +246,3 @@ def check_same(config: TrainConfig, stored: Mapping[str, Any], folder: Path) -> 
 
 def _kind(value: Any) -> Any:
     return value["type"] if isinstance(value, Mapping) and "type" in value else value
-
-
-def check_round_trip(config: TrainConfig) -> None:
-    """Raises ValueError, naming the field, for a config that its own run folder could not give back."""
-    values = json.loads(json.dumps(config.to_json()))
-    with within("config"):
-        back = TrainConfig.from_json(values, own_classes(config))
-    if names := differences(config, back, "config"):
-        raise ValueError(
-            f"got {', '.join(names)}, which a run folder does not give back as they are; expected numbers, text, tuples, "
-            "dicts by text, and dataclasses of these, each as the field is annotated; to fix: annotate the field with its "
-            "type (a path as Path), or let it hold one of these"
-        )

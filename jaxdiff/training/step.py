@@ -1,46 +1,43 @@
 """One training step on one or many devices."""
 
+import operator
+import sys
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
-from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import PRNGKeyArray, PyTree
 
 from jaxdiff.training.ema import EMA
+from jaxdiff.training.gradients import gradients_of, gradients_over, place_in
+from jaxdiff.training.objective import Loss, asked, check_teacher, extras
 from jaxdiff.training.power_ema import PowerEMA
-from jaxdiff.training.sharding import AXES, SMALLEST, cut, device_mesh, place, place_batch, shardings, spec
+from jaxdiff.training.sharding import SMALLEST, device_mesh, place, place_batch, shardings
 from jaxdiff.training.state import TrainState
-
-Metrics = dict[str, Array]
-Gradients = Callable[..., tuple[Array, Metrics, Any]]
-
-
-class Loss(Protocol):
-    """`loss(network, params, key, batch, train=, first=, total=) -> (scalar, metrics)`, means over the examples."""
-
-    def __call__(
-        self, network: Any, params: Any, key: PRNGKeyArray, batch: Any, *, train: bool, first: Any, total: int
-    ) -> tuple[Array, Metrics]: ...
 
 
 class Step:
-    """What `make_train_step` returns: `step(state, batch, key, progress=0.0) -> (state, metrics)`."""
+    """What `make_train_step` returns: `step(state, batch, key, progress=0.0, teacher=None) -> (state, metrics)`."""
 
-    def __init__(self, program: Any, mesh: Mesh, parallel: str, accumulate: int, smallest: int):
-        self.program, self.mesh = program, mesh
+    def __init__(self, program: Any, loss: Loss, mesh: Mesh, parallel: str, accumulate: int, smallest: int):
+        self.program, self.loss, self.mesh = program, loss, mesh
         self._pmap, self._accumulate, self._smallest = parallel == "pmap", accumulate, smallest
         self._made: Callable[[], TrainState | None] = lambda: None
+        self._placed: list[Any] = []
 
-    def __call__(self, state: TrainState, batch: Any, key: PRNGKeyArray, progress: float = 0.0):
+    def __call__(
+        self, state: TrainState, batch: Any, key: PRNGKeyArray, progress: float = 0.0, teacher: PyTree | None = None
+    ):
         if state is not self._made():  # to look at hundreds of arrays takes milliseconds
             state = self.place(state)
-        state, metrics = self.program(state, self.place_batch(batch), key, np.float32(progress))
+        if teacher is not None or "teacher" in asked(self.loss):
+            teacher = self.place_teacher(teacher)
+        state, metrics = self.program(state, self.place_batch(batch), key, np.float32(progress), teacher)
         self._made = weakref.ref(state)
         return state, metrics
 
@@ -51,6 +48,28 @@ class Step:
     def place(self, state: TrainState) -> TrainState:
         """A fresh or restored state, the same on every host, on the mesh; a state of the step is there already."""
         return state if self._pmap else place(state, self.shardings(state))
+
+    def place_teacher(self, teacher: PyTree) -> PyTree:
+        """A teacher on the mesh, its large arrays cut as those of the state; one that lies there stays.
+
+        Raises ValueError for one that the loss does not read, for none where it does, and for leaves that are no arrays.
+        """
+        leaves, structure = jax.tree.flatten(teacher)
+        if leaves and len(leaves) == len(self._placed) and all(map(operator.is_, leaves, self._placed)):
+            return teacher
+        check_teacher(self.loss, teacher, "step(state, batch, key, teacher=...)")
+        if strange := [
+            leaf for leaf in leaves if not isinstance(leaf, jax.Array | np.ndarray | np.generic | int | float)
+        ]:
+            raise ValueError(
+                f"got a teacher with a {type(strange[0]).__name__} in it; expected a pytree of arrays; to fix: keep "
+                "functions and networks in the loss, or in static fields"
+            )
+        arrays = structure.unflatten(leaf if isinstance(leaf, jax.Array) else np.asarray(leaf) for leaf in leaves)
+        smallest = self._smallest if not self._pmap else sys.maxsize  # repeated on all devices
+        teacher = place(arrays, shardings(arrays, self.mesh, smallest))
+        self._placed = jax.tree.leaves(teacher)
+        return teacher
 
     def place_batch(self, batch: Any) -> Any:
         """A host's examples on its devices, as the program takes them; a placed batch stays where it is.
@@ -85,7 +104,7 @@ def make_train_step(
     accumulate: int = 1,
     smallest: int = SMALLEST,
 ) -> Step:
-    """The compiled `step(state, batch, key, progress=0.0) -> (state, metrics)`; `state` is donated.
+    """The compiled `step(state, batch, key, progress=0.0, teacher=None) -> (state, metrics)`; `state` is donated.
 
     Each device takes an equal share of the batch. parallel: `jit` over a mesh with the axes "data" and "fsdp" on all hosts'
     devices, or `pmap` on those of one host, with parameters repeated. fsdp: devices among which each array of the state of
@@ -95,9 +114,13 @@ def make_train_step(
 
     batch: a pytree of arrays, NumPy or JAX, with leading axis B; of several hosts, each gives its own B / hosts rows. key:
     the run's key, the same at every step, since the step number is folded in here. progress: the used fraction of the
-    budget, passed to optimisers that take it. ema, power_ema: how the state's averages follow (`TrainState.create(tracked=)`
-    makes room for the latter). A step whose loss or gradient is not finite changes nothing but the counters.
-    Raises ValueError where B or the number of devices does not divide.
+    budget, passed to optimisers that take it. teacher: for a loss that asks for one (`jaxdiff.training.objective.Loss`),
+    any pytree of arrays; other values are no new compilation, and `step.place_teacher(teacher)` puts it where it stays.
+    ema, power_ema: how the state's averages follow (`TrainState.create(tracked=)` makes room for the latter). A step whose
+    loss or gradient is not finite changes nothing but the counters. metrics: the loss's own, averaged over the devices, and
+    "loss", "grad_norm", "skipped", "skipped_in_row".
+    Raises ValueError where B or the number of devices does not divide, for a teacher that the loss does not read, and for
+    none where it does.
     """
     mesh = device_mesh(fsdp, devices)
     apply = _make_apply(optax.with_extra_args_support(optimizer), ema or EMA(), power_ema)
@@ -105,10 +128,13 @@ def make_train_step(
         raise ValueError(f"got accumulate={accumulate}; expected at least 1; to fix: accumulate=1")
 
     if parallel == "jit":
-        gradients = _gradients(loss, accumulate) if mesh.size == 1 else _over_mesh(loss, accumulate, mesh, smallest)
+        gradients = (
+            gradients_of(loss, accumulate) if mesh.size == 1 else gradients_over(loss, accumulate, mesh, smallest)
+        )
 
-        def whole(state, batch, key, progress):
-            found = gradients(state.network, state.params, jax.random.fold_in(key, state.step), batch)
+        def whole(state, batch, key, progress, teacher=None):
+            also = extras(loss, state.ema, teacher, state.step)
+            found = gradients(state.network, state.params, jax.random.fold_in(key, state.step), batch, also)
             state, metrics = apply(state, progress, *found)
             return jax.lax.with_sharding_constraint(state, shardings(state, mesh, smallest)), metrics
 
@@ -120,101 +146,23 @@ def make_train_step(
                 "to fix: --parallel jit"
             )
 
-        def share(state, batch, key, progress):
-            first, total = _place_in(batch, "data", mesh.size)
-            key = jax.random.fold_in(key, state.step)
-            found = _gradients(loss, accumulate)(state.network, state.params, key, batch, first, total)
+        def share(state, batch, key, progress, teacher):
+            first, total = place_in(batch, "data", mesh.size)
+            key, also = jax.random.fold_in(key, state.step), extras(loss, state.ema, teacher, state.step)
+            found = gradients_of(loss, accumulate)(state.network, state.params, key, batch, also, first, total)
             return apply(state, progress, *jax.lax.pmean(found, "data"))
 
         program = jax.pmap(
             share,
             "data",
-            in_axes=(None, 0, None, None),
+            in_axes=(None, 0, None, None, None),
             out_axes=None,
             devices=list(mesh.devices.flat),
             donate_argnums=(0,),
         )
     else:
         raise ValueError(f"got parallel={parallel!r}; expected 'jit' or 'pmap'")
-    return Step(program, mesh, parallel, accumulate, smallest)
-
-
-def _gradients(loss: Loss, accumulate: int) -> Gradients:
-    """(network, params, key, batch, first, total) -> loss, metrics, gradient: means over the examples of `batch`."""
-
-    def part(network, params, key, batch, first, total):
-        def objective(params):
-            return loss(network, params, key, batch, train=True, first=first, total=total)
-
-        (value, metrics), gradient = jax.value_and_grad(objective, has_aux=True)(params)
-        return value, metrics, gradient
-
-    def gradients(network, params, key, batch, first=0, total=None):
-        size = jax.tree.leaves(batch)[0].shape[0]
-        total = size if total is None else total
-        if accumulate == 1:
-            return part(network, params, key, batch, first, total)
-        each = size // accumulate
-        parts = jax.tree.map(lambda a: a.reshape(accumulate, each, *a.shape[1:]), batch)
-
-        def add(sums, of):
-            number, batch = of
-            found = part(network, params, key, batch, first + number * each, total)
-            return jax.tree.map(jnp.add, sums, found), None
-
-        like = jax.eval_shape(
-            lambda b: part(network, params, key, b, first, total), jax.tree.map(lambda a: a[0], parts)
-        )
-        zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), like)
-        sums, _ = jax.lax.scan(add, zeros, (jnp.arange(accumulate), parts))
-        return jax.tree.map(lambda a: a / accumulate, sums)
-
-    return gradients
-
-
-def _over_mesh(loss: Loss, accumulate: int, mesh: Mesh, smallest: int) -> Gradients:
-    """The same for a batch shared by all devices and parameters cut along "fsdp"; the gradient is cut like them.
-
-    Collectives are written out, so that the compiled program holds these and no others: an all-gather for each cut
-    array, for its gradient a reduce-scatter and an all-reduce over "data", an all-reduce for all else.
-    """
-    fsdp = mesh.shape["fsdp"]
-    gradients = _gradients(loss, accumulate)
-
-    def gather(axis, leaf):
-        return leaf if axis is None else jax.lax.all_gather(leaf, "fsdp", axis=axis, tiled=True)
-
-    def scatter(axis, leaf):
-        if axis is None:
-            return jax.lax.pmean(leaf, AXES)
-        part = jax.lax.psum_scatter(leaf, "fsdp", scatter_dimension=axis, tiled=True) / fsdp
-        return jax.lax.pmean(part, "data")
-
-    def whole(network, params, key, batch):
-        axes = [cut(leaf.shape, fsdp, smallest) for leaf in jax.tree.leaves(params)]
-
-        def over(function, tree):
-            leaves, structure = jax.tree.flatten(tree)
-            return structure.unflatten(map(function, axes, leaves))
-
-        def share(params, batch, key):
-            first, total = _place_in(batch, AXES, mesh.size)
-            value, metrics, gradient = gradients(network, over(gather, params), key, batch, first, total)
-            return *jax.lax.pmean((value, metrics), AXES), over(scatter, gradient)
-
-        cuts = jax.tree.map(lambda leaf: spec(leaf, mesh, smallest), params)
-        # Without varying-axes checks: with them gradients of whole parameters would be summed a second time.
-        return jax.shard_map(
-            share, mesh=mesh, in_specs=(cuts, P(AXES), P()), out_specs=(P(), P(), cuts), check_vma=False
-        )(params, batch, key)
-
-    return whole
-
-
-def _place_in(batch: Any, axis: Any, devices: int) -> tuple[Array, int]:
-    """Global index of the first example that this device holds, and the number of all."""
-    size = jax.tree.leaves(batch)[0].shape[0]
-    return jax.lax.axis_index(axis) * size, size * devices
+    return Step(program, loss, mesh, parallel, accumulate, smallest)
 
 
 def _make_apply(optimizer: optax.GradientTransformationExtraArgs, ema: EMA, power_ema: PowerEMA | None):
@@ -245,6 +193,10 @@ def _make_apply(optimizer: optax.GradientTransformationExtraArgs, ema: EMA, powe
             skipped_in_row=skipped_in_row,
         )
         counters = {"grad_norm": norm, "skipped": skipped, "skipped_in_row": skipped_in_row}
-        return state, {**metrics, **counters}
+        if taken_names := sorted({*metrics} & {*counters}):
+            raise ValueError(
+                f"got metrics of the loss named {', '.join(taken_names)}; expected other names; to fix: rename them"
+            )
+        return state, {"loss": value, **metrics, **counters}
 
     return apply

@@ -1,7 +1,4 @@
-"""A weighting and a loss of one's own, as docs/training.md shows them."""
-
-from dataclasses import dataclass
-from typing import ClassVar
+"""A plain function is a loss."""
 
 import flax.linen as nn
 import jax
@@ -10,9 +7,6 @@ import numpy as np
 import optax
 
 from jaxdiff.process.gaussian import alpha, sigma
-from jaxdiff.process.schedules import Cosine
-from jaxdiff.training.lam_sampler import Stratified
-from jaxdiff.training.loss import DenoisingLoss
 from jaxdiff.training.state import TrainState
 from jaxdiff.training.step import make_train_step
 
@@ -23,16 +17,6 @@ class Linear(nn.Module):
     @nn.compact
     def __call__(self, x, lam, cond=None, train=False):
         return nn.Dense(1)(x)
-
-
-@dataclass(frozen=True)
-class PlainX0:
-    """The error of x0 itself, per draw."""
-
-    per: ClassVar[str] = "draw"
-
-    def __call__(self, lam):
-        return jnp.exp(-2 * lam)
 
 
 def l1(network, params, key, batch, *, train=True, first=0, total=None):
@@ -52,22 +36,6 @@ def curve(loss):
         state, metrics = step(state, {"image": IMAGES}, jax.random.key(0))
         losses.append(float(metrics["loss"]))
     return losses
-
-
-def test_own_weighting():
-    loss = DenoisingLoss(lam_sampler=Stratified(Cosine()), weighting=PlainX0())
-    zero = Linear().init(jax.random.key(0), IMAGES, jnp.zeros(1))
-    zero = jax.tree.map(jnp.zeros_like, zero)
-    value, _ = loss(Linear(), zero, jax.random.key(1), {"image": IMAGES}, first=0, total=8)
-    # v = 0 stands for x0 = alpha x, whose error is sigma² times that of v.
-    key_lam, key_example, _ = jax.random.split(jax.random.key(1), 3)
-    by_hand = []
-    for i, x0 in enumerate(IMAGES):
-        lam, _ = Stratified(Cosine())(key_lam, i, 8)
-        eps = jax.random.normal(jax.random.split(jax.random.fold_in(key_example, i))[0], x0.shape)
-        x = alpha(lam) * x0 + sigma(lam) * eps
-        by_hand.append(jnp.mean((alpha(lam) * x - x0) ** 2))
-    np.testing.assert_allclose(value, np.mean(by_hand), rtol=1e-4)
 
 
 def test_own_loss_trains():
