@@ -21,6 +21,7 @@ from jaxdiff.physics.operators import Mask
 PAGES_WITH_TESTS = {
     "docs/data.md": "tests/data/test_data_docs.py",
     "docs/restoration.md": "tests/test_restoration_page.py",
+    "docs/training.md": "tests/training/test_training_docs.py",
 }
 """Pages whose Python all runs in a test of their own."""
 
