@@ -11,7 +11,7 @@ import jax
 import pytest
 
 QUICK = " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-"""Programs of the tests compile for much longer than they run: with these flags in little more than half the CPU time."""
+"""Programs of the tests compile for longer than they run; with these flags files took 0.56 to 0.7 of the CPU time."""
 
 # JAX reads them when it first asks for devices. A worker inherits them from the process that starts it, as children do.
 if os.environ.get("JAXDIFF_TEST_QUICK", "1") == "1" and QUICK not in os.environ.get("XLA_FLAGS", ""):
