@@ -106,21 +106,35 @@ def make_train_step(
 ) -> Step:
     """The compiled `step(state, batch, key, progress=0.0, teacher=None) -> (state, metrics)`; `state` is donated.
 
-    Each device takes an equal share of the batch. parallel: `jit` over a mesh with the axes "data" and "fsdp" on all hosts'
-    devices, or `pmap` on those of one host, with parameters repeated. fsdp: devices among which each array of the state of
-    `smallest` elements or more is cut (`jaxdiff.training.sharding`): gathered for the step, gradients summed and scattered.
-    accumulate: parts in which a device takes its share, one after the other, for the memory of one. All do what one device
-    does with the whole batch, up to the order of sums (and dropout masks).
+    Each device takes an equal share of the batch. All layouts do what one device does with the whole batch, up to the
+    order of sums (and dropout masks). A step whose loss or gradient is not finite changes nothing but the counters.
 
-    batch: a pytree of arrays, NumPy or JAX, with leading axis B; of several hosts, each gives its own B / hosts rows. key:
-    the run's key, the same at every step, since the step number is folded in here. progress: the used fraction of the
-    budget, passed to optimisers that take it. teacher: for a loss that asks for one (`jaxdiff.training.objective.Loss`),
-    any pytree of arrays; other values are no new compilation, and `step.place_teacher(teacher)` puts it where it stays.
-    ema, power_ema: how the state's averages follow (`TrainState.create(tracked=)` makes room for the latter). A step whose
-    loss or gradient is not finite changes nothing but the counters. metrics: the loss's own, averaged over the devices, and
+    Of the step: `batch` is a pytree of arrays, NumPy or JAX, with leading axis B; of several hosts, each gives its own
+    B / hosts rows. `key` is the run's, the same at every step, since the step number is folded in here. `progress` is
+    the used fraction of the budget, passed to optimisers that take it. `teacher`, for a loss that asks for one
+    (`jaxdiff.training.objective.Loss`), is any pytree of arrays; other values are no new compilation, and
+    `step.place_teacher(teacher)` puts it where it stays. `metrics` are the loss's own, averaged over the devices, and
     "loss", "grad_norm", "skipped", "skipped_in_row".
-    Raises ValueError where B or the number of devices does not divide, for a teacher that the loss does not read, and for
-    none where it does.
+
+    Args:
+        loss: a function of (network, params, key, batch); see `Loss`.
+        optimizer: of Optax.
+        parallel: `jit` over a mesh with the axes "data" and "fsdp" on all hosts' devices, or `pmap` on those of one
+            host, with parameters repeated.
+        ema: how the state's average follows.
+        power_ema: how its power-function averages follow (`TrainState.create(tracked=)` makes room for them).
+        devices: default all.
+        fsdp: devices among which large arrays of the state are cut (`jaxdiff.training.sharding`): gathered for the step,
+            gradients summed and scattered.
+        accumulate: parts in which a device takes its share, one after the other, for the memory of one.
+        smallest: elements of an array from which it is cut.
+
+    Returns:
+        The step.
+
+    Raises:
+        ValueError: where B or the number of devices does not divide; by the step, for a teacher that the loss does not
+            read, and for none where it does.
     """
     mesh = device_mesh(fsdp, devices)
     apply = _make_apply(optax.with_extra_args_support(optimizer), ema or EMA(), power_ema)
