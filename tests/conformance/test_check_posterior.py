@@ -167,7 +167,7 @@ def test_command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
     (tmp_path / "my_posterior.py").write_text("def prior(denoise, measurement):\n    return 1\n")
-    assert script.run(cli.check_posterior, ["my_posterior:prior"], "cmd") == 1
+    assert script.run(cli.COMMANDS["check-posterior"], ["my_posterior:prior"], "cmd") == 1
     assert "prior: failed: shapes" in capsys.readouterr().out
-    assert script.run(cli.check_posterior, ["nothing"], "cmd") == 2
+    assert script.run(cli.COMMANDS["check-posterior"], ["nothing"], "cmd") == 2
     assert "expected one of diffpir" in capsys.readouterr().err

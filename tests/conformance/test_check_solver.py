@@ -156,9 +156,9 @@ def test_command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
     (tmp_path / "my_solver.py").write_text(MODULE)
-    assert script.run(cli.check_solver, ["ddim", "--eta", "0.5"], "cmd") == 0
+    assert script.run(cli.COMMANDS["check-solver"], ["ddim", "--eta", "0.5"], "cmd") == 0
     assert capsys.readouterr().out.startswith("DDIM(eta=0.5): passed")
-    assert script.run(cli.check_solver, ["my_solver:Mine"], "cmd") == 1
+    assert script.run(cli.COMMANDS["check-solver"], ["my_solver:Mine"], "cmd") == 1
     assert "got 2 denoiser calls in one update of Mine" in capsys.readouterr().out
-    assert script.run(cli.check_solver, ["ddmi"], "cmd") == 2
+    assert script.run(cli.COMMANDS["check-solver"], ["ddmi"], "cmd") == 2
     assert "expected one of ddim" in capsys.readouterr().err

@@ -107,7 +107,7 @@ def desk(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
     model = exact(HALF, Denoising(offset=0.0, peak=500.0))
-    monkeypatch.setattr(folder_options, "load", lambda run, step=None: model)
+    monkeypatch.setattr(folder_options, "load", lambda run, step=None, **_: model)
     bright = np.random.default_rng(2).integers(200, 600, (*SIZE, 1)).astype(np.uint16)
     write_image("in/bright.ome.tif", bright, IMAGE)
     dark = np.zeros((*SIZE, 1), np.uint16)

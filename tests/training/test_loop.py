@@ -280,7 +280,7 @@ def test_a_fine_tuned_run_starts_from_the_average_of_the_other(config, monkeypat
             train(config(name="second", init_from=str(first)))
     for tree in (begun[0].params, begun[0].ema):
         jax.tree.map(np.testing.assert_array_equal, tree, restore_params(first))
-    with pytest.raises(ValueError, match="predicts v; expected eps"):
+    with pytest.raises(ValueError, match="predicts 'v'; expected 'eps'"):
         train(config(name="third", init_from=str(first), predicts="eps"))
     with pytest.raises(ValueError, match=r"params/last/kernel: float32\[8, 1\], expected float32\[4, 1\]"):
         train(config(name="third", init_from=str(first), network=config().network.clone(width=4)))
