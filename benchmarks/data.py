@@ -18,7 +18,7 @@ from benchmarks.machine import describe, write
 from jaxdiff.config import load_config, override
 from jaxdiff.data.config import BBBC039, Folder, Tfds, open_data
 from jaxdiff.data.loader import Loader
-from jaxdiff.data.normalise import Map
+from jaxdiff.data.maps import MapName
 from jaxdiff.data.prepared.prepare import prepare
 from jaxdiff.training.lam_sampler import Stratified
 from jaxdiff.training.loss import DenoisingLoss
@@ -76,7 +76,7 @@ def taken(path: Path, steps: int = 10) -> float:
     return steps * config.batch_size / (time.perf_counter() - began)
 
 
-def brightest(path: Path, kind: Map) -> float:
+def brightest(path: Path, kind: MapName) -> float:
     """The largest value of the training fields after the map, in standard deviations."""
     data = open_data(Folder(path=path / "train" / "images", validation=0, normalise=kind), (64, 64), seed=0)
     return max(float(np.max(data.normaliser.forward(data.train[i]["image"]))) for i in range(len(data.train)))
@@ -94,7 +94,7 @@ def main(path: Path) -> None:
         "array_record_patches_of_64_per_second": records,
         "step_takes_patches_of_64_per_second": round(step, 1),
         "loader_over_step": {name: round(rate / step, 1) for name, rate in records.items()},
-        "brightest_pixel_in_standard_deviations": {kind: round(brightest(path, kind), 2) for kind in get_args(Map)},
+        "brightest_pixel_in_standard_deviations": {kind: round(brightest(path, kind), 2) for kind in get_args(MapName)},
     }
     print(result, "written:", write("data", result))
 

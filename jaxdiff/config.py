@@ -1,11 +1,17 @@
 """Config files and the command line: `configs/x.py` holds `config = TrainConfig(...)`, options override its fields."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
+import equinox as eqx
+import flax.linen as nn
 import tyro
 
 from jaxdiff.parts import run_file
+from jaxdiff.schema import is_protocol
 from jaxdiff.training.config import TrainConfig as TrainConfig
 
 
@@ -32,7 +38,55 @@ def load_config(path: str | Path) -> TrainConfig:
 def override(config: TrainConfig, options: Sequence[str], prog: str | None = None) -> TrainConfig:
     """`config` with command-line options such as `--steps 100 --data.path images`; tyro checks them.
 
-    Which class a field holds (data, schedule, weighting) is the config file's choice; its fields are options. Exits
-    with status 2 and a suggestion for an unknown option. Raises ValueError for values that contradict each other.
+    Which class a field holds (data, network, schedule, your own among them) is the config file's choice; its fields are
+    options. Exits with status 2 and a suggestion for an unknown option. Raises ValueError for values that contradict each
+    other.
     """
-    return tyro.cli(TrainConfig, prog=prog, default=config, args=list(options), config=(tyro.conf.AvoidSubcommands,))
+    default = _narrowed(config)
+    chosen = tyro.cli(
+        type(default), prog=prog, default=default, args=list(options), config=(tyro.conf.AvoidSubcommands,)
+    )
+    return _widened(chosen)
+
+
+def _narrowed(part: Any) -> Any:
+    """A part of which each field that holds a part is annotated with the class of that one alone.
+
+    tyro makes options of the fields of an annotated class; of alternatives it knows the listed ones only, and no protocols.
+    """
+    if not dataclasses.is_dataclass(part) or isinstance(part, type | nn.Module | eqx.Module):
+        return part
+    hints = get_type_hints(type(part), include_extras=True)
+    values = {one.name: _narrowed(getattr(part, one.name)) for one in dataclasses.fields(part) if one.init}
+    kinds = {name: _kind_of(hints.get(name), value) for name, value in values.items()}
+    other = {name: kind for name, kind in kinds.items() if kind is not hints.get(name)}
+    if not other:
+        return part
+    field = lambda value: dataclasses.field(default_factory=lambda: value, kw_only=True)  # noqa: E731
+    fields = [(name, kind, field(values[name])) for name, kind in other.items()]
+    cls: Any = type(part)
+    kind = dataclasses.make_dataclass(
+        cls.__name__,
+        fields,
+        bases=(cls,),
+        namespace={"narrowed_from": cls, "__module__": cls.__module__},
+        frozen=cls.__dataclass_params__.frozen,
+    )
+    return kind(**values)
+
+
+def _kind_of(hint: Any, value: Any) -> Any:
+    """The annotation of a field that holds a value: a part's own class; of a name beside parts, the names."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return type(value)
+    plain = tuple(kind for kind in get_args(hint) if not (dataclasses.is_dataclass(kind) or is_protocol(kind)))
+    named = isinstance(value, str) and get_origin(hint) in (Union, UnionType) and len(plain) < len(get_args(hint))
+    return Union[plain] if named else hint  # noqa: UP007 - of a tuple
+
+
+def _widened(part: Any) -> Any:
+    """The inverse of `_narrowed`."""
+    if not hasattr(type(part), "narrowed_from"):
+        return part
+    values = {one.name: _widened(getattr(part, one.name)) for one in dataclasses.fields(part) if one.init}
+    return type(part).narrowed_from(**values)

@@ -17,7 +17,8 @@ from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairing import Inputs, Pairing
 from jaxdiff.denoiser import Denoiser, bind
 from jaxdiff.guidance import Guidance
-from jaxdiff.nn import UNet, condition
+from jaxdiff.network import Network
+from jaxdiff.nn.condition import condition, size_of
 from jaxdiff.parts import Allow, allowed
 from jaxdiff.process import grids
 from jaxdiff.process.schedules import Schedule
@@ -38,7 +39,8 @@ class Model:
 
     denoise: Denoiser
     """D(x, λ, cond), model units."""
-    network: UNet
+    network: Network
+    """A `jd.UNet`, or a person's own."""
     schedule: Schedule
     """Of training; the default grids lie inside its ends."""
     shape: tuple[int, ...]
@@ -55,6 +57,11 @@ class Model:
     """Folder that it was loaded from."""
     levels: Levels | None = None
     """Grey levels of the training images; None where the run does not say. Those of inputs are in `pairing`."""
+
+    @property
+    def classes(self) -> int:
+        """Classes of the network's label condition; 0 where it reads none."""
+        return size_of(self.network, "num_classes")
 
     @property
     def inputs(self) -> Inputs:
@@ -99,12 +106,12 @@ class Model:
         if label is None:
             return None
         labels = np.broadcast_to(np.asarray(label), (num,))
-        if labels.min() < -1 or labels.max() >= self.network.num_classes:
+        if labels.min() < -1 or labels.max() >= self.classes:
             names = ", ".join(f"{i} {name}" for i, name in enumerate(self.info.class_names))
             raise ValueError(
-                f"got label {labels.min()}..{labels.max()}; expected 0 to {self.network.num_classes - 1}"
+                f"got label {labels.min()}..{labels.max()}; expected 0 to {self.classes - 1}"
                 f"{' (' + names + ')' if names else ''}; to fix: "
-                + ("choose one of these" if self.network.num_classes else "leave it out: the model knows no classes")
+                + ("choose one of these" if self.classes else "leave it out: the model knows no classes")
             )
         return condition(label=labels)
 
@@ -234,10 +241,13 @@ def load(
     with within(Path(run) / "run.json"):
         config = config_of(stored["config"], allow)
         info, pairing = DataInfo.from_json(stored["data"]), read_pairing(stored, allow)
-        reads, has = config.network.image_channels, pairing and pairing.inputs and pairing.inputs.info.channels
+        reads, has = (
+            size_of(config.network, "image_channels"),
+            pairing and pairing.inputs and pairing.inputs.info.channels,
+        )
         if has and reads != has:
             raise malformed("config.network.image_channels", reads, f"{has}, the channels of pairing.inputs")
-        like = variables_of(config.network, info.channels, len(info.spatial))
+        like = variables_of(config.network, stored["shape"])
     if is_packed(run):
         step_stored = fields(stored, {"step": int})["step"]
         if not ema or length is not None or step not in (None, step_stored):
@@ -254,7 +264,7 @@ def load(
         network=config.network,
         schedule=config.schedule,
         shape=tuple(stored["shape"]),
-        normaliser=Normaliser.from_json(stored["normaliser"]),
+        normaliser=Normaliser.from_json(stored["normaliser"], allow),
         info=info,
         pairing=pairing,
         step=found,

@@ -26,6 +26,11 @@ class Network(Protocol):
     It returns (B, *spatial, channels), or twice the channels where it learned a variance, which sampling drops. What the
     signature takes is asked once for each program, while it is traced. All other arguments need defaults.
 
+    What it reads of conditions it says by fields or properties, and 0 is meant where it has none: `num_classes` (of the
+    label), `vector_size`, `image_channels`, `augmentation_size` (`nn.condition`). With `patch_multiple` it says that spatial
+    sizes have to be multiples of that, one number or one for each axis; without it any size is taken, as `jd.UNet` does. In
+    a config it is a dataclass of its settings, as Linen modules are.
+
     Its variables are parameters only, the collection "params" of Linen: what changes while it runs (the statistics of
     `nn.BatchNorm`) would belong to a batch, and D is a function of one image. Randomness is drawn with `make_rng` of any
     name. Anything else with these two methods is a network as well; `jd.from_nnx` makes one of a Flax NNX

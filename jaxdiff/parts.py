@@ -92,6 +92,19 @@ class Allowed:
                     "mypackage, or configs/mine.py"
                 )
 
+    @classmethod
+    def with_modules(cls, classes: Iterable[type]) -> "Allowed":
+        """Permission for classes that are loaded, the others of their modules, and their packages.
+
+        For a run that goes on: its config's code runs already.
+        """
+        own = cls(list(classes))
+        for one in own.classes:
+            own._modules[_module_of(one)] = sys.modules[one.__module__]
+            if not one.__module__.startswith((CONFIG_FILE, "__main__")):
+                own._packages.append(one.__module__.partition(".")[0])
+        return own
+
     def __bool__(self) -> bool:
         return bool(self.classes or self._packages or self._files)
 
@@ -111,10 +124,10 @@ class Allowed:
         """
         place, _, path = name.partition(":")
         below = lambda package: place == package or place.startswith(f"{package}.")  # noqa: E731
-        if place in self._files:
-            if place not in self._modules:
-                self._modules[place] = run_file(self._files[place])
+        if place in self._modules:
             module = self._modules[place]
+        elif place in self._files:
+            module = self._modules[place] = run_file(self._files[place])
         elif not place.endswith(".py") and any(map(below, self._packages)):
             module = _imported(place, f"the type {name}")
         else:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdiff.parts import Parts, is_ours, place_of
+from jaxdiff.parts import Allowed, Parts, is_ours, place_of
 from jaxdiff.schema import joined, loose, within
 
 LINEN_FIELDS = ("parent", "name")
@@ -110,6 +110,11 @@ def own_classes(value: Any) -> list[type]:
         inner = list(value.values()) if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else []
         own = []
     return list(dict.fromkeys([*own, *(cls for part in inner for cls in own_classes(part))]))
+
+
+def own_parts(config: Any) -> Allowed:
+    """Permission for the classes of a config's parts, and for what lies in their modules and packages."""
+    return Allowed.with_modules(own_classes(config))
 
 
 def differences(value: Any, other: Any, field: str = "") -> list[str]:

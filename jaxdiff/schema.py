@@ -7,6 +7,7 @@ A name in a file chooses among classes that the caller lists or allows (`jaxdiff
 
 import contextlib
 import dataclasses
+import inspect
 import json
 import math
 import re
@@ -233,11 +234,12 @@ def _one_of(kinds: tuple[Any, ...], value: Any, field: str, classes: Mapping[str
     if value is None and type(None) in kinds:
         return None
     parts = tuple(kind for kind in kinds if dataclasses.is_dataclass(kind))
-    kinds = tuple(kind for kind in kinds if kind is not type(None) and not _is_protocol(kind))
+    kinds = tuple(kind for kind in kinds if kind is not type(None) and not is_protocol(kind))
     if parts and (len(parts) == len(kinds) or (isinstance(value, Mapping) and "type" in value)):
         return _instance(parts, value, field, classes)
     if not kinds:  # a field for a person's own parts only
         return loose(value, field, classes)
+    kinds = tuple(kind for kind in kinds if kind not in parts)
     if len(kinds) == 1:
         return typed(kinds[0], value, field, classes)
     for kind in kinds:
@@ -246,14 +248,14 @@ def _one_of(kinds: tuple[Any, ...], value: Any, field: str, classes: Mapping[str
     raise malformed(field, value, " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds))
 
 
-def _is_protocol(kind: Any) -> bool:
+def is_protocol(kind: Any) -> bool:
     """Whether an annotation speaks of a person's own parts by what these have to have."""
     return getattr(kind, "_is_protocol", False)
 
 
 def _instance(kinds: tuple[Any, ...], value: Any, field: str, classes: Mapping[str, type] | None) -> Any:
     """A dataclass of these kinds; one that the caller lists and no annotation can know of (a person's own) passes too."""
-    expected = ", ".join(kind.__name__ for kind in kinds)
+    expected = ", ".join(kind.__name__ for kind in kinds if not inspect.isabstract(kind))
     if not isinstance(value, Mapping):
         raise malformed(field, value, f"a dict, the fields of {expected}")
     if classes is None or ("type" not in value and len(kinds) == 1):

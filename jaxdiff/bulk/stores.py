@@ -45,7 +45,7 @@ class Store(Protocol):
 
 def store_of(job: Job, size: int) -> Store:
     """The store of `job.format` for shards of `size` images."""
-    classes = 0 if job.labels is None else job.model.network.num_classes
+    classes = 0 if job.labels is None else job.model.classes
     parts = (job.out, job.num, size, job.model.shape, job.info, classes)
     if job.format == "zarr":
         from jaxdiff.bulk.zarr_store import ZarrStore

@@ -104,7 +104,7 @@ def main(args: list[str], prog: str = "sample.py classify") -> int:
 
 def class_names(model: Model) -> list[str]:
     """A name for each class: that of training, or its number."""
-    return list(model.info.class_names) or [str(label) for label in range(model.network.num_classes)]
+    return list(model.info.class_names) or [str(label) for label in range(model.classes)]
 
 
 def summarised(out: Path, records: list[dict[str, Any]]) -> Path:

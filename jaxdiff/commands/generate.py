@@ -211,8 +211,8 @@ def _prepared(options: Generate, runs: Path) -> tuple[Model, Any, dict[str, Any]
             f"sample.py {'generate-labelled' if task == 'generate' else task} --run {options.run}"
         )
     label: Any = options.label
-    if label is None and model.network.num_classes:
-        label = np.arange(options.num) % model.network.num_classes
+    if label is None and model.classes:
+        label = np.arange(options.num) % model.classes
     if options.guidance == 1.0 and (options.guidance_interval or options.guidance_rescale):
         raise ValueError(
             "got --guidance-interval or --guidance-rescale at guidance 1, which is none; expected another --guidance with "

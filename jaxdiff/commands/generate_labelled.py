@@ -111,7 +111,7 @@ def _labelled_set(options: GenerateLabelled) -> int:
         info = info.replace(channel_names=info.channel_names[:-1])
     info = info.replace(dtype=options.dtype or info.dtype)
     check_writable(info.dtype)
-    classes = model.network.num_classes
+    classes = model.classes
     model.condition(1, options.label)
     files = None
     if options.masks is not None:

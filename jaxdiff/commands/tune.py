@@ -72,7 +72,7 @@ def _tune(options: Tune) -> dict[int, list[tuning.Score]]:
     wanted = [n for n in dict.fromkeys(options.nfe) if options.again or not stored.path_of(options.run, n).exists()]
     for n in sorted(set(options.nfe) - set(wanted)):
         print(f"{stored.path_of(options.run, n)} is there already; --again replaces it")
-    classes = model.network.num_classes
+    classes = model.classes
     if options.guidance != 1.0 and not classes:
         raise ValueError(f"got --guidance {options.guidance} for a model without classes; expected 1")
     if not wanted:

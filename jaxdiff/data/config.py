@@ -8,19 +8,16 @@ from typing import Protocol
 import numpy as np
 
 from jaxdiff.data.dataset import Dataset, checked, finish, hold_out
+from jaxdiff.data.decoded import Decoded, Normalised
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.fingerprint import Fingerprint, as_held_out
 from jaxdiff.data.info import DataInfo
-from jaxdiff.data.normalise import COUNTS, Map, Normaliser
+from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairing import Pairing, Pairs
 from jaxdiff.data.pairs import Parallel, paired
 from jaxdiff.data.sources.folder import list_folder
 from jaxdiff.data.sources.shift import pair_shift
-from jaxdiff.data.sources.source import Binned, Cached, Memory, Source, Subset
-from jaxdiff.physics.camera import Camera
-from jaxdiff.schema import conform
-
-GIGABYTE = 2**30
+from jaxdiff.data.sources.source import Memory, Source, Subset
 
 
 class DataConfig(Protocol):
@@ -59,7 +56,7 @@ def open_data(
 
 
 @dataclass(frozen=True)
-class Synthetic:
+class Synthetic(Normalised):
     """Nuclei from the built-in microscope, rendered once, with instance masks and classes.
 
     With `pairs`, the image is what the camera's recordings have as their mean, and the input is one recording of it.
@@ -71,10 +68,6 @@ class Synthetic:
     """Seed of the images (that of the training is another)."""
     validation: float = 0.1
     """Fraction of the images held out."""
-    normalise: Map = "asinh"
-    """Monotone map before scaling to mean 0 and standard deviation 1."""
-    camera: Camera = COUNTS
-    """Of normalise="anscombe": its gain, offset and read noise turn grey levels to photons; the default takes counts."""
     pairs: bool = False
     """Images without noise, and one noisy recording of each as its input."""
 
@@ -105,13 +98,11 @@ class Synthetic:
         )
         names = [str(i) for i in range(self.num)]
         train, validation = hold_out(source, names, patch, self.validation, None, seed)
-        return finish(
-            train, validation, self.normalise, normaliser, input_info=info if self.pairs else None, camera=self.camera
-        )
+        return finish(train, validation, self.map, normaliser, input_info=info if self.pairs else None)
 
 
 @dataclass(frozen=True)
-class Folder:
+class Folder(Decoded):
     """Your own images: a folder of TIFF, OME-TIFF or PNG files, perhaps with masks, classes, or inputs for pairs."""
 
     path: Path
@@ -126,12 +117,6 @@ class Folder:
     """Fraction of the files (or groups) held out; of a single image, a region. 0 holds out nothing."""
     group_regex: str | None = None
     """Files in whose names this finds the same text (well, stack, patient) stay together in the split."""
-    binning: int = 1
-    """Mean over that many pixels in y and in x; the pixel size grows."""
-    normalise: Map = "asinh"
-    """Monotone map before scaling to mean 0 and standard deviation 1."""
-    camera: Camera = COUNTS
-    """Of normalise="anscombe": its gain, offset and read noise turn grey levels to photons; the default takes counts."""
     skip_unreadable: bool = False
     """Leave out damaged files (their number is reported) where otherwise the run refuses to start."""
     allow_blank: bool = False
@@ -140,15 +125,10 @@ class Folder:
     """Micrometres along Y X, or Z Y X, in place of what the files say."""
     channel_names: tuple[str, ...] | None = None
     """Names of the channels, in place of what the files say."""
-    cache_gb: float = 2.0
-    """Memory for decoded images; a folder beyond it is decoded again in every epoch."""
     inputs: Path | None = None
     """Folder of the same fields recorded otherwise (noisy, coarser, another modality), with files of the same names."""
     input_axes: str | None = None
     """Axes of the inputs, where they are not those of `axes`."""
-
-    def __post_init__(self):
-        conform(self)
 
     def open(self, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset:
         listing = list_folder(
@@ -162,29 +142,18 @@ class Folder:
             self.inputs,
             self.input_axes,
         )
-        source, files, skipped = checked(
-            cached(listing.source, self.binning, self.cache_gb), patch, self.skip_unreadable, self.allow_blank
-        )
+        source, files, skipped = checked(self.cached(listing.source), patch, self.skip_unreadable, self.allow_blank)
         input_info = None if listing.input_info is None else listing.input_info.binned(self.binning)
         train, validation = hold_out(source, files, patch, self.validation, self.group_regex, seed)
         ignored = ", ".join(f"{n} {suffix}" for suffix, n in sorted(listing.ignored.items()))
         shift = None if input_info is None else pair_shift(source).note
         notes = (f"files of other kinds, not read: {ignored}",) if ignored else ()
         notes += listing.notes + (() if shift is None else (shift,))
-        return finish(
-            train, validation, self.normalise, normaliser, listing.skipped + skipped, notes, input_info, self.camera
-        )
-
-
-def cached(source: Source, binning: int, gigabytes: float) -> Source:
-    """A source binned, and kept in memory up to a limit."""
-    if binning < 1:
-        raise DataError(f"binning={binning}", "1 or more", "1 keeps the pixels as they are")
-    return Cached(Binned(source, binning) if binning > 1 else source, int(gigabytes * GIGABYTE))
+        return finish(train, validation, self.map, normaliser, listing.skipped + skipped, notes, input_info)
 
 
 @dataclass(frozen=True)
-class BBBC039:
+class BBBC039(Decoded):
     """Fluorescent nuclei of the Broad Bioimage Benchmark Collection, with instance masks; split by well."""
 
     path: Path
@@ -193,19 +162,8 @@ class BBBC039:
     """Fetch the collection into `path` from the Broad's site if it is not there."""
     validation: float = 0.1
     """Fraction of the wells held out, where `path` has no parts train and dev (which are used as they are)."""
-    binning: int = 1
-    """Mean over that many pixels in y and in x."""
-    normalise: Map = "asinh"
-    """Monotone map before scaling to mean 0 and standard deviation 1."""
-    camera: Camera = COUNTS
-    """Of normalise="anscombe": its gain, offset and read noise turn grey levels to photons; the default takes counts."""
     skip_unreadable: bool = False
     """Leave out damaged files (their number is reported) where otherwise the run refuses to start."""
-    cache_gb: float = 2.0
-    """Memory for decoded images."""
-
-    def __post_init__(self):
-        conform(self)
 
     def open(self, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset:
         from jaxdiff.data.sources import bbbc039
@@ -223,23 +181,21 @@ class BBBC039:
         if not parts:
             source, files, skipped = self._part(path, patch)
             train, validation = hold_out(source, files, patch, self.validation, bbbc039.WELL, seed)
-            return finish(train, validation, self.normalise, normaliser, skipped, camera=self.camera)
+            return finish(train, validation, self.map, normaliser, skipped)
         train, _, skipped = self._part(path / "train", patch)
         validation, _, also = self._part(path / "dev", patch)
-        return finish(train, validation, self.normalise, normaliser, skipped + also, camera=self.camera)
+        return finish(train, validation, self.map, normaliser, skipped + also)
 
     def _part(self, folder: Path, patch: Sequence[int]) -> tuple[Source, list[str], tuple[str, ...]]:
         listing = list_folder(
             folder / "images", folder / "masks", skip_unreadable=self.skip_unreadable, channel_names=("Hoechst",)
         )
-        source, files, skipped = checked(
-            cached(listing.source, self.binning, self.cache_gb), patch, self.skip_unreadable, allow_blank=False
-        )
+        source, files, skipped = checked(self.cached(listing.source), patch, self.skip_unreadable, allow_blank=False)
         return source, files, listing.skipped + skipped
 
 
 @dataclass(frozen=True)
-class Tfds:
+class Tfds(Decoded):
     """A TFDS data set prepared on disk as array_record or parquet: from the catalog, or a folder of yours."""
 
     name: str
@@ -260,19 +216,8 @@ class Tfds:
     """Name of the class feature, where there is one."""
     mask: str | None = "mask"
     """Name of the mask feature, where there is one."""
-    binning: int = 1
-    """Mean over that many pixels in y and in x; the pixel size grows."""
-    normalise: Map = "asinh"
-    """Monotone map before scaling to mean 0 and standard deviation 1."""
-    camera: Camera = COUNTS
-    """Of normalise="anscombe": its gain, offset and read noise turn grey levels to photons; the default takes counts."""
     allow_blank: bool = False
     """Train on images that have one value in all their pixels, too."""
-    cache_gb: float = 2.0
-    """Memory for decoded images; a data set beyond it is decoded again in every epoch."""
-
-    def __post_init__(self):
-        conform(self)
 
     def open(self, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset:
         train, files, input_info = self._split(self.split, patch)
@@ -280,7 +225,7 @@ class Tfds:
             validation, _, _ = self._split(self.validation_split, patch)
         else:
             train, validation = hold_out(train, files, patch, self.validation, self.group_regex, seed)
-        return finish(train, validation, self.normalise, normaliser, input_info=input_info, camera=self.camera)
+        return finish(train, validation, self.map, normaliser, input_info=input_info)
 
     def _split(self, split: str, patch: Sequence[int]) -> tuple[Source, list[str], DataInfo | None]:
         """The split, the file of each record, and the info of its inputs; what `prepare` checked is not read again."""
@@ -288,7 +233,7 @@ class Tfds:
 
         found = TfdsSource(self.name, self.data_dir, split, self.image, self.label, self.mask)
         input_info = None if found.input_info is None else found.input_info.binned(self.binning)
-        source: Source = cached(found, self.binning, self.cache_gb)
+        source: Source = self.cached(found)
         files = found.files(patch, self.binning, self.allow_blank)
         if files is None:
             source, files, _ = checked(source, patch, allow_blank=self.allow_blank)

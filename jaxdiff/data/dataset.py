@@ -12,12 +12,12 @@ from jaxdiff.data.errors import DataError, UnreadableError, unreadable
 from jaxdiff.data.fingerprint import digest
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.levels import Levels
-from jaxdiff.data.normalise import COUNTS, Map, Normaliser
+from jaxdiff.data.maps import Map, MapName
+from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairing import Pairing, as_network
 from jaxdiff.data.patches import Batch, Record, check_patch, check_whole, common_factor, pixel_factors, random_patch
 from jaxdiff.data.sources.source import ImagesOf, Region, Seen, Source, Subset
 from jaxdiff.data.split import groups, split_groups, split_regions
-from jaxdiff.physics.camera import Camera
 
 FITTED = 4096
 """Training images that a normaliser is fitted on, at most; of more, so many spread evenly."""
@@ -35,10 +35,8 @@ class Dataset:
     train: Source
     validation: Source
     info: DataInfo
-    map: Map
+    map: Map | MapName
     """Monotone map of a normaliser that is fitted."""
-    camera: Camera = COUNTS
-    """Of that map, where it takes one."""
     given: Normaliser | None = None
     """The normaliser of a run that goes on, or of pairs."""
     skipped: tuple[str, ...] = field(default=())
@@ -55,7 +53,7 @@ class Dataset:
         """The one given, or fitted on the training part when it is first asked for."""
         if self.given is not None:
             return self.given
-        return Normaliser.fit(ImagesOf(evenly(self.train, FITTED)), self.map, self.camera)
+        return Normaliser.fit(ImagesOf(evenly(self.train, FITTED)), self.map)
 
     def validation_batches(self, patch: Sequence[int], batch_size: int, num: int, seed: int = 0) -> Iterator[Batch]:
         """`num` fixed patches of the validation images in turn, not augmented; the last batch may be smaller.
@@ -153,12 +151,11 @@ def hold_out(
 def finish(
     train: Source,
     validation: Source,
-    map: Map,
+    map: Map | MapName,
     normaliser: Normaliser | None = None,
     skipped: tuple[str, ...] = (),
     notes: tuple[str, ...] = (),
     input_info: DataInfo | None = None,
-    camera: Camera = COUNTS,
 ) -> Dataset:
     """The data set, with the normaliser of a run where one is given. Raises DataError for one of other channels."""
     if normaliser is not None and normaliser.channels != train.info.channels:
@@ -166,7 +163,7 @@ def finish(
             f"a normaliser of {normaliser.channels} channels", f"{train.info.channels} channels", "use the run's data"
         )
     parts = (train, validation)
-    return Dataset(*parts, train.info, map, camera, normaliser, skipped, notes, input_info=input_info, recorded=parts)
+    return Dataset(*parts, train.info, map, normaliser, skipped, notes, input_info=input_info, recorded=parts)
 
 
 def _check(record: Record, info: DataInfo, patch: tuple[int, ...], allow_blank: bool) -> None:

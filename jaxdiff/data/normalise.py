@@ -1,50 +1,33 @@
-"""Grey levels to network units and back: a monotone map, then mean 0 and standard deviation 1, channel by channel.
+"""Grey levels to network units and back: a monotone map (`jaxdiff.data.maps`), then mean 0 and standard deviation 1.
 
-Each map acts on u = (x - offset) / scale and has an inverse over all real numbers, so that nothing is clipped:
+    z = (m((x - offset) / scale) - mean) / std
 
-    linear     m(u) = u
-    asinh      m(u) = asinh(u)                          linear near 0, logarithmic far from it
-    anscombe   m(u) = 2 sign(v) sqrt|v|, v = u + 3/8    photon counts to noise of nearly one size
-
-linear uses offset 0 and scale 1. anscombe takes those of a camera: scale = gain, offset = the camera's less
-gain * read_noise², so that v is electrons + 3/8 + read_noise² (`Camera.generalised_anscombe`). asinh takes the offset
-and scale of the background: offset = median, scale = 3 robust standard deviations (3 * 1.4826 * median|x - median|), so
-that camera noise stays linear and the long bright tail is compressed. Where more than half of the pixels are equal that
-spread is 0, and the mean absolute deviation from the median takes its place. Then z = (m - mean) / std over all
-training pixels.
+channel by channel, over all training pixels. The map has an inverse over all real numbers, so that nothing is clipped.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args
+from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from numpy.typing import ArrayLike
 
 from jaxdiff.data.errors import DataError
+from jaxdiff.data.maps import COUNTS, NAMES, Anscombe, Images, Map, MapName, as_map, not_constant, pixels_of
+from jaxdiff.parts import Allow, Parts
 from jaxdiff.physics.camera import Camera
-from jaxdiff.schema import dataclass_of, shown
+from jaxdiff.plain import from_plain, to_plain
+from jaxdiff.schema import dataclass_of, malformed, shown, within
 
-Map = Literal["linear", "asinh", "anscombe"]
-COUNTS = Camera()
-"""Of images whose pixels are photon counts."""
-SAMPLES = 2**22  # pixels a channel from which median and spread are estimated
 BLOCK = 2**20  # pixels in float64 at once
-
-
-class Images(Protocol):
-    """A list of images (*spatial, C), or anything with its length that can be read more than once."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
 class Normaliser:
     """z = (m((x - offset) / scale) - mean) / std for each channel; all four are tuples of one number a channel.
+
+    map: one of `jaxdiff.data.maps`, or the name of one of ours.
 
     Example:
         >>> images = [np.arange(12.0).reshape(3, 4, 1)]
@@ -54,16 +37,15 @@ class Normaliser:
         (True, True)
     """
 
-    map: Map
+    map: Map | MapName
     offset: tuple[float, ...]
     scale: tuple[float, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
     def __post_init__(self):
-        if self.map not in get_args(Map):
-            raise DataError(f"map {self.map!r}", "one of " + ", ".join(get_args(Map)), "choose one of these")
-        columns = {name: tuple(float(v) for v in getattr(self, name)) for name in ("offset", "scale", "mean", "std")}
+        object.__setattr__(self, "map", as_map(self.map))
+        columns = {name: tuple(float(v) for v in getattr(self, name)) for name in COLUMNS}
         if len({len(column) for column in columns.values()}) != 1:
             raise DataError(f"{columns}", "one number a channel in each", "fit the normaliser again")
         if not all(np.isfinite(c).all() for c in columns.values()) or min(columns["scale"] + columns["std"]) <= 0:
@@ -76,29 +58,38 @@ class Normaliser:
         """The number of channels."""
         return len(self.mean)
 
+    @property
+    def map_name(self) -> str:
+        """What the map is called: the name of one of ours, the class of a person's own."""
+        return next((name for name, cls in NAMES.items() if type(self.map) is cls), type(self.map).__name__)
+
     @classmethod
-    def fit(cls, images: Images, map: Map = "asinh", camera: Camera = COUNTS) -> "Normaliser":
+    def fit(cls, images: Images, map: Map | MapName = "asinh", camera: Camera = COUNTS) -> "Normaliser":
         """Fit to images (*spatial, C) of any sizes, read one at a time; sums are in float64.
 
-        linear and anscombe read every image once, asinh twice. camera: of anscombe.
+        A map without units of its own reads every image once, asinh twice. camera: of "anscombe".
         Raises DataError for no images, NaN or infinite pixels (naming the image), differing channel counts, a channel
-        that has one value only, and a camera of another map.
+        that has one value only, a camera of another map, and a map that its inverse does not undo.
         """
-        if camera != COUNTS and map != "anscombe":
-            raise DataError(f"a camera for the map {map}", "the map anscombe", 'normalise="anscombe", or leave it out')
+        chosen = as_map(map, camera)
         number = len(images)
         if not number:
             raise DataError("no images", "at least one", "give training images")
         channels = int(images[0].shape[-1])
-        offset, scale = (0.0,) * channels, (1.0,) * channels
-        if map == "asinh":
-            offset, scale = _background(images)
-        if map == "anscombe":
-            offset = (camera.offset - camera.gain * camera.read_noise**2,) * channels
-            scale = (camera.gain,) * channels
-        raw = cls(map, offset, scale, (0.0,) * channels, (1.0,) * channels)
+        units = getattr(chosen, "units", None)
+        offset, scale = ((0.0,) * channels, (1.0,) * channels) if units is None else units(images)
+        if isinstance(chosen, Anscombe):  # whose camera is in offset and scale
+            chosen = Anscombe()
+        raw = cls(chosen, tuple(offset), tuple(scale), (0.0,) * channels, (1.0,) * channels)
+        if type(chosen) not in NAMES.values():
+            raw._check_map(images[0])
         mean, std = _moments(raw._map(block) for block in _blocks(images, channels))
-        return cls(map, offset, scale, tuple(mean), _not_constant(std, mean, "after the map"))
+        if not np.isfinite(mean + std).all():
+            where = (
+                f"the map {raw.map_name}, which gives NaN or infinite numbers for grey levels of the training images"
+            )
+            raise DataError(where, "finite ones for all", "another map")
+        return cls(chosen, raw.offset, raw.scale, tuple(mean), not_constant(std, mean, "after the map"))
 
     def forward(self, x: ArrayLike) -> np.ndarray:
         """Data units (..., C) to network units, float32. Raises DataError for another channel count."""
@@ -110,40 +101,38 @@ class Normaliser:
 
         Raises DataError for another channel count.
         """
-        xp: Any = jnp if isinstance(z, Tracer) else np
-        m = self._channels_checked(z) * xp.array(self.std) + xp.array(self.mean)
-        match self.map:
-            case "linear":
-                u = m
-            case "asinh":
-                u = xp.sinh(m)
-            case "anscombe":
-                u = xp.sign(m) * (m / 2) ** 2 - 3 / 8
-        return u * xp.array(self.scale) + xp.array(self.offset)
+        m = self._channels_checked(z) * np.array(self.std) + np.array(self.mean)
+        return self._of_map.inverse(m) * np.array(self.scale) + np.array(self.offset)
 
     def log_slope(self, x: ArrayLike) -> np.ndarray:
         """log dz/dx at data units (..., C), float64: what a density in network units becomes one of data by."""
-        u = (np.asarray(self._channels_checked(x), np.float64) - np.array(self.offset)) / np.array(self.scale)
-        match self.map:
-            case "linear":
-                slope = np.zeros_like(u)
-            case "asinh":
-                slope = -0.5 * np.log1p(u**2)
-            case "anscombe":
-                slope = -0.5 * np.log(np.maximum(np.abs(u + 3 / 8), np.finfo(np.float64).tiny))
+        slope = self._of_map.log_slope(self._units(np.asarray(self._channels_checked(x))))
         return slope - np.log(np.array(self.scale)) - np.log(np.array(self.std))
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON values that keeps every bit; `from_json` is its inverse."""
-        return {name: getattr(self, name) if name == "map" else list(getattr(self, name)) for name in _FIELDS}
+        name = self.map_name
+        map = name if name in NAMES else to_plain(self.map, "normaliser.map")
+        return {"map": map, **{name: list(getattr(self, name)) for name in COLUMNS}}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Normaliser":
-        """The normaliser that `to_json` wrote. Raises ValueError, naming the field, for anything else."""
-        if not isinstance(values, Mapping) or set(values) != set(_FIELDS):
+    def from_json(cls, values: Mapping[str, Any], allow: Allow = ()) -> "Normaliser":
+        """The normaliser that `to_json` wrote. Raises ValueError, naming the field, for anything else.
+
+        allow: packages, .py files and classes of a person's own that its map may be of, as for `jd.load`.
+        """
+        if not isinstance(values, Mapping) or set(values) != {"map", *COLUMNS}:
             what = sorted(values) if isinstance(values, Mapping) else shown(values)
-            raise DataError(f"a normaliser with {what}", f"{list(_FIELDS)}", "use the file as it was written")
-        normaliser = dataclass_of(cls, values, "normaliser")
+            raise DataError(f"a normaliser with {what}", f"{['map', *COLUMNS]}", "use the file as it was written")
+        if isinstance(values["map"], Mapping):
+            map = from_plain(values["map"], Parts((), allow), "normaliser.map")
+        elif values["map"] in NAMES:
+            map = NAMES[values["map"]]()
+        else:
+            raise malformed("normaliser.map", values["map"], f"one of {', '.join(NAMES)}")
+        numbers = dataclass_of(_Columns, {name: values[name] for name in COLUMNS}, "normaliser")
+        with within("normaliser"):
+            normaliser = cls(map, numbers.offset, numbers.scale, numbers.mean, numbers.std)
         with np.errstate(over="ignore"):
             ends = normaliser.inverse(np.array([[-3.0], [3.0]]) * np.ones(normaliser.channels)).astype(np.float32)
         if not (np.isfinite(ends).all() and (ends[0] < ends[1]).all()):
@@ -151,16 +140,15 @@ class Normaliser:
             raise DataError(where, "finite ones that rise", "use the file as it was written")
         return normaliser
 
+    @property
+    def _of_map(self) -> Map:
+        return as_map(self.map)
+
+    def _units(self, x: np.ndarray) -> np.ndarray:
+        return (x.astype(np.float64) - np.array(self.offset)) / np.array(self.scale)
+
     def _map(self, x: np.ndarray) -> np.ndarray:
-        u = (x.astype(np.float64) - np.array(self.offset)) / np.array(self.scale)
-        match self.map:
-            case "linear":
-                return u
-            case "asinh":
-                return np.arcsinh(u)
-            case "anscombe":
-                v = u + 3 / 8
-                return 2 * np.sign(v) * np.sqrt(np.abs(v))
+        return self._of_map.forward(self._units(x))
 
     def _channels_checked(self, x: Any) -> Any:
         x = x if isinstance(x, Tracer) else np.asarray(x)
@@ -168,48 +156,42 @@ class Normaliser:
             raise DataError(f"an array of shape {x.shape}", f"{self.channels} channels, last", "move the channels axis")
         return x
 
-
-_FIELDS = ("map", "offset", "scale", "mean", "std")
-
-
-def _each(images: Images) -> Iterable[np.ndarray]:
-    return (images[i] for i in range(len(images)))
-
-
-def _checked(image: np.ndarray, index: int, channels: int) -> np.ndarray:
-    """Pixels (N, C), all finite."""
-    if image.shape[-1] != channels:
-        raise DataError(
-            f"{image.shape[-1]} channels in image {index}", f"{channels} as in image 0", "use one channel count"
+    def _check_map(self, image: np.ndarray) -> None:
+        """Raises DataError where a person's map is not rising on an image, its inverse another one, or its slope wrong."""
+        name, u = (
+            type(self.map).__name__,
+            self._units(np.quantile(image.reshape(-1, self.channels), [0.05, 0.5, 0.95], axis=0)),
         )
-    if image.dtype.kind == "f" and not np.isfinite(image).all():
-        bad = int(np.count_nonzero(~np.isfinite(image)))
-        raise DataError(f"{bad} NaN or infinite pixels in image {index}", "finite numbers", "repair or remove it")
-    return image.reshape(-1, channels)
+        step = 1e-4 * (1 + np.abs(u))
+        low, m, high = (self._of_map.forward(u + shift) for shift in (-step, 0 * step, step))
+        back, slope = self._of_map.inverse(m), (high - low) / (2 * step)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            wrong = {
+                f"{name}.forward that does not rise": not (slope > 0).all(),
+                f"{name}.inverse that is not the inverse of forward": not np.allclose(back, u, rtol=1e-6, atol=1e-6),
+                f"{name}.log_slope that is not the logarithm of forward's slope": not np.allclose(
+                    self._of_map.log_slope(u), np.log(slope), atol=1e-2
+                ),
+            }
+        for what, is_wrong in wrong.items():
+            if is_wrong:
+                raise DataError(f"{what} at {u.tolist()}", "one that is, at all grey levels", f"correct {name}")
 
 
-def _background(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Median, and 3 robust standard deviations, of each channel, from at most SAMPLES pixels at fixed random places."""
-    channels = int(images[0].shape[-1])
-    share = max(1, SAMPLES // len(images))
-    samples = []
-    for i, image in enumerate(_each(images)):
-        pixels = _checked(image, i, channels)
-        if len(pixels) > share:
-            pixels = pixels[np.random.default_rng(i).integers(len(pixels), size=share)]
-        samples.append(pixels.astype(np.float64))
-    pixels = np.concatenate(samples)
-    median = np.median(pixels, axis=0)
-    deviation = np.abs(pixels - median)
-    scale = 3 * 1.4826 * np.median(deviation, axis=0)
-    scale = np.where(scale > 0, scale, deviation.mean(axis=0))
-    return tuple(median), _not_constant(scale, median, "in the sampled pixels")
+COLUMNS = ("offset", "scale", "mean", "std")
+
+
+@dataclass(frozen=True)
+class _Columns:
+    offset: tuple[float, ...]
+    scale: tuple[float, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 def _blocks(images: Images, channels: int) -> Iterable[np.ndarray]:
     """The pixels of all images, (N, C), a part at a time: float64 takes eight times the memory of a byte."""
-    for i, image in enumerate(_each(images)):
-        pixels = _checked(image, i, channels)
+    for pixels in pixels_of(images, channels):
         for start in range(0, len(pixels), BLOCK):
             yield pixels[start : start + BLOCK]
 
@@ -224,14 +206,3 @@ def _moments(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         mean = mean + delta * len(block) / total
         count = total
     return mean, np.sqrt(squares / count)
-
-
-def _not_constant(spread: np.ndarray, centre: np.ndarray, where: str) -> tuple[float, ...]:
-    flat = np.flatnonzero(~(spread > 1e-12 * np.maximum(1.0, np.abs(centre))))
-    if flat.size:
-        raise DataError(
-            f"one and the same value in every training pixel of channel {flat[0]} ({where})",
-            "images that vary",
-            "remove the channel (an alpha channel is not data) or check the acquisition",
-        )
-    return tuple(spread)

@@ -8,7 +8,8 @@ import numpy as np
 from jaxdiff.data.files.labels import as_labels
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.levels import Levels
-from jaxdiff.data.normalise import Map, Normaliser
+from jaxdiff.data.maps import Map, MapName
+from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.patches import Batch, Record
 from jaxdiff.data.sources.source import Source
 
@@ -43,8 +44,8 @@ class Pairs(Protocol):
         """
         ...
 
-    def maps(self, map: Map) -> tuple[Map, Map]:
-        """Monotone maps of "image" and "input" before scaling, where the data set's own is `map`."""
+    def maps(self, map: Map | MapName) -> tuple[Map | MapName, Map | MapName]:
+        """Monotone maps (or their names) of "image" and "input" before scaling, where the data set's own is `map`."""
         ...
 
 

@@ -163,7 +163,7 @@ def _check(path: Path, platforms: Sequence[str], units: str, guidance: Any, mode
         )
     if units not in ("data", "model"):
         raise ValueError(f"got units={units!r}; expected 'data' or 'model'")
-    if not callable(guidance) and guidance != 1.0 and not model.network.num_classes:
+    if not callable(guidance) and guidance != 1.0 and not model.classes:
         raise ValueError(f"got guidance={guidance} for a model without classes; expected 1; to fix: leave it out")
     if importlib.util.find_spec("flatbuffers") is None:
         raise ValueError(

@@ -9,7 +9,7 @@ with any leading batch axes. The null has the same keys, shapes and dtypes, so t
 augmentation, which says how an image is shown and not what is asked for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -24,6 +24,23 @@ FIELDS = {
 }
 """The field of a network that says how large each condition is; 0 = not read."""
 KEYS = tuple(FIELDS)
+
+
+def size_of(network: Any, field: str) -> int:
+    """The size of a condition by the network's field for it, such as num_classes; 0 where it has no such field."""
+    return int(getattr(network, field, 0) or 0)
+
+
+def check_sizes(network: Any, spatial: Sequence[int], name: str = "patch") -> None:
+    """Raises ValueError for an image size that is no multiple of the network's `patch_multiple`."""
+    multiple = getattr(network, "patch_multiple", 1)
+    each = (multiple,) * len(spatial) if isinstance(multiple, int) else tuple(multiple)
+    if len(each) != len(spatial) or any(n % m for n, m in zip(spatial, each)):
+        fitting = " ".join(str(-(-n // m) * m) for n, m in zip(spatial, each))
+        raise ValueError(
+            f"got {name}={tuple(spatial)} for a {type(network).__name__} of patch_multiple {multiple}; expected multiples of "
+            f"it along each axis; to fix: --patch {fitting}"
+        )
 
 
 def condition(*, label: Any = None, vector: Any = None, image: Any = None, augmentation: Any = None) -> dict[str, Any]:
@@ -81,7 +98,7 @@ def null(cond: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 def expected_shapes(network: Any, batch: int, spatial: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
     """Shapes, batch axis included, of the conditions that a network with these fields reads."""
-    sizes = {name: getattr(network, field, 0) for name, field in FIELDS.items()}
+    sizes = {name: size_of(network, field) for name, field in FIELDS.items()}
     shapes = {
         "label": (batch,),
         "vector": (batch, sizes["vector"] + 1),

@@ -91,7 +91,7 @@ def classify(
     empty = [
         say_scale(pixels, model.levels, model.normaliser, model.info, name=name) for pixels, name in zip(images, names)
     ]
-    classes = model.network.num_classes
+    classes = model.classes
     none = ClassErrors(np.full(classes, np.nan), np.zeros(classes, int), np.full((classes, draws), np.nan))
     found = [
         none if empty[i] else _errors(jax.random.fold_in(key, i), model, pixels, how) for i, pixels in enumerate(images)
@@ -162,7 +162,7 @@ def calibrate(
 
 def check_classes(model: Model) -> None:
     """Raises ValueError unless the model is one of images by class, and by nothing else."""
-    classes, names = model.network.num_classes, model.info.class_names
+    classes, names = model.classes, model.info.class_names
     if classes < 2 or model.pairing is not None:
         what = "trained with pairs" if model.pairing is not None else f"of {classes} classes"
         raise ValueError(
@@ -217,4 +217,4 @@ def _errors(key: PRNGKeyArray, model: Model, image: np.ndarray, how: Draws) -> C
     normal = reflected(model.normaliser.forward(image)[None], tuple(map(max, size, window)))[0]
     corners = itertools.product(*(window_starts(have, want, 0) for have, want in zip(normal.shape, window)))
     windows = np.stack([normal[tuple(slice(c, c + w) for c, w in zip(corner, window))] for corner in corners])
-    return class_errors(key, model.denoise, windows, model.network.num_classes, how)
+    return class_errors(key, model.denoise, windows, model.classes, how)

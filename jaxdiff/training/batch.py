@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdiff.nn.condition import condition
+from jaxdiff.nn.condition import condition, size_of
 
 
 def to_batch(loaded: dict[str, np.ndarray], network: Any) -> dict[str, Any]:
@@ -15,17 +15,17 @@ def to_batch(loaded: dict[str, np.ndarray], network: Any) -> dict[str, Any]:
     where there are inputs that it does not read.
     """
     values = {}
-    if getattr(network, "num_classes", 0):
+    if classes := size_of(network, "num_classes"):
         labels = _need(loaded, "label", "num_classes")
-        if labels.min() < -1 or labels.max() >= network.num_classes:
+        if labels.min() < -1 or labels.max() >= classes:
             raise ValueError(
-                f"got labels {labels.min()} to {labels.max()}; expected 0 to {network.num_classes - 1}, or -1 = none; "
+                f"got labels {labels.min()} to {labels.max()}; expected 0 to {classes - 1}, or -1 = none; "
                 f"to fix: --network.num-classes {labels.max() + 1} or more"
             )
         values["label"] = labels
-    if getattr(network, "vector_size", 0):
+    if size_of(network, "vector_size"):
         raise ValueError("got network.vector_size > 0; expected 0, as no data has vectors yet; to fix: set it to 0")
-    reads = getattr(network, "image_channels", 0)
+    reads = size_of(network, "image_channels")
     if reads or "input" in loaded:
         what, image = "the pairs' input", loaded.get("input")
         if image is None:
@@ -36,7 +36,7 @@ def to_batch(loaded: dict[str, np.ndarray], network: Any) -> dict[str, Any]:
                 f"--network.image-channels {image.shape[-1]}"
             )
         values["image"] = image
-    if size := getattr(network, "augmentation_size", 0):
+    if size := size_of(network, "augmentation_size"):
         values["augmentation"] = done = loaded["augmentation"]
         if done.shape[-1] != size:
             raise ValueError(

@@ -1,11 +1,15 @@
 """What a training run is made of, as one frozen dataclass; tyro reads it, a run folder stores it."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from jaxdiff.data.config import BBBC039, Folder, Synthetic, Tfds
+from jaxdiff.data.config import BBBC039, DataConfig, Folder, Synthetic, Tfds
+from jaxdiff.data.pairing import Pairs
 from jaxdiff.data.pairs import Denoising, Joint, LabelledGeneration, Parallel, Segmentation, SuperResolution
+from jaxdiff.network import Network
+from jaxdiff.nn.condition import check_sizes
 from jaxdiff.nn.unet import UNet
 from jaxdiff.parts import Allow, Parts
 from jaxdiff.physics.camera import Camera
@@ -19,6 +23,7 @@ from jaxdiff.process.schedules import (
     LinearBeta,
     LogNormal,
     Rectified,
+    Schedule,
     SubVP,
     VarianceExploding,
 )
@@ -27,16 +32,35 @@ from jaxdiff.seeds import checked_seed
 from jaxdiff.training.cadence import Every
 from jaxdiff.training.ema import EMA
 from jaxdiff.training.objective import LossConfig
-from jaxdiff.training.optimizer import AdamW
+from jaxdiff.training.optimizer import AdamW, OptimizerConfig
 from jaxdiff.training.power_ema import PowerEMA
-from jaxdiff.training.weighting import EDM, P2, MinSNR, Sigmoid, SNRPlusOne, Uniform
+from jaxdiff.training.weighting import EDM, P2, MinSNR, Sigmoid, SNRPlusOne, Uniform, Weighting
 
-Data = Synthetic | Folder | Tfds | BBBC039
-AnyPairs = Segmentation | Denoising | LabelledGeneration | Joint | Parallel | SuperResolution
+# Ours, or a person's own: stored values of this package are held against the former, own classes against the latter.
+Data = Synthetic | Folder | Tfds | BBBC039 | DataConfig
+AnyPairs = Segmentation | Denoising | LabelledGeneration | Joint | Parallel | SuperResolution | Pairs
 AnySchedule = (
-    Cosine | LinearBeta | Rectified | VarianceExploding | Karras | SubVP | DiscreteBetas | BrownianBridge | LogNormal
+    Cosine
+    | LinearBeta
+    | Rectified
+    | VarianceExploding
+    | Karras
+    | SubVP
+    | DiscreteBetas
+    | BrownianBridge
+    | LogNormal
+    | Schedule
 )
-AnyWeighting = Sigmoid | Uniform | MinSNR | SNRPlusOne | P2 | EDM
+AnyWeighting = Sigmoid | Uniform | MinSNR | SNRPlusOne | P2 | EDM | Weighting
+NEEDS = {
+    "network": ("init", "apply"),
+    "data": ("open",),
+    "pairs": ("task", "fit", "prepare", "draw", "infos", "maps"),
+    "schedule": ("lam", "time", "to_lam", "to_time", "lam_min", "lam_max"),
+    "weighting": ("__call__", "per"),
+    "optimizer": ("build",),
+}
+"""What a person's own part has to have, by field."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,15 +70,16 @@ class TrainConfig:
     name: str
     """Name of the run; its folder is OUT/NAME. The same command again resumes it."""
     data: Data = field(default_factory=Synthetic)
-    """Where images come from."""
+    """Where images come from: one of `jaxdiff.data.config`, or your own `DataConfig`."""
     pairs: AnyPairs | None = None
-    """What is diffused under which condition, for conditional tasks; none: images, for generation."""
+    """What is diffused under which condition, for conditional tasks, perhaps your own (`jaxdiff.data.pairing.Pairs`); none:
+    images, for generation."""
     patch: tuple[int, ...] = (32, 32)
     """Size in pixels of what the network sees: y x, or z y x."""
     augment: bool = True
     """Random flips and turns by 90 degrees, where the pixel sizes allow them."""
-    network: UNet = field(default_factory=UNet)
-    """The network."""
+    network: UNet | Network = field(default_factory=UNet)
+    """The network: `UNet`, or a Linen module of your own (`jaxdiff.network`)."""
     schedule: AnySchedule = field(default_factory=Cosine)
     """Draws the noise levels of training; sampling is free to choose others."""
     predicts: Prediction = "v"
@@ -67,8 +92,8 @@ class TrainConfig:
     """Fraction of examples trained with the null condition, for classifier-free guidance."""
     loss: LossConfig | None = None
     """A loss of your own (`jaxdiff.training.objective.LossConfig`); none: the denoising loss of the fields above."""
-    optimizer: AdamW = field(default_factory=AdamW)
-    """AdamW, its warm-up and its decay."""
+    optimizer: AdamW | OptimizerConfig = field(default_factory=AdamW)
+    """AdamW, its warm-up and its decay; or your own (`jaxdiff.training.optimizer.OptimizerConfig`)."""
     ema: EMA = field(default_factory=EMA)
     """Moving average of the parameters, which is what is sampled from."""
     power_ema: PowerEMA | None = None
@@ -136,6 +161,8 @@ class TrainConfig:
             if value is not None and not value > 0:
                 raise ValueError(f"got {name}={value}; expected more than 0; to fix: raise it")
         checked_seed(self.seed)
+        self._check_parts()
+        check_sizes(self.network, self.patch)
         for name in ("previews", "validation_images", "workers", "prefetch", "max_unreadable"):
             if getattr(self, name) < 0:
                 raise ValueError(f"got {name}={getattr(self, name)}; expected 0 or more; to fix: raise it")
@@ -148,6 +175,25 @@ class TrainConfig:
             )
         if self.init_partial and self.init_from is None:
             raise ValueError("got init_partial without init_from; expected both; to fix: --init-from runs/NAME")
+
+    def _check_parts(self) -> None:
+        """Raises ValueError for a part without what is asked of it, naming what it lacks."""
+        for name, needs in NEEDS.items():
+            part = getattr(self, name)
+            if part is None and name == "pairs":
+                continue
+            missing = [need for need in needs if not hasattr(part, need)]
+            if isinstance(part, type) or not dataclasses.is_dataclass(part):
+                kind, what = (part, "the class") if isinstance(part, type) else (type(part), "a")
+                raise ValueError(
+                    f"got {name}, {what} {kind.__name__}; expected an object of a dataclass, such as a Linen module; "
+                    f"to fix: {name}={kind.__name__}(…), with @dataclass(frozen=True)"
+                )
+            if missing:
+                raise ValueError(
+                    f"got {name} of type {type(part).__name__} without {', '.join(missing)}; expected {', '.join(needs)}; to "
+                    "fix: see docs/howto.md, parts of your own"
+                )
 
     @property
     def folder(self) -> Path:

@@ -116,4 +116,4 @@ def _fingerprint(config: TrainConfig, data: Dataset) -> Fingerprint | None:
     if known.read:
         return known
     images = ImagesOf(evenly(data.recorded[0], FITTED))
-    return replace(known, normaliser=Normaliser.fit(images, data.map, data.camera).to_json())
+    return replace(known, normaliser=Normaliser.fit(images, data.map).to_json())

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from jaxdiff.durable import crc32
-from jaxdiff.network import initialised
+from jaxdiff.network import Network, initialised
 from jaxdiff.nn.condition import expected_shapes
 
 
@@ -18,12 +18,12 @@ def named(tree: Any) -> dict[str, Any]:
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in flat}
 
 
-def variables_of(network: Any, channels: int, axes: int) -> Any:
-    """Shapes and dtypes of the variables of a network for images of `axes` spatial axes; nothing is computed.
+def variables_of(network: Network, shape: Sequence[int]) -> Any:
+    """Shapes and dtypes of the variables of a network for images (*spatial, channels); nothing is computed.
 
     Raises ValueError for a network that cannot be built.
     """
-    spatial = (network.multiple,) * axes
+    spatial = tuple(shape[:-1])
     shaped = lambda shape, dtype="float32": jax.ShapeDtypeStruct(shape, np.dtype(dtype))  # noqa: E731
     shapes = expected_shapes(network, 1, spatial)
     cond = {name: shaped(shape, "int32" if name == "label" else "float32") for name, shape in shapes.items()}
@@ -32,7 +32,7 @@ def variables_of(network: Any, channels: int, axes: int) -> Any:
         return jax.eval_shape(
             lambda *arrays: initialised(network, *arrays),
             key,
-            shaped((1, *spatial, channels)),
+            shaped((1, *shape)),
             shaped((1,)),
             cond or None,
         )

@@ -177,7 +177,8 @@ class _Session:
         applied = self.step - int(row.get("skipped", 0))
         if unreadable := self.run.loader.unreadable:
             row["unreadable"] = len(unreadable)
-        row["learning_rate"] = float(self.config.optimizer.rate(applied - 1, self.budget.fraction(self.step - 1)))
+        if (rate := getattr(self.config.optimizer, "rate", None)) is not None:
+            row["learning_rate"] = float(rate(applied - 1, self.budget.fraction(self.step - 1)))
         self._watch({"skipped_in_row": row["skipped_in_row"]})
         self.progress.update(self.step, row)
         if self.log is not None:

@@ -1,7 +1,7 @@
 """AdamW with warm-up, cosine or constant rate, and clipping of the gradient's global norm."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +9,16 @@ import optax
 from jaxtyping import Array, Int
 
 from jaxdiff.schema import INFINITE
+
+
+class OptimizerConfig(Protocol):
+    """An optimiser in a config: a dataclass whose `build` gives the optax transformation.
+
+    Its `update` gets `progress`, the used part of the budget from 0 to 1, where it takes such an argument. With a method
+    `rate(count, progress)`, as `AdamW` has it, the metrics have a learning rate.
+    """
+
+    def build(self) -> optax.GradientTransformation: ...
 
 
 class RateState(NamedTuple):

@@ -18,7 +18,7 @@ from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairs import with_levels
 from jaxdiff.durable import write_json
 from jaxdiff.lock import is_lock, only_writer
-from jaxdiff.plain import flat, own_classes
+from jaxdiff.plain import flat, own_parts
 from jaxdiff.seeds import key_of
 from jaxdiff.training import hosts
 from jaxdiff.training.batch import to_batch
@@ -190,9 +190,9 @@ def _known_data(config: TrainConfig, stored: dict[str, Any] | None) -> tuple[Dat
         config.data,
         config.patch,
         config.seed,
-        Normaliser.from_json(stored["normaliser"]) if stored else None,
+        Normaliser.from_json(stored["normaliser"], own_parts(config)) if stored else None,
         config.pairs,
-        read_pairing(stored or {}, own_classes(config)),
+        read_pairing(stored or {}, own_parts(config)),
         before if before and (config.other_data or before.accepted) else None,
     )
     check_classes(config.network, data.info)

@@ -12,7 +12,7 @@ from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairing import Inputs, Pairing
 from jaxdiff.durable import read_json
 from jaxdiff.parts import Allow, Allowed, Parts, allowed, is_ours, place_of
-from jaxdiff.plain import fields_of, flat, from_plain, own_classes, to_plain
+from jaxdiff.plain import fields_of, flat, from_plain, own_parts, to_plain
 from jaxdiff.schema import fields, malformed, shown, within
 from jaxdiff.terminal import one_line
 from jaxdiff.training.config import CLASSES, MAY_CHANGE, PAIRS, TrainConfig
@@ -95,7 +95,7 @@ def read_pairing(stored: Mapping[str, Any], allow: Allow = ()) -> Pairing | None
     kinds = {"data": dict[str, Any], "normaliser": dict[str, Any], "factor": tuple[int, ...]}
     inputs = fields(inputs, kinds, "pairing.inputs")
     with within("pairing.inputs"):
-        info, normaliser = DataInfo.from_json(inputs["data"]), Normaliser.from_json(inputs["normaliser"])
+        info, normaliser = DataInfo.from_json(inputs["data"]), Normaliser.from_json(inputs["normaliser"], allow)
     if normaliser.channels != info.channels:
         raise malformed("pairing.inputs.normaliser channels", normaliser.channels, f"{info.channels}, as in its data")
     if len(inputs["factor"]) != len(info.spatial) or min(inputs["factor"]) < 1:
@@ -163,11 +163,11 @@ def _check(stored: Mapping[str, Any], allow: Allowed) -> None:
     values = fields(
         stored, FIELDS, optional=("levels", "pairing", "step", "length", "network", "schedule", "sigma_data")
     )
-    info, normaliser = DataInfo.from_json(values["data"]), Normaliser.from_json(values["normaliser"])
-    config = stored["config"]
-    agree: list[tuple[str, Any, str, Any]] = [
-        ("normaliser", normaliser.channels, "the channels of data", info.channels)
-    ]
+    info, config = DataInfo.from_json(values["data"]), stored["config"]
+    agree: list[tuple[str, Any, str, Any]] = []
+    if allow or not _types(values["normaliser"]):  # but for a person's own map, which is theirs to allow
+        channels = Normaliser.from_json(values["normaliser"], allow).channels
+        agree.append(("normaliser", channels, "the channels of data", info.channels))
     check_classes(config.get("network") or {}, info, "data.class_names")
     if values.get("step", 0) < 0:
         raise malformed("step", values["step"], "0 or more")
@@ -221,10 +221,10 @@ def check_same(config: TrainConfig, stored: Mapping[str, Any], folder: Path) -> 
             f"got the run in {folder}, which a loop of one's own made (jd.save_run); expected one that a config began; to "
             "fix: another --name, with --init-from to start from its parameters"
         )
-    parts = Parts((TrainConfig, *CLASSES, *own_classes(config)))
+    parts = Parts((TrainConfig, *CLASSES), own_parts(config))
     lines = []
     for name in sorted({*now} & {*before}):  # of other classes, which nothing is to be made of
-        if others := sorted(kind for kind in _types(before[name]) if ":" in kind and kind not in parts):
+        if others := sorted(kind for kind in _types(before[name]) - _types(now[name]) if ":" in kind):
             lines += [] if name in MAY_CHANGE else [f"{name}: {', '.join(others)} in the run, {_kind(now[name])} now"]
             before[name] = now[name]
     with within(folder / "run.json"):

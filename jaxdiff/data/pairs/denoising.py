@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.info import DataInfo
-from jaxdiff.data.normalise import Map
+from jaxdiff.data.maps import Map, MapName
 from jaxdiff.data.patches import Record
 from jaxdiff.data.sources.source import Source
 from jaxdiff.physics.camera import Camera
@@ -67,7 +67,7 @@ class Denoising:
     def infos(self, info: DataInfo, inputs: DataInfo | None = None) -> tuple[DataInfo, DataInfo]:
         return info, info.replace(dtype="float32")
 
-    def maps(self, map: Map) -> tuple[Map, Map]:
+    def maps(self, map: Map | MapName) -> tuple[Map | MapName, Map | MapName]:
         return map, "asinh"
 
 

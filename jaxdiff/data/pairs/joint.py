@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxdiff.data.info import DataInfo
-from jaxdiff.data.normalise import Map
+from jaxdiff.data.maps import Map, MapName
 from jaxdiff.data.pairs.distance import DISTANCE, FromMasks
 from jaxdiff.data.patches import Record
 
@@ -27,5 +27,5 @@ class Joint(FromMasks):
     def infos(self, info: DataInfo, inputs: DataInfo | None = None) -> tuple[DataInfo, None]:
         return info.replace(channel_names=(*info.channel_names, DISTANCE), colour=False), None
 
-    def maps(self, map: Map) -> tuple[Map, Map]:
+    def maps(self, map: Map | MapName) -> tuple[Map | MapName, Map | MapName]:
         return map, "linear"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxdiff.data.info import DataInfo
-from jaxdiff.data.normalise import Map
+from jaxdiff.data.maps import Map, MapName
 from jaxdiff.data.pairs.distance import FromMasks, distance_info
 from jaxdiff.data.patches import Record
 
@@ -26,5 +26,5 @@ class LabelledGeneration(FromMasks):
     def infos(self, info: DataInfo, inputs: DataInfo | None = None) -> tuple[DataInfo, DataInfo]:
         return info, distance_info(info)
 
-    def maps(self, map: Map) -> tuple[Map, Map]:
+    def maps(self, map: Map | MapName) -> tuple[Map | MapName, Map | MapName]:
         return map, "linear"

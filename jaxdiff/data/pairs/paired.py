@@ -39,7 +39,7 @@ def paired(
         if input_info is not None:
             factor = tuple(n // m for n, m in zip(images[0].shape[:-1], inputs[0].shape[:-1]))
         check_whole(() if patch is None else patch, factor, "pairs")
-        normaliser = Normaliser.fit(images, map, data.camera)
+        normaliser = Normaliser.fit(images, map)
         pairing = Pairing(fitted)
         if input_info is not None:
             pairing = Pairing(fitted, Inputs(input_info, Normaliser.fit(inputs, input_map), factor))

@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.info import DataInfo
-from jaxdiff.data.normalise import Map
+from jaxdiff.data.maps import Map, MapName
 from jaxdiff.data.patches import Record, pixel_factors
 from jaxdiff.data.sources.source import Source
 
@@ -51,5 +51,5 @@ class Parallel:
             )
         return info, inputs
 
-    def maps(self, map: Map) -> tuple[Map, Map]:
+    def maps(self, map: Map | MapName) -> tuple[Map | MapName, Map | MapName]:
         return map, map

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxdiff.data.info import DataInfo
-from jaxdiff.data.normalise import Map
+from jaxdiff.data.maps import Map, MapName
 from jaxdiff.data.pairs.distance import FromMasks, distance_info
 from jaxdiff.data.patches import Record
 
@@ -22,5 +22,5 @@ class Segmentation(FromMasks):
     def infos(self, info: DataInfo, inputs: DataInfo | None = None) -> tuple[DataInfo, DataInfo]:
         return distance_info(info), info
 
-    def maps(self, map: Map) -> tuple[Map, Map]:
+    def maps(self, map: Map | MapName) -> tuple[Map | MapName, Map | MapName]:
         return "linear", map

@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.info import DataInfo
-from jaxdiff.data.normalise import Map
+from jaxdiff.data.maps import Map, MapName
 from jaxdiff.data.pairs.denoising import Denoising
 from jaxdiff.data.patches import Record
 from jaxdiff.data.sources.source import Source
@@ -85,5 +85,5 @@ class SuperResolution:
         sizes = {a: None if s is None else s * f for (a, s), f in zip(info.pixel_size.items(), self.factor)}
         return info, info.replace(dtype="float32", pixel_size=sizes)
 
-    def maps(self, map: Map) -> tuple[Map, Map]:
+    def maps(self, map: Map | MapName) -> tuple[Map | MapName, Map | MapName]:
         return map, "asinh"

@@ -147,7 +147,7 @@ def _levels(dataset: Dataset, pixels: np.ndarray) -> list[str]:
     for c, name in enumerate(dataset.info.channel_names):
         lines.append(f"{'':14}{name[:12]:<12}" + "".join(f"{v:>11.5g}" for v in levels[:, c]))
         lines.append(f"{'':14}{'  normalised':<12}" + "".join(f"{v:>11.2f}" for v in network[:, c]))
-    return [*lines, f"normaliser    {dataset.normaliser.map}, fitted on the training images"]
+    return [*lines, f"normaliser    {dataset.normaliser.map_name}, fitted on the training images"]
 
 
 def _files(rows: list[_Row], level: float | None) -> list[str]:

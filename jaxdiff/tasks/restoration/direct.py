@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 from scipy import ndimage
 
+from jaxdiff.data.maps import Anscombe
 from jaxdiff.model import Model
 from jaxdiff.physics.camera import Camera
 from jaxdiff.process.gaussian import alpha
@@ -85,7 +86,7 @@ def denoise_directly(
 
 def in_model_units(model: Model, recording: np.ndarray, camera: Camera) -> np.ndarray:
     """The recording as what the model sees, with noise of mean 0."""
-    lift = camera.gain / 4 if model.normaliser.map == "anscombe" else 0.0
+    lift = camera.gain / 4 if isinstance(model.normaliser.map, Anscombe) else 0.0
     return model.normaliser.forward(recording + np.float32(lift))
 
 
