@@ -80,8 +80,9 @@ def _kind_of(hint: Any, value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return type(value)
     plain = tuple(kind for kind in get_args(hint) if not (dataclasses.is_dataclass(kind) or is_protocol(kind)))
-    named = isinstance(value, str) and get_origin(hint) in (Union, UnionType) and len(plain) < len(get_args(hint))
-    return Union[plain] if named else hint  # noqa: UP007 - of a tuple
+    named = isinstance(value, str) or (value is None and len(plain) > 1)
+    several = get_origin(hint) in (Union, UnionType) and len(plain) < len(get_args(hint))
+    return Union[plain] if named and several else hint  # noqa: UP007 - of a tuple
 
 
 def _widened(part: Any) -> Any:

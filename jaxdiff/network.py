@@ -41,7 +41,7 @@ class Network(Protocol):
         """The variables."""
         ...
 
-    def apply(self, variables: PyTree, x: Array, lam: Array, cond: PyTree = None, /) -> Array:
+    def apply(self, variables: PyTree, x: Array, lam: Array, cond: PyTree = None, /) -> Any:
         """The output."""
         ...
 

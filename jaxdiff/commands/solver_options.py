@@ -1,9 +1,7 @@
 """The solver of a command, by name: inside Python, pass the object."""
 
-import importlib
 import inspect
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ import diffrax
 
 from jaxdiff import solvers
 from jaxdiff.model import Model
+from jaxdiff.parts import at_place
 from jaxdiff.tuning import stored
 
 NAMES = {
@@ -102,17 +101,7 @@ def solver_named(name: str, run: str | Path | None = None, **options: Any) -> di
             )
         return stored.load(run, int(calls)).solver
     if ":" in name:
-        module, _, attribute = name.partition(":")
-        sys.path.insert(0, "")  # a module of the person's own, in the folder they stand in
-        try:
-            cls = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise ValueError(
-                f"got solver {name!r}, which cannot be imported ({error}); expected package.module:Class; to fix: name "
-                "an importable module, such as diffrax:Tsit5"
-            ) from error
-        finally:
-            sys.path.remove("")
+        cls = at_place(name, "solver")
     elif name in NAMES:
         cls = NAMES[name]
     else:

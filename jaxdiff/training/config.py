@@ -29,6 +29,7 @@ from jaxdiff.process.schedules import (
 )
 from jaxdiff.schema import INFINITE, conform, malformed
 from jaxdiff.seeds import checked_seed
+from jaxdiff.solvers import DDIM, DDPM, DEIS, IPNDM, DPMpp, EDMHeun, PredictorCorrector, SASolver, Solver, UniPC
 from jaxdiff.training.cadence import Every
 from jaxdiff.training.ema import EMA
 from jaxdiff.training.objective import LossConfig
@@ -52,6 +53,7 @@ AnySchedule = (
     | Schedule
 )
 AnyWeighting = Sigmoid | Uniform | MinSNR | SNRPlusOne | P2 | EDM | Weighting
+AnySolver = DDIM | DDPM | DPMpp | UniPC | DEIS | IPNDM | EDMHeun | SASolver | PredictorCorrector | Solver
 NEEDS = {
     "network": ("init", "apply"),
     "data": ("open",),
@@ -128,6 +130,8 @@ class TrainConfig:
     """When to write a sheet of samples, besides the end."""
     previews: int = 16
     """Images on a sheet; 0 = no sheets."""
+    preview_solver: AnySolver | str | None = None
+    """Solver of the sheets: an object, or package.module:Class (file.py:Class) of your own; none: DPM-Solver++(2M)."""
     validation: Every = field(default_factory=lambda: Every(minutes=2))
     """When to measure the loss on held-out images, besides the end."""
     validation_images: int = 64
@@ -161,6 +165,11 @@ class TrainConfig:
             if value is not None and not value > 0:
                 raise ValueError(f"got {name}={value}; expected more than 0; to fix: raise it")
         checked_seed(self.seed)
+        if isinstance(self.preview_solver, str) and ":" not in self.preview_solver:
+            raise ValueError(
+                f"got preview_solver={self.preview_solver!r}; expected package.module:Class, or an object; to fix: "
+                "preview_solver=jd.DDPM() in the config file"
+            )
         self._check_parts()
         check_sizes(self.network, self.patch)
         for name in ("previews", "validation_images", "workers", "prefetch", "max_unreadable"):
@@ -222,6 +231,7 @@ CLASSES: tuple[type, ...] = (
     *PAIRS,
     *(BrownianBridge, Cosine, DiscreteBetas, Karras, LinearBeta, LogNormal, Rectified, SubVP, VarianceExploding),
     *(EDM, P2, MinSNR, Sigmoid, SNRPlusOne, Uniform),
+    *(DDIM, DDPM, DPMpp, UniPC, DEIS, IPNDM, EDMHeun, SASolver, PredictorCorrector),
     *(UNet, AdamW, EMA, PowerEMA, Every),
 )
 """Every class that a stored config may name."""
@@ -229,7 +239,7 @@ CLASSES: tuple[type, ...] = (
 MAY_CHANGE = frozenset(
     {
         *("steps", "minutes", "parallel", "fsdp", "accumulate", "workers", "prefetch", "max_unreadable"),
-        *("checkpoint", "keep", "keep_every", "preview", "previews"),
+        *("checkpoint", "keep", "keep_every", "preview", "previews", "preview_solver"),
         *("validation", "validation_images", "log_every", "max_skipped", "init_from", "init_partial", "name", "out"),
         "other_data",
     }

@@ -36,6 +36,7 @@ class Look:
                 config.sigma_data,
                 config.schedule,
                 jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts),
+                run.preview_solver,
             )
 
     def _held_out(self, num: int) -> list[dict[str, Any]]:

@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import diffrax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 from PIL import Image
 
 from jaxdiff.data.shown.picture import sheet
 from jaxdiff.denoiser import bind
+from jaxdiff.parts import at_place
 from jaxdiff.predictions import PredictionKind
 from jaxdiff.process import grids
 from jaxdiff.process.schedules import Schedule
@@ -24,11 +26,34 @@ def sheet_path(folder: Path, step: int) -> Path:
     return folder / SAMPLES / f"step_{step:08d}.png"
 
 
+def sheet_solver(solver: Any) -> diffrax.AbstractSolver:
+    """The solver of the sheets: `TrainConfig.preview_solver`, imported where it is the name of a place.
+
+    Raises ValueError for what is no solver, or needs more than its class's defaults.
+    """
+    if solver is None:
+        return DPMpp(2)
+    if isinstance(solver, str):
+        cls, place = at_place(solver, "preview_solver"), solver
+        try:
+            solver = cls()
+        except TypeError as error:
+            raise ValueError(
+                f"got preview_solver {place!r}, which cannot be made without options ({error}); expected a class with "
+                "defaults; to fix: an object in the config file, preview_solver=YourSolver(…)"
+            ) from error
+    if not isinstance(solver, diffrax.AbstractSolver):
+        raise ValueError(
+            f"got preview_solver of type {type(solver).__name__}, no solver; expected a jd.Solver or a diffrax solver"
+        )
+    return solver
+
+
 class Preview:
     """`preview(params, step) -> path` of `samples/step_00000500.png`, on the normaliser's grey scale; one device.
 
-    DPM-Solver++(2M) with 20 calls. Images of one sheet share black and white with `samples/real.png`, which shows
-    held-out images; conditions are those of the same held-out images.
+    20 calls on the default grid, or on the solver's own. Images of one sheet share black and white with `samples/real.png`,
+    which shows held-out images; conditions are those of the same held-out images.
     """
 
     def __init__(
@@ -40,11 +65,13 @@ class Preview:
         sigma_data: float,
         schedule: Schedule,
         real: dict[str, Any],
+        solver: Any,
     ):
-        """`real`: held-out examples as the loss takes them, one for each image of the sheet."""
+        """`real`: held-out examples as the loss takes them, one for each image of the sheet; solver: of `sheet_solver`."""
         self._folder, self._key = folder, key
         self._bind = lambda params: bind(network, params, predicts, sigma_data=sigma_data)
-        self._grid = grids.uniform_lam(schedule, CALLS)
+        own = getattr(solver, "grid", None)
+        self._solver, self._grid = solver, grids.uniform_lam(schedule, CALLS) if own is None else np.asarray(own)
         self._cond, (self._num, *self._shape) = real.get("cond"), real["image"].shape
         images = np.asarray(real["image"])
         self._range = np.percentile(images.reshape(-1, images.shape[-1]), (0.1, 99.9), axis=0)
@@ -56,7 +83,7 @@ class Preview:
             self._bind(params),
             shape=tuple(self._shape),
             num=self._num,
-            solver=DPMpp(2),
+            solver=self._solver,
             grid=self._grid,
             cond=self._cond,
         )

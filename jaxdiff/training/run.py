@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,6 +30,7 @@ from jaxdiff.training.fine_tune import start_from
 from jaxdiff.training.known_data import KnownData, know, read_known
 from jaxdiff.training.objective import Loss, check_loss, check_same_teacher, loss_of, teacher_checksum
 from jaxdiff.training.prefetch import Prefetch
+from jaxdiff.training.preview import sheet_solver
 from jaxdiff.training.restore import steps
 from jaxdiff.training.run_folder import check_classes, check_same, describe, read_pairing, read_run
 from jaxdiff.training.state import TrainState
@@ -59,6 +61,8 @@ class Run:
     state: TrainState
     spent: float
     """Seconds that earlier sessions used."""
+    preview_solver: diffrax.AbstractSolver
+    """Of the sheets of samples."""
     window: dict[str, Any] | None = None
     """The open window of the metrics (`metrics_log.Averager.window`), or None at the start."""
 
@@ -94,6 +98,7 @@ def open_run(config: TrainConfig, stack: contextlib.ExitStack) -> Run:
     closes the lock, the loader and the checkpoints. Every host calls it. Raises what `train` raises.
     """
     check_round_trip(config)
+    preview_solver = sheet_solver(config.preview_solver)
     stored = _stored(config, stack)
     loss, teacher = loss_of(config)
     checksum = teacher_checksum(teacher)
@@ -159,6 +164,7 @@ def open_run(config: TrainConfig, stack: contextlib.ExitStack) -> Run:
         state=state,
         spent=spent,
         window=window,
+        preview_solver=preview_solver,
     )
 
 

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from jaxdiff.network import initialised
+from jaxdiff.network import Network, initialised
 
 
 @flax.struct.dataclass
@@ -29,13 +28,13 @@ class TrainState:
     """Steps that were not applied because the loss or a gradient was not finite."""
     skipped_in_row: Int[Array, ""]
     """The same, since the last applied step."""
-    network: nn.Module = flax.struct.field(pytree_node=False)
+    network: Network = flax.struct.field(pytree_node=False)
 
     @classmethod
     def create(
         cls,
         key: PRNGKeyArray,
-        network: nn.Module,
+        network: Network,
         optimizer: optax.GradientTransformation,
         example: dict,
         shardings: "TrainState | None" = None,
@@ -63,7 +62,7 @@ class TrainState:
     def shapes(
         cls,
         key: PRNGKeyArray,
-        network: nn.Module,
+        network: Network,
         optimizer: optax.GradientTransformation,
         example: dict,
         tracked: int = 0,
@@ -83,7 +82,7 @@ class TrainState:
         return jax.eval_shape(cls._init(network, optimizer, example, tracked), key)
 
     @classmethod
-    def _init(cls, network: nn.Module, optimizer: optax.GradientTransformation, example: dict, tracked: int):
+    def _init(cls, network: Network, optimizer: optax.GradientTransformation, example: dict, tracked: int):
         image = jnp.asarray(example["image"][:1], jnp.float32)
         cond = jax.tree.map(lambda a: jnp.asarray(a[:1]), example.get("cond"))
 

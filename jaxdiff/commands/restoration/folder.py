@@ -19,7 +19,7 @@ from jaxdiff.commands.estimates import (
 )
 from jaxdiff.commands.folders.as_read import read_once
 from jaxdiff.commands.folders.options import task_over_folder
-from jaxdiff.commands.restoration.options import RestoreOptions, check_missing, check_psf
+from jaxdiff.commands.restoration.options import RestoreOptions, check_missing, check_psf, method_named
 from jaxdiff.data.info import DataInfo
 from jaxdiff.model import Model
 from jaxdiff.physics.operators import LinearOperator
@@ -52,7 +52,7 @@ def restore_folder(
     restored = partial(
         restore,
         mesh=mesh,
-        method=options.method,
+        method=None if options.method is None else method_named(options.method),
         offset=options.offset,
         read_noise=options.read_noise,
         calls=options.calls,

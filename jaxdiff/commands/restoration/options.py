@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,11 +15,31 @@ from jaxdiff.data.files.imagefile import ImageFile
 from jaxdiff.data.files.read import check_image
 from jaxdiff.data.files.units import MICROMETRES
 from jaxdiff.data.info import DataInfo
+from jaxdiff.parts import at_place
 from jaxdiff.physics.camera import Camera
 from jaxdiff.physics.operators import Convolution
 from jaxdiff.physics.psf import Optics, confocal_psf, gaussian_psf, measured_psf, widefield_psf
-from jaxdiff.tasks.restoration.restore import default_order
+from jaxdiff.tasks.restoration.restore import METHODS, Method, default_order
 from jaxdiff.tasks.sampled import Remat
+
+
+def method_named(name: str) -> Method:
+    """The method of posterior sampling called `name`, or what `package.module:Class` (or a function) is.
+
+    Raises ValueError for an unknown one.
+    """
+    if name in METHODS:
+        return METHODS[name]
+    if ":" not in name:
+        raise ValueError(
+            f"got method {name!r}; expected one of {', '.join(METHODS)}, or package.module:Class; to fix: choose one"
+        )
+    method = at_place(name, "method")
+    if not callable(method):
+        raise ValueError(
+            f"got method {name!r}, which cannot be called; expected a function of denoiser and measurement"
+        )
+    return method
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +50,10 @@ class RestoreOptions(EstimateOptions):
     """Network calls for each sample."""
     eta: float | None = None
     """Noise of the solver, where it has an eta; default 1 for dpmpp."""
-    method: Literal["diffpir", "mmps", "pigdm", "dps", "ddnm"] | None = None
-    """How the recording guides sampling; mmps, pigdm and dps take gradients of the network; default by what was recorded:
-    mmps
-    where pixels are missing, else diffpir (docs/posterior.md)."""
+    method: str | None = None
+    """How the recording guides sampling: diffpir, mmps, pigdm, dps, ddnm, or package.module:Class of your own; mmps, pigdm
+    and dps take gradients of the network; default by what was recorded: mmps where pixels are missing, else diffpir
+    (docs/posterior.md)."""
     remat: Remat = "all"
     """What these gradients compute again of large images: all, or all but convolutions (faster, more memory)."""
     gain: float | None = None
@@ -53,6 +73,8 @@ class RestoreOptions(EstimateOptions):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.method is not None:
+            method_named(self.method)
         if self.gain is None and self.offset is None and self.read_noise is not None:
             raise ValueError(
                 "got --read-noise without --gain or --offset; expected one of them; to fix: add --offset to have the gain "

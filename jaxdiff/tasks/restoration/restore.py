@@ -28,6 +28,12 @@ from jaxdiff.tasks.sampled import Remat, sampled
 from jaxdiff.tasks.scale import repeated, say_scale
 
 Method = Callable[[Denoiser, AbstractMeasurement], Denoiser]
+"""A method of posterior sampling: from the model's denoiser and what was measured to the denoiser of the posterior.
+
+The measurement's `at(x0)` is the problem near x0 (`jaxdiff.guidance.posterior.AbstractMeasurement`): its linear operator A
+and adjoint, the residual, the noise. What comes back is called as `denoise(x, lam, cond)`, like any denoiser.
+`jd.check_posterior` says how right a method is, and where.
+"""
 METHODS: Mapping[str, Method] = {"diffpir": DiffPIR, "mmps": MMPS, "pigdm": PiGDM, "dps": DPS, "ddnm": DDNM}
 """Methods of posterior sampling by name."""
 
