@@ -6,6 +6,8 @@ from jaxdiff.config import TrainConfig, load_config, override
 from jaxdiff.data.config import open_data
 from jaxdiff.data.pairs import paired
 from jaxdiff.data.shown.report import patches_sheet, report
+from jaxdiff.parts import is_ours, place_of
+from jaxdiff.plain import own_classes
 from jaxdiff.training import hosts
 from jaxdiff.training.loop import train
 
@@ -30,8 +32,9 @@ def main(args: list[str], prog: str = "train.py") -> int:
         if not hosts.leader():
             return 0
     images = "" if config.pairs is None or config.pairs.task == "generate" else " --input IMAGES"
+    allow = _allow(config, args[0])
     print(
-        f"trained: {folder}; next: python sample.py {_task(config)} --run {folder}{images} --out samples/{config.name}"
+        f"trained: {folder}; next: python sample.py {_task(config)} --run {folder}{images} --out samples/{config.name}{allow}"
     )
     return 0
 
@@ -52,4 +55,13 @@ def _task(config: TrainConfig) -> str:
     """The task of `sample.py` that a run of this config is for."""
     if config.pairs is None:
         return "generate"
+    if not is_ours(type(config.pairs)):
+        return "translate"
     return "generate-labelled" if config.pairs.task == "generate" else config.pairs.task
+
+
+def _allow(config: TrainConfig, file: str) -> str:
+    """The option that lets other commands load a run with parts of a person's own; empty where there are none."""
+    places = {place_of(cls).partition(":")[0] for cls in own_classes(config)}
+    names = {file if place == Path(file).name else place.partition(".")[0] for place in places}
+    return f" --allow {' '.join(sorted(names))}" if names else ""

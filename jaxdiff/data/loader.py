@@ -12,7 +12,7 @@ from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairing import Pairing, as_network
 from jaxdiff.data.patches import Batch, Record, check_patch, random_patch, turnable
 from jaxdiff.data.sources.source import Source
-from jaxdiff.data.workers import begin_worker, quiet_tracker
+from jaxdiff.data.workers import begin_worker, carry_config_files, quiet_tracker
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -93,6 +93,7 @@ class Loader:
             ):  # grain's processes read absl's flags, which nobody but absl's own main parses
                 flags.FLAGS.mark_as_parsed()
             quiet_tracker()
+            carry_config_files()
             options = grain.MultiprocessingOptions(self._workers, per_worker_buffer_size=2)
             batches = batches.mp_prefetch(options, worker_init_fn=begin_worker)
         self._batches, self._taken = iter(batches), 0

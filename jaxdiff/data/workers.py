@@ -7,6 +7,10 @@ import sys
 import threading
 from multiprocessing.connection import wait
 
+import cloudpickle  # with which grain hands batches' sources to its processes
+
+from jaxdiff.parts import CONFIG_FILE
+
 LEFT = "ignore:resource_tracker:UserWarning"
 
 
@@ -21,6 +25,13 @@ def begin_worker(index: int, workers: int) -> None:
             os._exit(1)
 
         threading.Thread(target=watch, daemon=True).start()
+
+
+def carry_config_files() -> None:
+    """Classes of a config file, which no other process can import, go to the workers as they are."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith(CONFIG_FILE):
+            cloudpickle.register_pickle_by_value(module)
 
 
 def quiet_tracker() -> None:

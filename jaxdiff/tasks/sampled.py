@@ -18,6 +18,7 @@ from jaxdiff.guidance import Guidance, windowed
 from jaxdiff.guidance.windowed import window_starts
 from jaxdiff.model import Model
 from jaxdiff.nn import POLICIES, condition
+from jaxdiff.parts import is_ours
 from jaxdiff.process.gaussian import noise
 from jaxdiff.sampling import sample
 from jaxdiff.sampling.program import WINDOW, image_devices
@@ -29,11 +30,12 @@ TOGETHER = 32
 
 
 def check_task(model: Model, task: str) -> None:
-    """Raises ValueError unless the model was trained for `task`."""
+    """Raises ValueError unless the model was trained for `task`; "translate" does any task of a person's own pairs."""
     trained = "generate" if model.pairing is None else model.pairing.pairs.task
-    if trained != task:
+    own = model.pairing is not None and model.pairing.inputs is not None and not is_ours(type(model.pairing.pairs))
+    if trained != task and not (own and task == "translate"):
         use = "jd.tasks." + ("generate_labelled" if trained == "generate" else trained.replace("-", "_"))
-        use = "model.sample" if model.pairing is None else use
+        use = "model.sample" if model.pairing is None else "jd.tasks.translate" if own else use
         raise ValueError(
             f"got a model trained to {trained}; expected one to {task}; to fix: use {use}, or train a config "
             f"whose pairs are for {task}"

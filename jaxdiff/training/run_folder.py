@@ -164,6 +164,7 @@ def _check(stored: Mapping[str, Any], allow: Allowed) -> None:
         stored, FIELDS, optional=("levels", "pairing", "step", "length", "network", "schedule", "sigma_data")
     )
     info, config = DataInfo.from_json(values["data"]), stored["config"]
+    made = config_of(config, allow) if allow or _types(config) <= _OURS else None
     agree: list[tuple[str, Any, str, Any]] = []
     if allow or not _types(values["normaliser"]):  # but for a person's own map, which is theirs to allow
         channels = Normaliser.from_json(values["normaliser"], allow).channels
@@ -174,7 +175,6 @@ def _check(stored: Mapping[str, Any], allow: Allowed) -> None:
     read_levels(stored)
     if allow or _types(stored.get("pairing")) <= _OURS:
         read_pairing(stored, allow)
-    made = config_of(config, allow) if allow or _types(config) <= _OURS else None
     if made is not None:
         agree.append(("shape", values["shape"], "config.patch and the channels of data", (*made.patch, info.channels)))
         agree.append(("shape", len(values["shape"]), "the axes of data", len(info.axes)))

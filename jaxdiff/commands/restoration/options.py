@@ -34,12 +34,12 @@ def method_named(name: str) -> Method:
         raise ValueError(
             f"got method {name!r}; expected one of {', '.join(METHODS)}, or package.module:Class; to fix: choose one"
         )
-    method = at_place(name, "method")
+    method: Any = at_place(name, "method")
     if not callable(method):
         raise ValueError(
             f"got method {name!r}, which cannot be called; expected a function of denoiser and measurement"
         )
-    return method
+    return method  # pyright: ignore[reportReturnType]
 
 
 @dataclass(frozen=True, kw_only=True)
