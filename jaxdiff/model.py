@@ -241,10 +241,8 @@ def load(
     with within(Path(run) / "run.json"):
         config = config_of(stored["config"], allow)
         info, pairing = DataInfo.from_json(stored["data"]), read_pairing(stored, allow)
-        reads, has = (
-            size_of(config.network, "image_channels"),
-            pairing and pairing.inputs and pairing.inputs.info.channels,
-        )
+        reads = size_of(config.network, "image_channels")
+        has = pairing and pairing.inputs and pairing.inputs.info.channels
         if has and reads != has:
             raise malformed("config.network.image_channels", reads, f"{has}, the channels of pairing.inputs")
         like = variables_of(config.network, stored["shape"])

@@ -11,8 +11,11 @@ import optax
 import pytest
 
 import jaxdiff as jd
+from jaxdiff.config import load_config
 from jaxdiff.conformance.march import march
 from jaxdiff.conformance.problems import PROBLEMS
+from jaxdiff.data.config import open_data
+from jaxdiff.training.run_folder import check_round_trip
 
 TEXT = (Path(__file__).parents[1] / "docs" / "howto.md").read_text()
 SECTIONS = dict(re.findall(r"^## A (\w+)\n.*?^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL))
@@ -133,3 +136,18 @@ def test_memory_is_carried_along():
     averaged = defined("memory", "Averaged")(once, 0.5)
     out = jd.sample(jax.random.key(0), averaged, shape=(2, 1), num=2, solver=jd.DDIM(), grid=[-2.0, 0.0, 2.0])
     np.testing.assert_allclose(out.images, 0.25)
+
+
+def test_a_config_of_own_parts_comes_back_and_its_data_open(tmp_path):
+    section = TEXT.partition("## Parts of your own in a config\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"^(<!-- not run.*?-->\n)?```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    (tmp_path / "mine.py").write_text("\n".join(code for mark, code in blocks if not mark))
+    config = load_config(tmp_path / "mine.py")
+    check_round_trip(config)
+    assert config.to_json()["pairs"]["type"] == "mine.py:Colourise"
+    data = open_data(config.data, config.patch, 0, pairs=config.pairs)
+    assert (data.info.channels, data.normaliser.map_name) == (3, "Soft")
+    optimizer, params = config.optimizer.build(), {"a": jnp.ones(3)}
+    update, _ = optimizer.update(params, optimizer.init(params), params)
+    assert update["a"].max() < 0
+    assert config.weighting(jnp.zeros(1)) == 1

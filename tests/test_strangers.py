@@ -8,11 +8,15 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from exact_models import Gaussian, exact
 
 import jaxdiff as jd
 from jaxdiff.commands import export, generate, pack, tune
+from jaxdiff.commands.restoration.options import method_named
 from jaxdiff.config import load_config, override
 from jaxdiff.interop import load_sampler
+from jaxdiff.physics.camera import Camera
+from jaxdiff.tasks import restore
 from jaxdiff.training.loop import train
 
 PARTS = """
@@ -345,3 +349,20 @@ def test_parts_that_cannot_work_are_refused_at_once(home):
             replace(config, **fields)
     with pytest.raises(ValueError, match=r"got preview_solver of type Power, no solver"):
         train(replace(config, preview_solver="strange_kit.parts:Power"))
+
+
+def test_a_posterior_method_by_place(tmp_path):
+    path = tmp_path / "methods.py"
+    path.write_text(
+        "from jaxdiff.guidance.posterior import DiffPIR\n\n\ndef mine(denoise, measurement):\n"
+        "    return DiffPIR(denoise, measurement)\n"
+    )
+    method = method_named(f"{path}:mine")
+    model, camera = exact(Gaussian(0.0, 0.0, 1.0)), Camera(gain=1e-6, read_noise=1e7)
+    recording = np.random.default_rng(0).normal(100, 20, (8, 8, 1))
+    own, ours = (restore(KEY, model, recording, None, camera, 2, calls=2, method=one) for one in (method, "diffpir"))
+    assert own.method == "mine"
+    np.testing.assert_array_equal(own.samples, ours.samples)
+    for name, message in (("mine", "expected one of diffpir"), (f"{path}:other", "has no other"), ("os:sep", "called")):
+        with pytest.raises(ValueError, match=message):
+            method_named(name)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jaxdiff.parts import Allow, Parts
-from jaxdiff.plain import differences, from_plain, own_classes, to_plain
+from jaxdiff.plain import differences, from_plain, own_parts, to_plain
 from jaxdiff.predictions import kind_of
 from jaxdiff.schema import malformed, within
 from jaxdiff.training.config import CLASSES, AnyPairs, AnySchedule, TrainConfig
@@ -52,7 +52,7 @@ def check_round_trip(config: TrainConfig | OwnLoop) -> None:
     """Raises ValueError, naming the field, for a config that its own run folder could not give back."""
     values = json.loads(json.dumps(config.to_json()))
     with within("config"):
-        back = config_of(values, own_classes(config))
+        back = config_of(values, own_parts(config))
     if names := differences(config, back, "config"):
         raise ValueError(
             f"got {', '.join(names)}, which a run folder does not give back as they are; expected numbers, text, tuples, "
