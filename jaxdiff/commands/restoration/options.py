@@ -39,7 +39,7 @@ def method_named(name: str) -> Method:
         raise ValueError(
             f"got method {name!r}, which cannot be called; expected a function of denoiser and measurement"
         )
-    return method
+    return method  # pyright: ignore[reportReturnType] - callable, as was asked above
 
 
 @dataclass(frozen=True, kw_only=True)
