@@ -15,7 +15,7 @@ from jaxdiff.config import load_config
 from jaxdiff.conformance.march import march
 from jaxdiff.conformance.problems import PROBLEMS
 from jaxdiff.data.config import open_data
-from jaxdiff.training.run_folder import check_round_trip
+from jaxdiff.training.stored_config import check_round_trip
 
 TEXT = (Path(__file__).parents[1] / "docs" / "howto.md").read_text()
 SECTIONS = dict(re.findall(r"^## A (\w+)\n.*?^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL))

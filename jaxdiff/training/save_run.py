@@ -96,7 +96,7 @@ def save_run(
     loop = OwnLoop(network=network, predicts=predicts, sigma_data=sigma_data, patch=shape[:-1], **parts)
     check_round_trip(loop)
     check_classes(network, info)
-    like = variables_of(network, shape[-1], len(shape) - 1)
+    like = variables_of(network, shape)
     step = int(state.step)
     for name in ("params", "ema"):
         check_variables(like, _whole(getattr(state, name)), f"{name} of the state at step {step}")
