@@ -3,10 +3,11 @@
     python -m benchmarks.mutations [--solvers DDIM DPMpp(2)]
 
 A mutant is one of our solvers with one coefficient of its table times 1.01 or 0.99 in every row, dropped, or taken from the
-row before; with α and σ exchanged or those of `at` in the place of those of `to`; with a wrong step; with its history
-dropped or one step late; with a denoiser, an image or a noise that is spoiled on its way into the update; or with drift or
-noise of a Langevin step changed. A mutant whose
-states are bitwise those of the solver, on two grids and with noise, is no mutant. The others must fail.
+row before; with α and σ exchanged or those of `at` in the place of those of `to`; with a wrong step, or none longer than
+0.3; with its history dropped or one step late; with a denoiser, an image or a noise that is spoiled on its way into the
+update, everywhere or on a part of the clock; with a channel that is left out; with its result clipped; or with drift or
+noise of a Langevin step changed. A mutant whose states and result are bitwise those of the solver, on three grids and with
+noise, is no mutant. The others must fail.
 
 The table of a mutant is another argument of the solver's own program, so nothing is compiled for it.
 """
@@ -27,11 +28,14 @@ from tqdm import tqdm
 
 import jaxdiff as jd
 from benchmarks.machine import RESULTS, describe, write
+from jaxdiff.analytic import GaussianMixture
 from jaxdiff.conformance.accuracy import limit, order
 from jaxdiff.conformance.ends import ends
 from jaxdiff.conformance.march import march
 from jaxdiff.conformance.moments import frozen
 from jaxdiff.conformance.problems import UNIT
+from jaxdiff.conformance.shapes import shapes
+from jaxdiff.conformance.steps import consistent, long
 from jaxdiff.conformance.subject import Subject
 from jaxdiff.solvers.base import Point, Solver
 from jaxdiff.solvers.multistep import Kernel, LinearMultistep
@@ -56,6 +60,8 @@ SOLVERS: dict[str, Solver] = {
     "PredictorCorrector": PredictorCorrector(),
 }
 GRIDS = (np.linspace(-1.5, 0.5, 9), np.array([-2.0, -1.7, -0.8, -0.7, 0.1, 0.4, 1.3]))
+WHOLE = np.linspace(-9.0, 5.0, 15)
+COLOURS = np.random.default_rng(4).normal(0.0, 10.0, size=(1, 2, 2, 3))
 
 
 class Mutant(Solver):
@@ -164,6 +170,7 @@ POINTS = {
     "sigma of `to` for that of `at`": lambda at, to: (at._replace(sigma=to.sigma), to),
     "step x 1.01": lambda at, to: (at, to._replace(lam=at.lam + 1.01 * (to.lam - at.lam))),
     "step x 0.99": lambda at, to: (at, to._replace(lam=at.lam + 0.99 * (to.lam - at.lam))),
+    "step at most 0.3": lambda at, to: (at, to._replace(lam=at.lam + np.minimum(to.lam - at.lam, 0.3))),
 }
 HISTORY = {
     "history dropped": folded,
@@ -227,10 +234,15 @@ class Spoiled(Kernel):
 
     def update(self, denoise, x, at, to, noise, memory):
         inner, before = memory
-        image, z = self._enters(denoise, x, at, to), self._drawn(noise, before)
+        image, z = self._enters(denoise, x, at, to), self._drawn(noise, before, at)
         kept = jnp.where(before == 0, noise, before) if self.how == "noise of the first step" else noise
-        x, inner = Kernel(self.depth).update(image, x, at, to, z, inner)
+        before, (x, inner) = x, Kernel(self.depth).update(image, x, at, to, z, inner)
+        if self.how == "third channel left as it is":
+            x = x.at[..., 2:3].set(before[..., 2:3])
         return x, (inner, kept)
+
+    def result(self, x0):
+        return jnp.clip(x0, -3.5, 3.5) if self.how == "result clipped to 3.5" else x0
 
     def _enters(self, denoise, x, at, to):
         changes = {
@@ -241,15 +253,18 @@ class Spoiled(Kernel):
             "D less a hundredth of its mean": lambda x, lam: (lambda d: d - 0.01 * d.mean())(denoise(x, lam)),
             "D through 10 tanh(D/10)": lambda x, lam: 10.0 * jnp.tanh(denoise(x, lam) / 10.0),
             "D one pixel on": lambda x, lam: jnp.roll(denoise(x, lam), 1, axis=0),
+            "D x 0.9 beyond 1.5": lambda x, lam: jnp.where(lam > 1.5, 0.9, 1.0) * denoise(x, lam),
+            "D x 0.9 before -6": lambda x, lam: jnp.where(lam < -6.0, 0.9, 1.0) * denoise(x, lam),
             "x without its last channel": lambda x, lam: denoise(x.at[..., -1].set(0.0), lam),
         }
         return changes.get(self.how, denoise)
 
-    def _drawn(self, noise, before):
+    def _drawn(self, noise, before, at):
         return {
             "noise of the step before": before,
             "noise of the first step": jnp.where(before == 0, noise, before),
             "noise, half of the step before": (noise + before) * 0.5**0.5,
+            "noise x 1.1 beyond 1.2": jnp.where(at.lam > 1.2, 1.1, 1.0) * noise,
             "noise of one channel": noise.at[..., 1:].set(0.0),
             "one noise for all pixels": jnp.broadcast_to(noise[:1, :1], noise.shape),
         }.get(self.how, noise)
@@ -258,7 +273,14 @@ class Spoiled(Kernel):
 SPOILED = (
     *("lambda + 0.01", "lambda of `to`", "D clipped to 3", "D x 1.001", "D less a hundredth of its mean"),
     *("D through 10 tanh(D/10)", "D one pixel on", "x without its last channel", "noise of the step before"),
-    *("noise of the first step", "noise, half of the step before", "noise of one channel", "one noise for all pixels"),
+    *("D x 0.9 beyond 1.5", "D x 0.9 before -6", "noise x 1.1 beyond 1.2", "third channel left as it is"),
+    *(
+        "result clipped to 3.5",
+        "noise of the first step",
+        "noise, half of the step before",
+        "noise of one channel",
+        "one noise for all pixels",
+    ),
 )
 
 
@@ -286,9 +308,11 @@ def mutants(solver: Solver, spoiled: tuple[str, ...] = SPOILED) -> Iterator[tupl
 
 
 def states(solver: Solver) -> list[np.ndarray]:
-    """Where the solver leads on two grids, bitwise."""
+    """Where the solver leads on two grids, and what it returns of wide colour images on all of the clock, bitwise."""
+    colours = GaussianMixture(COLOURS, np.ones(1))
     with jax.enable_x64(True):
-        return [np.asarray(march(solver, UNIT.denoise, grid, UNIT.states(grid[0], 4))) for grid in GRIDS]
+        reached = [march(solver, UNIT.denoise, grid, UNIT.states(grid[0], 4)) for grid in GRIDS]
+        return [np.asarray(x) for x in (*reached, march(solver, colours, WHOLE, COLOURS, "denoise"))]
 
 
 def is_other_setting(mutant: Mutant, reached: list[np.ndarray]) -> bool:
@@ -302,7 +326,7 @@ def is_other_setting(mutant: Mutant, reached: list[np.ndarray]) -> bool:
 def failed_by(mutant: Mutant) -> str | None:
     """The first property that it fails; None: it survives."""
     subject = Subject(mutant, 0.0)
-    for measure in (frozen, limit, order, ends):
+    for measure in (frozen, limit, order, ends, consistent, long, shapes):
         try:
             if measure(subject).result == "failed":
                 return measure.__name__

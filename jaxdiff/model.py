@@ -167,8 +167,7 @@ class Model:
             mesh=mesh,
         )
         images = self.normaliser.inverse(np.asarray(out.images)).astype(np.float32)
-        normal = None if out.measurement is None else out.images
-        return Samples(images, out.nfe, out.finite, out.batch_nfe, None, out.measurement, normal)
+        return Samples(images, out.nfe, out.finite, out.batch_nfe, None, out.measurement, out.images)
 
     def bits_per_dim(
         self,

@@ -47,7 +47,7 @@ STOCHASTIC = [
 FOREIGN = [diffrax.Euler(), diffrax.Heun(), diffrax.Tsit5(), diffrax.HalfSolver(diffrax.Heun())]
 """diffrax's own, on the ODE."""
 
-FOREIGN_SDE = [diffrax.Euler(), diffrax.EulerHeun(), diffrax.ShARK(), diffrax.SRA1(), diffrax.SPaRK()]
+FOREIGN_SDE = [diffrax.Euler(), diffrax.EulerHeun(), diffrax.SEA(), diffrax.ShARK(), diffrax.SRA1(), diffrax.SPaRK()]
 """diffrax's own, on the SDE."""
 
 

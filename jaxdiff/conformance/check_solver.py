@@ -14,6 +14,8 @@ from jaxdiff.conformance.moments import frozen, moments
 from jaxdiff.conformance.purity import pure
 from jaxdiff.conformance.report import Conformance, Row
 from jaxdiff.conformance.runs import batch, devices, nfe, traces
+from jaxdiff.conformance.shapes import shapes
+from jaxdiff.conformance.steps import consistent, long
 from jaxdiff.conformance.subject import Subject
 from jaxdiff.solvers.base import RowSolver
 from jaxdiff.solvers.stepped import cost
@@ -23,9 +25,12 @@ PROPERTIES: tuple[Callable[[Subject], Row], ...] = (
     pure,
     order,
     limit,
+    consistent,
+    long,
     moments,
     frozen,
     ends,
+    shapes,
     float32,
     batch,
     devices,
@@ -41,19 +46,31 @@ def check_solver(solver: diffrax.AbstractSolver, *, eta: float = 0.0, verbose: b
     eta: (★)'s η for diffrax's own solvers, 0 the ODE and 1 the SDE; jaxdiff's solvers carry their own.
     verbose: print the table.
 
-    The properties: `nfe` calls as declared; `pure` the same program when traced again; `order` no term of the error of a
-    power below the declared `convergence_order`, on grids whose steps are equal, alternate as 1 to 3, and are irregular;
-    `limit` what the result tends to is right, on data of std 1, on data twenty times as wide and far from 0, and on
-    heavy-tailed ones, or in mean and covariance where there is noise, with drift and noise in balance in steps that stay at
-    a λ (Langevin); `moments` mean and covariance from off the marginal
-    follow (★) at the field `eta`, and at another value of it; `frozen` of a solver that says `exponential`: exact steps
-    where D is constant; `ends` λ = ±10 and one, two, three grid values; `float32` 1,000 values within 1e-4 of float64;
-    `batch`, `devices` bitwise the same image at equal batch; `traces` new numbers compile nothing; `gradients` are finite
-    and right. One that does not apply is "not checked" and does not fail.
+    The properties:
+
+    * `nfe`: calls as declared; `pure`: the same program when traced again.
+    * `order`: no term of the error of a power below the declared `convergence_order`, on grids whose steps are equal,
+      alternate as 1 to 3, and are irregular. Above 4 only the slope over a few coarse grids is looked at, or "not told".
+    * `limit`: what the result tends to is right, on data of std 1, on data twenty times as wide and far from 0, on
+      heavy-tailed ones, and on three stretches that cover λ from −10 to 6; or in mean and covariance where there is noise,
+      with drift and noise in balance in steps that stay at a λ (Langevin), and noise that enters as it is drawn. Updates
+      that are nearly affine are known as far as they bend; moments of others, and of diffrax's solvers, come from samples.
+    * `consistent`: no error of the order of one step in 48 of them, as a step that is left out makes.
+    * `long`: what a step does is a smooth function of its length up to h = 2: no clipped step, no rounded λ.
+    * `moments`: mean and covariance from off the marginal follow (★) at the field `eta`, and at another value of it.
+    * `frozen`, of a solver that says `exponential`: exact steps where D is constant.
+    * `ends`: λ = ±10 and one, two, three grid values; the result is D of the last state, on data of std 1 and wide ones,
+      and what ends itself (`ends_itself`) ends there where there is one image only, and at λ = 10.
+    * `shapes`: colour images and volumes of four channels, of thousands of values.
+    * `float32`: 1,000 values within 1e-4 of float64; `batch`, `devices`: bitwise the same image at equal batch; `traces`:
+      new numbers compile nothing; `gradients`: finite and right, from λ = −8 to 6.
+
+    One that does not apply is "not checked" and does not fail.
 
     Orders and limits are told by signed errors in float64, as powers of the step (`jaxdiff/conformance/expansion.py`); from
     order 3 on over grids whose first steps are short, so that a start of lower order does not count. A solver with noise
-    has the order of what it does without. What the kit itself overlooks is counted by `python -m benchmarks.mutations`.
+    has the order of what it does without. What the kit itself overlooks is counted by `python -m benchmarks.mutations`; what
+    acts on a part of the clock between those looked at, on other shapes or other sizes alone, is.
 
     Whether the caller computes in float32 or float64 is left as it is. Raises `ValueError` for what is no explicit
     solver; what the solver itself raises is told in the table.

@@ -11,7 +11,7 @@ from jaxdiff.conformance.report import Row
 from jaxdiff.conformance.subject import Subject
 from jaxdiff.solvers.base import tabulate
 
-GRID = np.linspace(-2.0, 2.0, 6)
+GRID = np.array([-8.0, -4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.5, 6.0])
 START = np.random.default_rng(5).normal(size=(4, *IMAGE.shape))
 STEP = 1e-5
 CLOSE = 1e-6

@@ -56,7 +56,7 @@ def march(
     if steps:
         table = padded(rows, states.dtype)
         states = _march(solver.kernel, denoise, table, states, noise, jax.random.key(seed), jnp.asarray(steps))
-    return call(denoise, states, grid[-1]) if final == "denoise" and solver.evaluations > 1 else states
+    return call(denoise, states, grid[-1]) if final == "denoise" and solver.calls_after else states
 
 
 def padded(rows: Rows, dtype, capacity: int = CAPACITY) -> Rows:

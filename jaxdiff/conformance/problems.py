@@ -5,6 +5,7 @@ along the ODE to each of `lams`, in float64.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.integrate import solve_ivp
@@ -144,3 +145,30 @@ DISTANT = GaussianProblem(WIDTH * (_PLACES[0, :, :2] + 2.0 * _SIDES[:, :2]), WID
 """`COLOURED`, `WIDTH` times as wide and far from 0."""
 SINGLE = GaussianProblem(DISTANT.mean, np.zeros((8, 8)))
 """One image and no other: D is constant."""
+
+
+def scaled(problem: GaussianProblem, width: float) -> GaussianProblem:
+    """Data so many times as wide, which are resolved where λ is lower by log(width)."""
+    return GaussianProblem(width * problem.mean, width**2 * problem.cov)
+
+
+def uniform(problem: MixtureProblem, width: float, std: float) -> MixtureProblem:
+    """Independent Gaussian values as a mixture of equal components, so that it runs in the mixture's program."""
+    means = np.broadcast_to(width * problem.means[:1], problem.means.shape)
+    return MixtureProblem(means, np.full_like(problem.stds, width * std), problem.weights)
+
+
+class Stretch(NamedTuple):
+    """A part of the clock, and how wide data are that are resolved in it."""
+
+    width: float
+    low: float
+    high: float
+
+
+ENDS = {
+    "noise": Stretch(np.exp(7.0), -10.0, -4.4),
+    "middle": Stretch(1.0, -4.5, 1.0),
+    "clean": Stretch(np.exp(-3.0), 0.5, 6.0),
+}
+"""All the clock in pieces: what is wrong beyond some λ alone is wrong in one of them."""

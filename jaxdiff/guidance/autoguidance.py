@@ -1,5 +1,7 @@
 """Autoguidance: a model guided by a bad version of itself."""
 
+from typing import Any
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +19,11 @@ class Autoguidance(eqx.Module):
     bad: Denoiser
     scale: np.ndarray = eqx.field(converter=array_leaf)
     interval: Array | np.ndarray
+
+    @property
+    def measurement(self) -> Any:
+        """What the guided denoiser looks at, where it is a method of posterior sampling, or None."""
+        return getattr(self.denoise, "measurement", None)
 
     def __call__(self, x, lam, cond=None):
         # Two plain calls, also where both are one network with two sets of parameters: stacking the parameters makes

@@ -40,6 +40,11 @@ class ClassifierFree(eqx.Module):
     interval: Array | np.ndarray
     rescale: np.ndarray = eqx.field(converter=array_leaf)
 
+    @property
+    def measurement(self) -> Any:
+        """What the guided denoiser looks at, where it is a method of posterior sampling, or None."""
+        return getattr(self.denoise, "measurement", None)
+
     def __call__(self, x, lam, cond=None):
         given, without = both(self.denoise, x, lam, cond, self.null)
         guided = rescaled(extrapolated(given, without, self.scale), given, self.rescale)

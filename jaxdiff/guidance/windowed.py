@@ -24,6 +24,11 @@ class Windowed(eqx.Module):
     axis: str | None = eqx.field(static=True, default=None)
     policy: Callable[..., bool] | None = eqx.field(static=True, default=None)
 
+    @property
+    def measurement(self) -> Any:
+        """What the guided denoiser looks at, where it is a method of posterior sampling, or None."""
+        return getattr(self.denoise, "measurement", None)
+
     def __call__(self, x, lam, cond=None):
         size = x.shape[:-1]
         window, overlap = (_per_axis(value, len(size)) for value in (self.window, self.overlap))

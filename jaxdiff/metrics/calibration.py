@@ -39,8 +39,8 @@ def reliability(probability: ArrayLike, truth: ArrayLike, bins: int = 15) -> Rel
 
     Raises ValueError for other shapes, probabilities outside [0, 1] or not summing to 1, or a truth of other values.
     """
-    if bins < 1:
-        raise ValueError(f"got bins={bins}; expected at least 1; to fix: 15")
+    if not isinstance(bins, int | np.integer) or bins < 1:
+        raise ValueError(f"got bins={bins}; expected a whole number of at least 1; to fix: 15")
     p, right = _predictions(finite(probability, "probability"), np.asarray(truth))
     # Ends as the probabilities' own precision writes them: 0.2 of float32 is no more than its fifth.
     kind = np.asarray(probability).dtype

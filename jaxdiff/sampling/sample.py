@@ -14,14 +14,14 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.guidance.posterior.measurement import AbstractMeasurement
-from jaxdiff.guidance.posterior.misfit import Misfit, misfit
+from jaxdiff.guidance.posterior.misfit import LARGEST, Misfit, misfit
 from jaxdiff.process.gaussian import namespace, on_host, step_noise
 from jaxdiff.sampling import memory
 from jaxdiff.sampling.adjoint import of_inputs
 from jaxdiff.sampling.program import image_axes, image_devices, program
 from jaxdiff.sampling.solve import Adaptive, NoiseSource, on_rows
-from jaxdiff.solvers.base import RowSolver
-from jaxdiff.solvers.stepped import cost, is_stochastic
+from jaxdiff.solvers.base import RowSolver, checked_eta
+from jaxdiff.solvers.stepped import check_noise, cost, is_stochastic
 
 DEFAULT_BATCH = 64
 
@@ -42,7 +42,7 @@ class Samples(eqx.Module):
     measurement: AbstractMeasurement | None = None
     """What the denoiser looked at, where it is a method of posterior sampling (has a `measurement`)."""
     normal: Float[Array | np.ndarray, "num *shape"] | None = None
-    """The images in model units, where they are in those of the data and there is a measurement."""
+    """The images in model units, where they are in those of the data."""
 
     @property
     def misfit(self) -> Misfit | None:
@@ -52,9 +52,16 @@ class Samples(eqx.Module):
 
     @property
     def diverged(self) -> Bool[np.ndarray, " num"]:
-        """Which images are not finite, or finite and wrong (`Misfit.diverged`), where there is a measurement to tell."""
+        """Which images are not finite, or finite and wrong.
+
+        With a measurement that is what `Misfit.diverged` says; without one, that a value is more than 30 in model units,
+        standard deviations of the training data, away from 0.
+        """
         wrong, left = ~np.asarray(self.finite), self.misfit
-        return wrong if left is None else wrong | left.diverged
+        if left is not None:
+            return wrong | left.diverged
+        images = np.asarray(self.images if self.normal is None else self.normal)
+        return wrong | ~(np.abs(images.reshape(len(images), -1)).max(axis=1) <= LARGEST)
 
 
 def sample(
@@ -82,7 +89,11 @@ def sample(
     It may be called inside `jax.jit`, `jax.vmap`, `jax.grad`, `jax.jvp`, `jax.lax.map` and their like: all numbers may be
     traced, grid, η and other numbers of solver, controller and denoiser among them. What is traced is not checked, and
     coefficients of a traced grid or η are computed by the same formulas in the precision of the trace: in float32 within
-    1e-5 of the float64 table for steps h ≥ 0.05 (without that trace they are always of float64).
+    1e-5 of the float64 table for steps h ≥ 0.05 (without that trace they are always of float64). That is of fixed grids:
+    with `controller` rounding decides whether a step is accepted where its error is next to the tolerance, and from there
+    on other steps are taken, so that two programs of one run agree to the controller's tolerance and no further.
+    Inside `jax.shard_map` of your own it needs `check_vma=False`, since diffrax's loops do not type-check under varying
+    manual axes; `mesh=` does that by itself.
 
     Args:
         key: image i depends on `fold_in(key, first + i)` and nothing else: at equal `batch` it is bitwise the same for any
@@ -118,6 +129,7 @@ def sample(
         ValueError: on shapes, grids or options that do not fit, before anything is traced.
     """
     grid = checked_grid(getattr(solver, "grid", None) if grid is None else grid)
+    _check_key(key)
     _check(shape, num, batch, first, final, trajectory, controller, solver, eta)
     memory.check(denoise, solver, controller)
     if mesh is not None:  # with automatic axes, so that any number of images can be cut from what comes back
@@ -186,9 +198,26 @@ def checked_grid(grid) -> np.ndarray:
     return checked.astype(jnp.promote_types(checked.dtype, jnp.float32))
 
 
+def _check_key(key) -> None:
+    dtype, shape = getattr(key, "dtype", None), np.shape(key)
+    is_key = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()
+    is_raw = dtype == np.uint32 and len(shape) == 1  # jax.random.PRNGKey
+    if not (is_key or is_raw):
+        shown = f"an array of shape {shape}, {dtype}" if dtype is not None else repr(key)
+        raise ValueError(f"got key={shown}; expected one random key of JAX; to fix: jax.random.key(0)")
+
+
+def _check_whole(**numbers) -> None:
+    for name, number in numbers.items():
+        if number is not None and not isinstance(number, int | np.integer | Tracer):
+            raise ValueError(f"got {name}={number!r}; expected a whole number; to fix: {name}=int({number!r})")
+
+
 def _check(shape, num, batch, first, final, trajectory, controller, solver, eta) -> None:
     if len(shape) < 1 or any(int(size) < 1 for size in shape):
         raise ValueError(f"got shape={shape}; expected (*spatial, channels) with every size at least 1")
+    _check_whole(num=num, batch=batch, first=first, trajectory=trajectory)
+    checked_eta(eta)
     if num < 1 or (batch is not None and batch < 1):
         raise ValueError(f"got num={num}, batch={batch}; expected at least 1 of each")
     if not isinstance(first, Tracer) and not 0 <= first <= 2**32 - num:
@@ -205,12 +234,20 @@ def _check(shape, num, batch, first, final, trajectory, controller, solver, eta)
     if not isinstance(solver, diffrax.AbstractSolver):
         raise ValueError(f"got solver={solver!r}; expected an object such as jd.DPMpp(order=2) or diffrax.Tsit5()")
     if isinstance(solver, RowSolver):
+        solver.check_shape(tuple(shape))
         if controller is not None or is_stochastic(eta):
             raise ValueError(
                 f"got {type(solver).__name__} with controller or eta; expected those with diffrax's own solvers only; "
                 "to fix: leave them out, or set the solver's own eta"
             )
-    elif cost(solver) and controller is not None and not isinstance(solver, diffrax.AbstractAdaptiveSolver):
+    else:
+        check_noise(solver, eta)
+    if (
+        not isinstance(solver, RowSolver)
+        and cost(solver)
+        and controller is not None
+        and not isinstance(solver, diffrax.AbstractAdaptiveSolver)
+    ):
         raise ValueError(
             f"got {type(solver).__name__} with a controller, which estimates no error; expected an adaptive solver; to fix: "
             "use diffrax.Tsit5(), or diffrax.HalfSolver around it"

@@ -45,7 +45,7 @@ class OnRows(eqx.Module):
     def calls(self) -> int:
         """Denoiser calls of one image."""
         steps = len(self.rows.last)
-        after = self.final == "denoise" and self.solver.evaluations > 1
+        after = self.final == "denoise" and self.solver.calls_after
         return steps * self.solver.evaluations + (self.once if steps else 0) + after
 
     def __call__(
@@ -76,7 +76,7 @@ class OnRows(eqx.Module):
             assert solution.ys is not None
             states = solution.ys
             past = past if memory is None else solution.solver_state[1]  # type: ignore[index]
-        if self.final == "denoise" and self.solver.evaluations > 1:
+        if self.final == "denoise" and self.solver.calls_after:
             end = states[-1], jnp.asarray(self.end, x.dtype)
             result = self.solver.result(denoise(*end) if memory is None else denoise(*end, past, jnp.int32(steps))[0])
             kept = steps // self.trajectory if self.trajectory else 0

@@ -13,6 +13,7 @@ import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from jaxdiff.numbers import as_leaves
@@ -93,6 +94,11 @@ class RowSolver(diffrax.AbstractSolver):
         return True
 
     @property
+    def calls_after(self) -> bool:
+        """Whether the result of `final="denoise"` is a call after all rows; else it is the call of one more row."""
+        return self.evaluations > 1
+
+    @property
     def convergence_order(self) -> int:
         """Order of the global error of the ODE in the step, whatever the spacing; `check_solver` holds the solver to it."""
         return self.order
@@ -118,6 +124,9 @@ class RowSolver(diffrax.AbstractSolver):
         with the functions of `process.gaussian.namespace(…)`.
         """
         return None
+
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        """Raises `ValueError`, or warns, where images of this shape are too small for the method; `sample` asks each time."""
 
     def result(self, x0: Float[Array, " *shape"]) -> Float[Array, " *shape"]:
         """What is made of the last denoiser call, which is the result: itself."""
@@ -230,12 +239,28 @@ def tabulate(solver: RowSolver, grid: Float[np.ndarray, " n"], final: str = "den
     start, end = (on_host(lam) for lam in solver.nodes(grid))
     xp = namespace(start, end)
     last = np.zeros(len(start), bool)
-    if final == "denoise" and solver.evaluations == 1:
+    if final == "denoise" and not solver.calls_after:
         # It leads on by a little only so that no formula meets h = 0 or ∞: mostly, the update of this row is not used.
         start, end = xp.append(start, grid[-1]), xp.append(end, grid[-1] + 1e-3)
         last = np.append(last, not solver.ends_itself)
     at, to = Point.of(start), Point.of(end)
     return Rows(at._replace(weights=solver.weights(at, to)), to, last)
+
+
+def eta_leaf(value) -> Any:
+    """Converter of η: an array leaf. Raises `ValueError` for what is negative or not finite, unless it is traced."""
+    checked_eta(value)
+    return on_host(value)
+
+
+def checked_eta(value, name: str = "eta") -> None:
+    """Raises `ValueError` unless η is finite and not negative; what is traced, or no number, passes."""
+    if isinstance(value, Tracer) or not np.issubdtype(np.asarray(value).dtype, np.number):
+        return
+    if not np.all(np.isfinite(value) & (np.asarray(value) >= 0)):
+        raise ValueError(
+            f"got {name}={value}; expected a finite number, 0 or more; to fix: 0 for the ODE, 1 for the SDE"
+        )
 
 
 def array_leaf(value) -> Any:

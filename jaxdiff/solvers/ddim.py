@@ -6,7 +6,7 @@ import equinox as eqx
 import numpy as np
 
 from jaxdiff.process.gaussian import namespace
-from jaxdiff.solvers.base import Point, array_leaf
+from jaxdiff.solvers.base import Point, eta_leaf
 from jaxdiff.solvers.multistep import LinearMultistep, Weights
 
 
@@ -18,7 +18,7 @@ class DDIM(LinearMultistep):
     Song, Meng and Ermon 2021, "Denoising diffusion implicit models", arXiv 2010.02502, eq. 12 and 16.
     """
 
-    eta: np.ndarray = eqx.field(default=0.0, converter=array_leaf)
+    eta: np.ndarray = eqx.field(default=0.0, converter=eta_leaf)
     order: ClassVar[int] = 1
     exponential: ClassVar[bool] = True
 

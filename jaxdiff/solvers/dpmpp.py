@@ -6,7 +6,7 @@ import equinox as eqx
 import numpy as np
 
 from jaxdiff.process.gaussian import namespace
-from jaxdiff.solvers.base import Point, array_leaf
+from jaxdiff.solvers.base import Point, eta_leaf
 from jaxdiff.solvers.multistep import LinearMultistep, Weights, noise_share, over_history, phi_weights
 
 
@@ -21,7 +21,7 @@ class DPMpp(LinearMultistep):
     """
 
     order: Literal[1, 2, 3] = eqx.field(default=2, static=True)
-    eta: np.ndarray = eqx.field(default=0.0, converter=array_leaf)
+    eta: np.ndarray = eqx.field(default=0.0, converter=eta_leaf)
     exponential: ClassVar[bool] = True
 
     def __check_init__(self):

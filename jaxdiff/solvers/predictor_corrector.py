@@ -1,19 +1,21 @@
 """The predictor-corrector sampler of the score-SDE paper."""
 
 import dataclasses
+import math
 import warnings
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxdiff.process.gaussian import namespace
-from jaxdiff.solvers.base import Point, Solver, array_leaf
+from jaxdiff.solvers.base import Point, Solver, array_leaf, eta_leaf
 from jaxdiff.solvers.multistep import noise_share
 
-FEWEST = 3
-"""Values of an image from which the size of a step has a mean."""
+FEWEST, FEW = 3, 32
+"""Values of an image from which the size of a step has a mean, and from which its bias is below 15 %."""
 
 
 class _Weights(NamedTuple):
@@ -41,7 +43,7 @@ class PredictorCorrector(Solver):
     As in the paper the corrector's step does not shrink with that of the grid, and leaves a bias that finer grids do not
     take away: on isotropic Gaussian images of d values, 1 + snr² + 4/(d − 2) times the variance, to first order (0.06 too
     much from the last term at d = 64). With one value or two a score near 0 makes steps that have no mean: one
-    is refused with `ValueError`, two are warned about.
+    is refused with `ValueError`; below 32 values `sample` warns, with the bias, at each call.
     The score needs the digits in which D and x/α differ: in float32 end the grid before
     λ = 4 where images are smooth (the default grids of up to 30 values do).
     Song et al. 2021, "Score-based generative modeling through stochastic differential equations", arXiv 2011.13456,
@@ -50,7 +52,7 @@ class PredictorCorrector(Solver):
 
     corrections: int = eqx.field(default=1, static=True)
     snr: np.ndarray = eqx.field(default=0.16, converter=array_leaf)
-    eta: np.ndarray = eqx.field(default=1.0, converter=array_leaf)
+    eta: np.ndarray = eqx.field(default=1.0, converter=eta_leaf)
     order: ClassVar[int] = 1
     exponential: ClassVar[bool] = True
     stochastic: ClassVar[bool] = True
@@ -64,17 +66,21 @@ class PredictorCorrector(Solver):
         """What is in the table is left out: changing it compiles nothing, where the rows are as many."""
         return dataclasses.replace(self, corrections=min(self.corrections, 1), snr=0.0, eta=0.0)
 
-    def memory(self, x):
-        if self.corrections and x.size < FEWEST:
-            text = (
-                f"got images of shape {x.shape} for PredictorCorrector, {x.size} values; expected {FEWEST} or more, better "
-                "hundreds: its steps are the norm of noise over that of the score, and have no mean; to fix: jd.DDPM(), or "
-                "corrections=0"
-            )
-            if x.size == 1:
-                raise ValueError(text)
-            warnings.warn(text, stacklevel=2)
-        return None
+    def check_shape(self, shape):
+        size = math.prod(shape)
+        if not self.corrections or size >= FEW:
+            return
+        text = f"got images of shape {tuple(shape)} for PredictorCorrector, {size} values; expected {FEW} or more: its steps "
+        text += "are the norm of noise over that of the score, and "
+        if size < FEWEST:
+            text += f"have no mean below {FEWEST}"
+        else:
+            snr2 = float(np.max(self.snr)) ** 2 if not isinstance(self.snr, Tracer) else 0.0
+            text += f"the variance of samples is about {1 + snr2 + 4 / (size - 2):.2f} times the right one"
+        text += "; to fix: jd.DDPM(), or corrections=0"
+        if size == 1:
+            raise ValueError(text)
+        warnings.warn(text, stacklevel=3)
 
     @property
     def keeps_history(self) -> bool:

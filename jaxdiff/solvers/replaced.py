@@ -70,6 +70,9 @@ class _Wrapper(Solver):
             return None, noise
         return (noise[0] if self.solver.noises == 1 else noise[:-1]), noise[-1]
 
+    def check_shape(self, shape):
+        self.solver.check_shape(shape)
+
     def nodes(self, grid):
         return self.solver.nodes(grid)
 

@@ -7,7 +7,7 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxdiff.process.gaussian import namespace
-from jaxdiff.solvers.base import Point, array_leaf
+from jaxdiff.solvers.base import Point, array_leaf, eta_leaf
 from jaxdiff.solvers.multistep import LinearMultistep, Weights, a_row_later, noise_share, over_history, phi_weights
 
 
@@ -21,7 +21,7 @@ class SASolver(LinearMultistep):
     """
 
     order: Literal[1, 2, 3] = eqx.field(default=2, static=True)
-    eta: np.ndarray = eqx.field(default=1.0, converter=array_leaf)
+    eta: np.ndarray = eqx.field(default=1.0, converter=eta_leaf)
     interval: np.ndarray = eqx.field(default=(-np.inf, np.inf), converter=array_leaf)
     corrector: bool = eqx.field(default=True, static=True)
     exponential: ClassVar[bool] = True

@@ -12,7 +12,7 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxdiff.process.gaussian import alpha, on_host
-from jaxdiff.solvers.base import RowSolver, recorded, row
+from jaxdiff.solvers.base import RowSolver, checked_eta, recorded, row
 
 
 class Cost(NamedTuple):
@@ -44,7 +44,12 @@ def cost(solver: diffrax.AbstractSolver, *, with_error: bool = True) -> Cost:
         return Cost(tableau.num_stages - 1, 1) if tableau.fsal else Cost(tableau.num_stages, 0)
     if isinstance(solver, diffrax.AbstractSRK):
         return Cost(len(solver.tableau.c) + 1, 0)
-    if isinstance(solver, diffrax.Euler | diffrax.EulerHeun | diffrax.ItoMilstein | diffrax.StratonovichMilstein):
+    if isinstance(solver, diffrax.ItoMilstein | diffrax.StratonovichMilstein):
+        raise ValueError(
+            f"got {type(solver).__name__}; expected a method for noise that does not depend on x, as that of (★); to fix: "
+            "diffrax.Euler(), which is the same there, with eta=1.0"
+        )
+    if isinstance(solver, diffrax.Euler | diffrax.EulerHeun):
         return Cost(1, 0)
     raise ValueError(
         f"got {type(solver).__name__}, whose denoiser calls are not known; expected an explicit Runge-Kutta or stochastic "
@@ -67,6 +72,17 @@ def terms(denoise: Callable, eta, brownian: diffrax.AbstractBrownianPath | None)
         return lineax.DiagonalLinearOperator(jnp.broadcast_to(jnp.sqrt(2.0) * eta * a, x.shape).astype(x.dtype))
 
     return diffrax.MultiTerm(diffrax.ODETerm(drift), diffrax.ControlTerm(diffusion, brownian))
+
+
+def check_noise(solver: diffrax.AbstractSolver, eta) -> None:
+    """Raises `ValueError` for an η that is none, and for a method of SDEs alone at η = 0."""
+    checked_eta(eta)
+    inner = solver.solver if isinstance(solver, diffrax.HalfSolver) else solver
+    if isinstance(inner, diffrax.AbstractSRK | diffrax.EulerHeun) and not is_stochastic(eta):
+        raise ValueError(
+            f"got {type(inner).__name__} with eta=0; expected eta above 0: it takes a step of an SDE; to fix: eta=1.0, or "
+            "diffrax.Heun() for the ODE"
+        )
 
 
 def is_stochastic(eta) -> bool:
@@ -98,10 +114,16 @@ class Stepped(RowSolver):
     order: int = eqx.field(static=True)
 
     def __init__(self, solver: diffrax.AbstractSolver, eta=0.0):
+        check_noise(solver, eta)
         self.solver, self.eta = _in_both_modes(solver), on_host(eta)
         self.sde = is_stochastic(self.eta)
         self.evaluations = cost(solver, with_error=False).step
         self.order = solver.order(diffrax.ODETerm(lambda t, y, args: y)) or 1
+
+    @property
+    def calls_after(self) -> bool:
+        """Stochastic Runge-Kutta methods call D in a loop of diffrax's, out of which nothing can be taken."""
+        return self.evaluations > 1 or isinstance(self.solver, diffrax.AbstractSRK)
 
     def _terms(self, denoise, x, key):
         brownian = None
@@ -119,6 +141,6 @@ class Stepped(RowSolver):
         denoise, called = recorded(args.denoise)
         t = self._terms(denoise, y0, args.key)
         y1, _, _, state, result = self.solver.step(t, at.lam, to.lam, y0, None, solver_state, False)
-        if self.evaluations == 1:
+        if not self.calls_after:
             y1 = jnp.where(last, called[0], y1)
         return y1, None, dict(y0=y0, y1=y1), state, result

@@ -38,6 +38,21 @@ def deaf(denoise, measurement):
     return lambda x, lam, cond=None: denoise(x, lam, cond)
 
 
+def spoiled(where, other):
+    """The posterior's own denoiser, to the error of MMPS, but for the states where `where(x)`."""
+
+    def method(denoise, measurement):
+        inner = Problem("binning", "rough", 0.1).exact()
+
+        def guided(x, lam, cond=None):
+            image = inner(x, lam)
+            return jnp.where(where(x), other(image), image)
+
+        return guided
+
+    return method
+
+
 def of_the_wrong_shape(denoise, measurement):
     return lambda x, lam, cond=None: measurement.y
 
@@ -127,6 +142,28 @@ def test_wrong_methods_fail_where_they_are_wrong(method, row, words):
         assert result.of("mask")[1].verdict == "diverges"
 
 
+SPOILED = {
+    "half a standard deviation more on one side": (lambda x: x[0, 0, 0] < 0, lambda image: image + 1),
+    "elsewhere in the bright": (lambda x: x.mean() > 0.9, lambda image: image + 5),
+    "not finite in the bright": (lambda x: x.mean() > 0.9, lambda image: jnp.nan * image),
+}
+
+
+@pytest.mark.parametrize("what", SPOILED)
+def test_what_is_wrong_for_some_states_is_not_taken_for_affine(what):
+    denoise = spoiled(*SPOILED[what])(None, None)
+    with jax.enable_x64(True):
+        assert affine(denoise, grid_of(20)[:3]) is None
+        assert affine(Problem("binning", "rough", 0.1).exact(), grid_of(20)[:3]) is not None
+
+
+def test_what_is_not_finite_somewhere_is_not_bounded():
+    rare = spoiled(lambda x: x.mean() > 1.6, lambda image: jnp.nan * image)
+    row = bounded(rare)
+    assert row.result == "failed"
+    assert "D_y is not finite at" in row.explanation
+
+
 def test_dps_at_its_default_is_bounded_everywhere_and_has_the_posterior_s_spread():
     """The issue's case: 20 calls, noise 0.1."""
     assert bounded(DPS).result == "ok"
@@ -159,6 +196,17 @@ def test_refusals():
         check_posterior("mmps")
     with pytest.raises(ValueError, match="got operators \\['lens'\\]"):
         check_posterior(MMPS, operators=("lens",))
+    for options, words in (
+        ({"operators": ()}, "got operators=\\(\\)"),
+        ({"operators": "mask"}, "got operators='mask'"),
+        ({"noises": ()}, "got noises=\\(\\)"),
+        ({"calls": ()}, "got calls=\\(\\)"),
+        ({"noises": (float("nan"), -0.1)}, "got noises \\[nan, -0.1\\]"),
+        ({"calls": (0,)}, "got calls \\[0\\]"),
+        ({"samples": 1}, "got samples=1"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            check_posterior(MMPS, **options)
     assert jd.check_posterior is check_posterior
     assert NOISES == (0.03, 0.1, 0.5)
 

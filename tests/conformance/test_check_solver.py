@@ -8,11 +8,13 @@ import pytest
 import jaxdiff as jd
 from jaxdiff import cli, script
 from jaxdiff.conformance import Conformance, Row, check_solver
-from jaxdiff.conformance.accuracy import limit
+from jaxdiff.conformance.accuracy import limit, order
 from jaxdiff.conformance.ends import ends
 from jaxdiff.conformance.gradients import gradients
 from jaxdiff.conformance.purity import pure
 from jaxdiff.conformance.runs import nfe, traces
+from jaxdiff.conformance.shapes import shapes
+from jaxdiff.conformance.steps import consistent, long
 from jaxdiff.conformance.subject import Subject
 
 NAMES = [
@@ -20,9 +22,12 @@ NAMES = [
     "pure",
     "order",
     "limit",
+    "consistent",
+    "long",
     "moments",
     "frozen",
     "ends",
+    "shapes",
     "float32",
     "batch",
     "devices",
@@ -58,6 +63,8 @@ def test_over_two_devices(run_python):
     code = """
 import jaxdiff as jd
 from jaxdiff.conformance.runs import devices
+from jaxdiff.conformance.shapes import shapes
+from jaxdiff.conformance.steps import consistent, long
 from jaxdiff.conformance.subject import Subject
 print(devices(Subject(jd.DPMpp(order=2, eta=1.0), 0.0)))
 """
@@ -68,12 +75,12 @@ print(devices(Subject(jd.DPMpp(order=2, eta=1.0), 0.0)))
     ("solver", "failed"),
     [
         (broken.Overstated(), {"order"}),
-        (broken.TooNoisy(), {"limit", "frozen"}),
-        (broken.Biased(), {"limit", "moments", "frozen"}),
+        (broken.TooNoisy(), {"limit", "consistent", "frozen"}),
+        (broken.Biased(), {"limit", "consistent", "moments", "frozen"}),
         (broken.EqualSteps(order=2), {"order"}),
         (broken.NoiseOfTheStart(), {"frozen"}),
         (broken.RightAtZeroAndOne(order=1, eta=1.0), {"moments"}),
-        (broken.Cancelling(), {"frozen", "ends", "float32"}),
+        (broken.Cancelling(), {"limit", "frozen", "ends", "float32"}),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -94,7 +101,25 @@ def test_the_right_property_fails(solver, failed):
         (limit, broken.OneNumber(), "(uniform)"),
         (limit, broken.Correlated(), "(uniform)"),
         (limit, broken.ClippedNoisy(), "(wide)"),
-        (ends, broken.Shifted(), "from D on [-1.5, -1.0, -0.2, 0.5]"),
+        (limit, broken.WeakAtTheEnd(), "(clean)"),
+        (limit, broken.WeakAtTheStart(), "(noise)"),
+        (limit, broken.SigmaFloor(), "(clean)"),
+        (limit, broken.NoisyAtTheEnd(), "(clean)"),
+        (limit, broken.NearlyAffine(), "(uniform)"),
+        (limit, broken.NormedNoise(), "(bent noise)"),
+        (consistent, broken.Counted(), "of order 0, 1"),
+        (consistent, broken.Counted(left_out=20), "of order 0, 1"),
+        (consistent, broken.OneStepWithoutNoise(), "of mean and covariance"),
+        (long, broken.ShortSteps(), "last coefficients"),
+        (long, broken.RoundedClock(), "last coefficients"),
+        (shapes, broken.ThreeChannels(), "40 × 36 × 3"),
+        (shapes, broken.ClippedVolume(), "12 × 10 × 9 × 4"),
+        (shapes, broken.ClippedLargeImage(), "40 × 36 × 3"),
+        (ends, broken.Shifted(), "from D of unit data, λ -1.5 to 0.5"),
+        (ends, broken.ClippedResult(), "wide data"),
+        (ends, broken.EndsWithTheState(), "one image"),
+        (ends, broken.EndsWithHalf(), "clean end"),
+        (order, broken.ClaimsEight(), "(slope over coarse grids)"),
         (pure, broken.Counting(), "changes when traced again"),
         (pure, broken.NumpyNoise(), "changes when traced again"),
         (pure, broken.OwnNoise(), "draws random numbers"),
@@ -103,6 +128,7 @@ def test_the_right_property_fails(solver, failed):
         (nfe, broken.Underdeclared(), "9 calls an image"),
         (traces, broken.StaticFloat(), "traced again for a new strength"),
         (gradients, broken.Stopped(), "vjp"),
+        (gradients, broken.StoppedAtTheEnd(), "vjp"),
         (gradients, broken.NotANumberBackwards(), "gradient not finite"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, jd.Solver) else None,
@@ -114,10 +140,24 @@ def test_one_property(measure, solver, measured):
     assert row.explanation
 
 
+def test_noise_of_diffrax_s_solvers_is_told_to_two_per_cent():
+    wrong, right = (limit(Subject(solver, 1.0)) for solver in (broken.NoisyEulerHeun(), diffrax.EulerHeun()))
+    assert wrong.result == "failed"
+    assert right.result == "ok", right.measured
+
+
+def test_what_is_right_in_another_way_is_right():
+    """A last update that is D, a memory that counts, a D that bends a little."""
+    assert ends(Subject(broken.EndsWithD(), 0.0)).result == "ok"
+    counted = broken.Counted(left_out=-1)
+    assert consistent(Subject(counted, 0.0)).result == long(Subject(counted, 0.0)).result == "ok"
+    assert limit(Subject(broken.NearlyAffine(scale=1.0), 0.0)).result == "ok"
+
+
 def test_what_does_not_run_is_told_once():
     for solver, words in ((broken.Undeclared(), "got 2 denoiser calls"), (broken.Raises(), "no table today")):
         result = check_solver(solver)
-        assert [row.result for row in result.rows] == ["failed"] + ["not checked"] * 11
+        assert [row.result for row in result.rows] == ["failed"] + ["not checked"] * 14
         assert words in str(result)
 
 

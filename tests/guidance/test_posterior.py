@@ -8,6 +8,7 @@ import pytest
 
 import jaxdiff as jd
 from jaxdiff.analytic import Gaussian
+from jaxdiff.guidance import windowed
 from jaxdiff.guidance.posterior import DDNM, DPS, MMPS, DiffPIR, Measurement, PiGDM, misfit
 from jaxdiff.physics.operators import Bin, Convolution, Diagonal, Mask, Slices
 from jaxdiff.process.gaussian import alpha, sigma
@@ -250,6 +251,14 @@ def test_samples_say_which_of_them_diverged():
     alone = jd.sample(jax.random.key(0), jd.analytic.Gaussian(y, 1.0), **run)
     assert alone.misfit is None
     assert not alone.diverged.any()
+    # Behind a function that does not pass the measurement on, values far beyond training still tell.
+    lost = jd.sample(jax.random.key(0), lambda x, lam, cond: Pulled(seen, np.ones(()))(x, lam, cond), cond=off, **run)
+    assert lost.misfit is None
+    assert list(lost.diverged) == [False, True, False]
+    for wrapped in (jd.guidance.autoguidance, lambda d, _: jd.guidance.classifier_free(d, 1.5, null=np.float32(0))):
+        guided = wrapped(Pulled(seen, np.ones(())), Pulled(seen, np.ones(())))
+        assert jd.sample(jax.random.key(0), guided, cond=off, **run).measurement is seen
+    assert windowed(Pulled(seen, np.ones(())), 8, 2).measurement is seen
 
 
 def test_the_misfit_says_which_sample_did_diverge():

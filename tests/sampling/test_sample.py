@@ -146,6 +146,16 @@ REFUSALS = [
     (dict(grid=[]), "expected finite values"),
     (dict(num=0), "got num=0, batch=None; expected at least 1"),
     (dict(batch=0), "batch=0; expected at least 1"),
+    (dict(num=2.0), r"got num=2.0; expected a whole number; to fix: num=int\(2.0\)"),
+    (dict(batch=2.0), "got batch=2.0; expected a whole number"),
+    (dict(solver=diffrax.Heun(), eta=np.nan), "got eta=nan; expected a finite number, 0 or more"),
+    (dict(solver=diffrax.Heun(), eta=-1.0), "got eta=-1.0; expected a finite number, 0 or more"),
+    (dict(solver=diffrax.SEA()), "got SEA with eta=0; expected eta above 0"),
+    (dict(solver=diffrax.HalfSolver(diffrax.EulerHeun())), "got EulerHeun with eta=0"),
+    (
+        dict(solver=diffrax.ItoMilstein(), eta=1.0),
+        "got ItoMilstein; expected a method for noise that does not depend on x",
+    ),
     (dict(final="image"), "got final='image'; expected 'denoise' or 'state'"),
     (dict(trajectory=0), "got trajectory=0; expected a stride of at least 1"),
     (dict(solver=diffrax.Tsit5(), trajectory=1, controller=ADAPTIVE), "to fix: leave out controller"),
@@ -169,6 +179,19 @@ def test_refusals(options, message):
 
     with pytest.raises(ValueError, match=message):
         run(**{"denoise": never, **options})
+
+
+@pytest.mark.parametrize("key", [0, None, np.zeros(2), jax.random.split(jax.random.key(0), 2)], ids=str)
+def test_what_is_no_key_is_refused(key):
+    with pytest.raises(ValueError, match=r"expected one random key of JAX; to fix: jax.random.key\(0\)"):
+        jd.sample(key, lambda x, lam, cond: x, shape=(2, 1), num=1, solver=jd.DDIM(), grid=[0.0, 1.0])
+
+
+@pytest.mark.parametrize("value", [np.nan, -0.5, np.inf])
+@pytest.mark.parametrize("solver", [jd.DDIM, jd.DPMpp, jd.SASolver, jd.PredictorCorrector], ids=lambda s: s.__name__)
+def test_an_eta_that_is_none_is_refused(solver, value):
+    with pytest.raises(ValueError, match=f"got eta={value}; expected a finite number, 0 or more"):
+        solver(eta=value)
 
 
 def test_refusals_of_shape_and_solver_definitions():

@@ -110,15 +110,19 @@ def test_an_image_whose_score_is_zero_stays():
     np.testing.assert_array_equal(got, 0.0)
 
 
-def test_images_of_two_values_are_warned_about():
-    with pytest.warns(UserWarning, match=r"PredictorCorrector, 2 values; expected 3 or more"):
-        PredictorCorrector().memory(np.zeros((2, 1)))
+def test_images_of_few_values_are_warned_about_at_each_call_with_the_bias():
+    for shape, words in (((2, 1), "2 values; expected 32 or more: .* no mean"), ((2, 2, 1), "about 3.03 times")):
+        options = dict(shape=shape, num=2, grid=np.array([-1.0, 0.0]))
+        for solver in (PredictorCorrector(), jd.Renoised(PredictorCorrector(), repeats=2)):
+            for _ in range(2):
+                with pytest.warns(UserWarning, match=words):
+                    jd.sample(jax.random.key(0), Gaussian(np.zeros(shape), 0.5), solver=solver, **options)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1,)])
 def test_images_of_one_value_are_refused(shape):
     options = dict(shape=shape, num=2, grid=np.array([-1.0, 0.0]))
-    with pytest.raises(ValueError, match=r"PredictorCorrector, 1 values; expected 3 or more"):
+    with pytest.raises(ValueError, match=r"PredictorCorrector, 1 values; expected 32 or more"):
         jd.sample(jax.random.key(0), Gaussian(np.zeros(shape), 0.5), solver=PredictorCorrector(), **options)
     assert jd.sample(
         jax.random.key(0), Gaussian(np.zeros(shape), 0.5), solver=PredictorCorrector(0), **options

@@ -13,6 +13,8 @@ from jaxdiff.guidance.posterior import Measurement
 from jaxdiff.physics.operators import LinearOperator
 
 CALLS = (10, 20, 100)
+FEWEST = 16
+"""Samples whose spread says anything."""
 
 
 def check_posterior(
@@ -39,25 +41,23 @@ def check_posterior(
         operators: of the suite, or some of them, by name.
         noises: standard deviations of the suite, or some of them.
         calls: network calls of the suite, or some of them.
-        samples: for each cell of a method that is not affine in x; of one that is, mean and covariance come by recursion,
-            without any chance.
+        samples: for each cell of a method that is not affine in x; of one that is, at all of 48 states that sampling may
+            meet, mean and covariance come by recursion, without any chance.
         verbose: print the table.
 
     Returns:
         The table, `passed` and `region`; `print` shows it.
 
     Raises:
-        ValueError: for what is no function, and for an operator that the suite does not have; what the method itself raises
-            is told in the table.
+        ValueError: for what is no function, for an operator that the suite does not have, and where nothing is left to look
+            at: no operator, noise or number of calls, fewer than 16 samples; what the method itself raises is told in the
+            table.
     """
     if not callable(method):
         raise ValueError(
             f"got {method!r}; expected a class or function of (denoise, measurement); to fix: check_posterior(MMPS)"
         )
-    if unknown := set(operators) - set(OPERATORS):
-        raise ValueError(
-            f"got operators {sorted(unknown)}; expected some of {', '.join(OPERATORS)}; to fix: leave it out"
-        )
+    _check_suite(operators, noises, calls, samples)
     name = _described(method)
     rows, cells = [_measured("shapes", lambda: shapes(method, operators))], []
     if rows[0].result == "ok":
@@ -76,6 +76,21 @@ def check_posterior(
     if verbose:
         print(result)
     return result
+
+
+def _check_suite(operators, noises, calls, samples) -> None:
+    """Raises ValueError unless there is something to measure, and all of it can be."""
+    for name, values in (("operators", operators), ("noises", noises), ("calls", calls)):
+        if isinstance(values, str) or not len(values):
+            raise ValueError(f"got {name}={values!r}; expected a tuple of one or more; to fix: leave {name} out")
+    if unknown := [name for name in operators if name not in OPERATORS]:
+        raise ValueError(f"got operators {unknown}; expected some of {', '.join(OPERATORS)}; to fix: leave it out")
+    if wrong := [noise for noise in noises if not 0 < noise < np.inf]:
+        raise ValueError(f"got noises {wrong}; expected standard deviations above 0; to fix: noises=(0.1,)")
+    if wrong := [n for n in calls if n != int(n) or n < 2]:
+        raise ValueError(f"got calls {wrong}; expected whole numbers from 2 on; to fix: calls=(20,)")
+    if samples != int(samples) or samples < FEWEST:
+        raise ValueError(f"got samples={samples}; expected {FEWEST} or more, for a spread; to fix: samples=256")
 
 
 def shapes(method: Method, operators: tuple[str, ...]) -> Row:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.conformance.march import march, quick_jit
-from jaxdiff.conformance.posterior.problems import SHAPE, SIZE, Method, Problem
+from jaxdiff.conformance.posterior.problems import PRIORS, SHAPE, SIZE, Method, Problem
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.process.grids import uniform_lam
 from jaxdiff.process.schedules import Cosine
@@ -46,19 +46,36 @@ def solver_of(calls: int) -> DPMpp:
 
 def affine(denoise: Denoiser, lams: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """K (n, d, d) and k (n, d) of D_y(x, λ) = K x + k, in float64; None where it is not affine."""
-    probe = 3 * np.random.default_rng(1).normal(size=(1, SIZE))
-    states = np.concatenate([np.zeros((1, SIZE)), np.eye(SIZE), probe]).reshape(-1, *SHAPE)
-    values = np.asarray(_at_all(denoise, jnp.asarray(states), jnp.asarray(lams))).reshape(len(lams), -1, SIZE)
+    basis = np.concatenate([np.zeros((1, SIZE)), np.eye(SIZE)])
+    states = np.concatenate([basis, probes()]).reshape(-1, *SHAPE)
+    values = np.asarray(at_all(denoise, jnp.asarray(states), jnp.asarray(lams))).reshape(len(lams), -1, SIZE)
     constant = values[:, 0]
-    matrices = np.swapaxes(values[:, 1:-1] - constant[:, None], 1, 2)
-    off = np.abs(np.einsum("nij,j->ni", matrices, probe[0]) + constant - values[:, -1]).max()
-    if not off <= AFFINE * max(1.0, float(np.abs(values).max())):
+    matrices = np.swapaxes(values[:, 1 : len(basis)] - constant[:, None], 1, 2)
+    affine_values = np.einsum("nij,kj->nki", matrices, probes()) + constant[:, None]
+    if not np.abs(affine_values - values[:, len(basis) :]).max() <= AFFINE * max(1.0, float(np.abs(values).max())):
         return None
     return matrices, constant
 
 
+@functools.cache
+def probes() -> np.ndarray:
+    """(n, SIZE): states such as sampling meets, noise and images of both priors, three times as large, dark and bright.
+
+    One state may miss what is not affine: half of all are on the other side of any threshold, and some are far out.
+    """
+    rng = np.random.default_rng(1)
+    images = [
+        prior.mean.reshape(-1) + rng.normal(size=(4, SIZE)) @ np.linalg.cholesky(prior.cov).T
+        for prior in PRIORS.values()
+    ]
+    states = np.concatenate([rng.normal(size=(8, SIZE)), *images])
+    bright = np.linspace(-2.5, 2.5, 16)[:, None] + 0.3 * rng.normal(size=(16, SIZE))
+    return np.concatenate([states, -3.0 * states, bright])
+
+
 @quick_jit
-def _at_all(denoise, states, lams):
+def at_all(denoise, states, lams):
+    """D of every state at every λ, (lams, states, *shape)."""
     return jax.lax.map(lambda lam: jax.vmap(lambda x: denoise(x, lam, None))(states), lams)
 
 
