@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from jaxdiff.network import applied, check
-from jaxdiff.numbers import cast
+from jaxdiff.numbers import cast, with_leaves
 from jaxdiff.predictions import PredictionKind, kind_of
 
 
@@ -84,7 +84,7 @@ def bind(
     Raises:
         ValueError: for an unknown kind of prediction, a network that cannot be called, and parameters that are missing.
     """
-    kind = kind_of(predicts, sigma_data)
+    kind = with_leaves(kind_of(predicts, sigma_data))
     nnx = sys.modules.get("flax.nnx")  # loaded wherever there is a module of it
     if nnx is not None and isinstance(network, nnx.Module):
         from jaxdiff.nnx import from_nnx, variables_of

@@ -1,11 +1,14 @@
 """Number fields of a person's own parts as array leaves, so that another value is no new program."""
 
+import copy
 import dataclasses
-from typing import Any
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
 import numpy as np
+
+Module = TypeVar("Module", bound=eqx.Module)
 
 
 def as_leaves(module: eqx.Module) -> None:
@@ -23,6 +26,13 @@ def as_leaves(module: eqx.Module) -> None:
         leaves = jax.tree.map(_leaf, value, is_leaf=lambda part: isinstance(part, eqx.Module))
         if any(old is not new for old, new in zip(jax.tree.leaves(value), jax.tree.leaves(leaves))):
             object.__setattr__(module, field.name, leaves)
+
+
+def with_leaves(module: Module) -> Module:
+    """A copy to which `as_leaves` was done; of what a config holds, whose numbers stay plain."""
+    made = copy.copy(module)
+    as_leaves(made)
+    return made
 
 
 def _leaf(value: Any) -> Any:

@@ -24,7 +24,6 @@ from typing import Any, Literal, TypeVar, get_args
 import equinox as eqx
 from jaxtyping import Array, ArrayLike, Float
 
-from jaxdiff.numbers import as_leaves
 from jaxdiff.process.gaussian import alpha, namespace, sigma
 
 Prediction = Literal["x0", "eps", "v", "score", "velocity", "F"]
@@ -36,11 +35,11 @@ class PredictionKind(eqx.Module):
     """What a network's output means, for `predicts=` of `jd.bind`, `DenoisingLoss` and `TrainConfig`.
 
     A subclass writes `coefficients(lam)`, or both `to_x0` and `from_x0`; the rest follows. All are of one example: x, x0 and
-    output (*spatial, channels), lam a scalar; NumPy in, NumPy out. Number fields (`scale: float = 1.0`) are array leaves.
+    output (*spatial, channels), lam a scalar; NumPy in, NumPy out. Number fields (`scale: float = 1.0`) are array leaves once
+    bound.
     """
 
     def __check_init__(self):
-        as_leaves(self)
         own = type(self)
         both = own.to_x0 is not PredictionKind.to_x0 and own.from_x0 is not PredictionKind.from_x0
         if own.coefficients is PredictionKind.coefficients and not both:

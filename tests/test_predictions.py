@@ -1,5 +1,7 @@
 """The kinds of prediction, and some of one's own, against their definitions, each other and back."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,8 +9,11 @@ import pytest
 
 import jaxdiff as jd
 from jaxdiff.analytic import Gaussian
-from jaxdiff.predictions import PREDICTIONS, PredictionKind, V, from_x0, kind_of, name_of, to_x0
+from jaxdiff.config import override
+from jaxdiff.predictions import PREDICTIONS, F, PredictionKind, V, from_x0, kind_of, name_of, to_x0
 from jaxdiff.process.gaussian import alpha, sigma
+from jaxdiff.training.config import TrainConfig
+from jaxdiff.training.stored_config import check_round_trip
 
 LAMS = (-9.0, -3.0, 0.0, 0.7, 4.0, 9.0)
 RNG = np.random.default_rng(0)
@@ -210,3 +215,24 @@ def test_an_own_kind_has_the_loss_and_gradient_of_the_x0_that_it_stands_for(kind
         return jax.value_and_grad(lambda g: loss(Guess(predicts), g, jax.random.key(0), batch)[0])(jnp.float32(0.3))
 
     np.testing.assert_allclose(value_and_grad(kind), value_and_grad("x0"), rtol=1e-5)
+
+
+def config(**fields):
+    return TrainConfig(name="run", steps=1, **fields)
+
+
+def test_a_config_takes_a_kind_gives_it_back_and_its_numbers_are_options():
+    own = config(predicts=Mixed(0.7))
+    check_round_trip(own)
+    assert own.to_json()["predicts"] == {"type": "test_predictions:Mixed", "share": 0.7}
+    assert override(own, ["--predicts.share", "0.9", "--batch-size", "3"]).predicts == Mixed(0.9)
+    assert override(config(), ["--predicts", "eps"]).predicts == "eps"
+    with pytest.raises(ValueError, match=r"got config.predicts of type test_predictions:Mixed"):
+        TrainConfig.from_json(json.loads(json.dumps(own.to_json())))
+
+
+def test_ours_have_one_form_in_a_run_folder():
+    assert config(predicts=V()) == config(predicts="v") == config()
+    assert (config(predicts=F(0.5)).predicts, config(predicts=F(0.5)).sigma_data) == ("F", 0.5)
+    with pytest.raises(ValueError, match="expected one of x0, eps"):
+        config(predicts="noise")

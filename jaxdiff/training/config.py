@@ -14,7 +14,7 @@ from jaxdiff.nn.unet import UNet
 from jaxdiff.parts import Allow, Parts
 from jaxdiff.physics.camera import Camera
 from jaxdiff.plain import from_plain, to_plain
-from jaxdiff.predictions import Prediction
+from jaxdiff.predictions import F, Prediction, PredictionKind, kind_of, name_of
 from jaxdiff.process.schedules import (
     BrownianBridge,
     Cosine,
@@ -84,8 +84,8 @@ class TrainConfig:
     """The network: `UNet`, or a Linen module of your own (`jaxdiff.network`)."""
     schedule: AnySchedule = field(default_factory=Cosine)
     """Draws the noise levels of training; sampling is free to choose others."""
-    predicts: Prediction = "v"
-    """What the network's output means."""
+    predicts: Prediction | PredictionKind = "v"
+    """What the network's output means: a name, or an object of your own `jaxdiff.predictions.PredictionKind`."""
     sigma_data: float = 1.0
     """Standard deviation of the data in model units; read by the prediction F only."""
     weighting: AnyWeighting = field(default_factory=Sigmoid)
@@ -152,6 +152,10 @@ class TrainConfig:
 
     def __post_init__(self):
         conform(self)
+        if isinstance(self.predicts, F):
+            object.__setattr__(self, "sigma_data", float(self.predicts.sigma_data))
+        # One of ours has one form in the run folder, whether it was written as an object or by its name.
+        object.__setattr__(self, "predicts", name_of(kind_of(self.predicts)) or self.predicts)
         if not self.name or self.name in (".", "..") or set(self.name) & set('/\\:*?"<>|'):
             raise ValueError(f"got name={self.name!r}; expected a folder name; to fix: letters, digits, - and _")
         if self.steps is None and self.minutes is None:
