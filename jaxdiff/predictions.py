@@ -226,6 +226,15 @@ def name_of(kind: PredictionKind) -> str | None:
     return next((name for name, one in KINDS.items() if type(kind) is one), None)
 
 
+def stored_form(predicts: str | PredictionKind, sigma_data: float) -> tuple[str | PredictionKind, float]:
+    """(predicts, sigma_data) as a run folder holds them: one of ours by its name, however it was written.
+
+    Raises `ValueError` for an unknown kind.
+    """
+    kind = kind_of(predicts, sigma_data)
+    return name_of(kind) or kind, float(kind.sigma_data) if isinstance(kind, F) else sigma_data
+
+
 def coefficients(predicts: str | PredictionKind, lam, sigma_data: ArrayLike = 1.0) -> tuple[Any, Any]:
     """(p, q) with output = p x + q x0 at half log-SNR `lam`. Raises `ValueError` for an unknown kind."""
     return kind_of(predicts, sigma_data).coefficients(lam)

@@ -13,7 +13,7 @@ from jaxdiff.config import override
 from jaxdiff.predictions import PREDICTIONS, F, PredictionKind, V, from_x0, kind_of, name_of, to_x0
 from jaxdiff.process.gaussian import alpha, sigma
 from jaxdiff.training.config import TrainConfig
-from jaxdiff.training.stored_config import check_round_trip
+from jaxdiff.training.stored_config import OwnLoop, check_round_trip
 
 LAMS = (-9.0, -3.0, 0.0, 0.7, 4.0, 9.0)
 RNG = np.random.default_rng(0)
@@ -234,5 +234,7 @@ def test_a_config_takes_a_kind_gives_it_back_and_its_numbers_are_options():
 def test_ours_have_one_form_in_a_run_folder():
     assert config(predicts=V()) == config(predicts="v") == config()
     assert (config(predicts=F(0.5)).predicts, config(predicts=F(0.5)).sigma_data) == ("F", 0.5)
+    loop = OwnLoop(network=None, schedule=jd.Cosine(), predicts=F(0.5), patch=(8, 8))
+    assert (loop.predicts, loop.sigma_data) == ("F", 0.5)
     with pytest.raises(ValueError, match="expected one of x0, eps"):
         config(predicts="noise")

@@ -14,7 +14,7 @@ from jaxdiff.nn.unet import UNet
 from jaxdiff.parts import Allow, Parts
 from jaxdiff.physics.camera import Camera
 from jaxdiff.plain import from_plain, to_plain
-from jaxdiff.predictions import F, Prediction, PredictionKind, kind_of, name_of
+from jaxdiff.predictions import Prediction, PredictionKind, stored_form
 from jaxdiff.process.schedules import (
     BrownianBridge,
     Cosine,
@@ -152,10 +152,9 @@ class TrainConfig:
 
     def __post_init__(self):
         conform(self)
-        if isinstance(self.predicts, F):
-            object.__setattr__(self, "sigma_data", float(self.predicts.sigma_data))
-        # One of ours has one form in the run folder, whether it was written as an object or by its name.
-        object.__setattr__(self, "predicts", name_of(kind_of(self.predicts)) or self.predicts)
+        predicts, sigma_data = stored_form(self.predicts, self.sigma_data)
+        object.__setattr__(self, "predicts", predicts)
+        object.__setattr__(self, "sigma_data", sigma_data)
         if not self.name or self.name in (".", "..") or set(self.name) & set('/\\:*?"<>|'):
             raise ValueError(f"got name={self.name!r}; expected a folder name; to fix: letters, digits, - and _")
         if self.steps is None and self.minutes is None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from jaxdiff.parts import Allow, Parts
 from jaxdiff.plain import differences, from_plain, own_parts, to_plain
-from jaxdiff.predictions import kind_of
+from jaxdiff.predictions import stored_form
 from jaxdiff.schema import malformed, within
 from jaxdiff.training.config import CLASSES, AnyPairs, AnySchedule, TrainConfig
 
@@ -29,7 +29,9 @@ class OwnLoop:
     """What is diffused under which condition, for conditional tasks."""
 
     def __post_init__(self):
-        kind_of(self.predicts, self.sigma_data)
+        predicts, sigma_data = stored_form(self.predicts, self.sigma_data)
+        object.__setattr__(self, "predicts", predicts)
+        object.__setattr__(self, "sigma_data", sigma_data)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
