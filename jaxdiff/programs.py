@@ -8,7 +8,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 MOST = 32
 """Programs that each function keeps; the one that was used longest ago goes first, and is compiled again when needed."""
@@ -94,6 +93,6 @@ class Filtered:
 
 def split(parts: Any) -> tuple[Any, tuple[tuple[Any, ...], Any]]:
     """Arrays, and all else as something to compare by."""
-    arrays, rest = eqx.partition(parts, lambda part: isinstance(part, jax.Array | np.ndarray))
+    arrays, rest = eqx.partition(parts, eqx.is_array)
     leaves, tree = jax.tree.flatten(rest)
     return arrays, (tuple(leaves), tree)
