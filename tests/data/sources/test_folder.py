@@ -3,12 +3,13 @@
 import os
 import shutil
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
-import tyro
 
+from jaxdiff.config import TrainConfig, override
 from jaxdiff.data.config import BBBC039, Folder, Synthetic, Tfds, open_data
 from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.data.files.read import inspect, read_image
@@ -262,16 +263,17 @@ def test_masks_that_do_not_fit(images, tmp_path):
 
 
 def test_configs_are_read_from_the_command_line(tmp_path, capsys):
-    config = tyro.cli(
-        Folder, args=["--path", str(tmp_path), "--pixel-size", "0.5", "0.1", "0.1", "--group-regex", "_(.)"]
-    )
-    assert config == Folder(tmp_path, pixel_size=(0.5, 0.1, 0.1), group_regex="_(.)")
-    for kind in (Folder, Synthetic, Tfds, BBBC039):
+    def read(data, *options):
+        return override(TrainConfig(name="run", steps=1, data=data), options).data
+
+    folder = read(Folder(Path("x")), "--data.path", str(tmp_path), "--data.pixel-size", "0.5", "0.1", "0.1")
+    assert folder == Folder(tmp_path, pixel_size=(0.5, 0.1, 0.1))
+    for data in (Folder(tmp_path), Synthetic(), Tfds("images", tmp_path), BBBC039(tmp_path)):
         with pytest.raises(SystemExit):
-            tyro.cli(kind, args=["--help"])
+            read(data, "--help")
         text = capsys.readouterr().out
-        for field in fields(kind):
-            assert f"--{field.name.replace('_', '-')}" in text
+        for field in fields(data):
+            assert f"--data.{field.name.replace('_', '-')}" in text
 
 
 def test_to_leave_a_file_out_is_advised_where_that_can_be_asked_for(images):
