@@ -126,7 +126,7 @@ class Normaliser:
             raise DataError(f"a normaliser with {what}", f"{['map', *COLUMNS]}", "use the file as it was written")
         if isinstance(values["map"], Mapping):
             map = from_plain(values["map"], Parts((), allow), "normaliser.map")
-        elif values["map"] in NAMES:
+        elif isinstance(values["map"], str) and values["map"] in NAMES:
             map = NAMES[values["map"]]()
         else:
             raise malformed("normaliser.map", values["map"], f"one of {', '.join(NAMES)}")

@@ -111,10 +111,12 @@ def _described(values: Any) -> tuple[dict[str, Any], DataInfo]:
     if not meta["grid"] or any(one >= other for one, other in pairwise(meta["grid"])):
         raise malformed("grid", meta["grid"], "numbers that rise")
     info = DataInfo.from_json({name: value for name, value in meta["images"].items() if name != "shape"})
-    if not isinstance(meta["normaliser"].get("map"), Mapping):  # a person's own is in the program, and only named here
-        channels = Normaliser.from_json(meta["normaliser"]).channels
-        if channels != info.channels:
-            raise malformed("normaliser channels", channels, f"{info.channels}, as of images")
+    normaliser = meta["normaliser"]
+    if isinstance(normaliser.get("map"), Mapping):  # a person's own is in the program, and only named here
+        fields(normaliser["map"], {"type": str}, "normaliser.map")
+        normaliser = {**normaliser, "map": "linear"}
+    if (channels := Normaliser.from_json(normaliser).channels) != info.channels:
+        raise malformed("normaliser channels", channels, f"{info.channels}, as of images")
     check_classes(meta["network"], info, "images.class_names")
     if meta["network"]["type"] == UNet.__name__:
         from_plain(meta["network"], [UNet], "network")

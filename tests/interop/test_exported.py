@@ -20,6 +20,9 @@ from jaxdiff.schema import within
 CLEAN = r"(?s)^got .*; expected .*; to fix: "
 
 
+BIAS = "weights/params/params/conv_in/bias"
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return jd.load(tiny_run(tmp_path_factory.mktemp("runs") / "tiny"))
@@ -75,11 +78,11 @@ def test_it_is_the_program_and_the_weights_of_the_file(model, file):
         ({PROGRAM: b""}, "a program of jax.export"),
         ({PROGRAM: b"\0" * 500}, "a program of jax.export"),
         ({"weights/more.npy": npy(np.ones(2))}, "weights/more: left over"),
-        ({"weights/sigma_data.npy": None}, "weights/sigma_data: missing"),
-        ({"weights/sigma_data.npy": npy(np.ones(2, np.float32))}, r"weights/sigma_data: \[2\], expected \[\]"),
-        ({"weights/sigma_data.npy": npy(np.ones((), np.float64))}, "weights/sigma_data 'float64'; expected float32"),
-        ({"weights/sigma_data.npy": npy(np.full((), np.nan, np.float32))}, "weights/sigma_data 'NaN or infinite"),
-        ({"weights/sigma_data.npy": npy(np.array("a"))}, "holds no numbers"),
+        ({f"{BIAS}.npy": None}, f"{BIAS}: missing"),
+        ({f"{BIAS}.npy": npy(np.ones(2, np.float32))}, rf"{BIAS}: \[2\], expected \[8\]"),
+        ({f"{BIAS}.npy": npy(np.ones(8, np.float64))}, f"{BIAS} 'float64'; expected float32"),
+        ({f"{BIAS}.npy": npy(np.full(8, np.nan, np.float32))}, f"{BIAS} 'NaN or infinite"),
+        ({f"{BIAS}.npy": npy(np.array("a"))}, "holds no numbers"),
         ({"run.py": b"print()"}, "run.py is twice there, or no .npy"),
     ],
 )
