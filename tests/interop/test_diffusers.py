@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import jaxdiff as jd
+from jaxdiff import predictions
 from jaxdiff.interop import DiffusersUNet, load_diffusers
 from jaxdiff.interop.diffusers import TimeLabel
 from jaxdiff.interop.diffusers_scheduler import schedule_of, zero_terminal
@@ -93,7 +94,7 @@ def test_the_model_folder_alone_needs_schedule_and_prediction(copy):
     with pytest.raises(FileNotFoundError, match="pass schedule= and predicts="):
         load_diffusers(copy)
     alone = load_diffusers(copy / "unet", schedule=whole.schedule, predicts="v")
-    assert alone.denoise.predicts == "v"
+    assert type(alone.denoise.predicts) is predictions.V
     np.testing.assert_array_equal(alone.denoise.time.lams, whole.denoise.time.lams)
 
 
@@ -305,9 +306,10 @@ def test_unsupported_options_are_named(copy, field, value):
 
 def test_prediction_types(copy):
     path = copy / "scheduler" / "scheduler_config.json"
-    for kind, predicts in (("epsilon", "eps"), ("v_prediction", "v"), ("sample", "x0")):
-        edit(path, prediction_type=kind)
-        assert load_diffusers(copy).denoise.predicts == predicts
+    kinds = {"epsilon": predictions.Eps, "v_prediction": predictions.V, "sample": predictions.X0}
+    for name, kind in kinds.items():
+        edit(path, prediction_type=name)
+        assert type(load_diffusers(copy).denoise.predicts) is kind
     edit(path, prediction_type="flow")
     with pytest.raises(ValueError, match="prediction_type='flow'"):
         load_diffusers(copy)
