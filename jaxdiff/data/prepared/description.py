@@ -31,6 +31,8 @@ LARGEST = 10**6
 
 NAME = 120
 """Letters of a name that is a part of those of files, at most: file systems hold 255 bytes."""
+TEMPLATE = rf"(?=.{{0,{NAME}}}$)([\w.-]|\{{(DATASET|SPLIT|FILEFORMAT|SHARD_INDEX|NUM_SHARDS|SHARD_X_OF_Y)\}})*"
+"""Of the names of a split's files: TFDS's own fields between letters."""
 
 _FIX = "prepare the data set again, or fetch it from where it is whole"
 
@@ -62,7 +64,7 @@ def _check_info(info: Any) -> None:
             split, {"name": str, "shardLengths": list, "filepathTemplate": str}, place, ("filepathTemplate",)
         )
         _matches(split["name"], rf"[\w.-]{{1,{NAME}}}", f"{place}.name")
-        _matches(split.get("filepathTemplate") or "", rf"[\w.{{}}-]{{0,{NAME}}}", f"{place}.filepathTemplate")
+        _matches(split.get("filepathTemplate") or "", TEMPLATE, f"{place}.filepathTemplate")
         for length in split["shardLengths"]:
             _matches(length, r"\d{1,15}", f"{place}.shardLengths")
 

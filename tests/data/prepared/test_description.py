@@ -147,6 +147,8 @@ def test_the_features_that_are_read_are_tfdss_own():
         ("dataset_info.json", ("splits", 0, "filepathTemplate"), "../other/{DATASET}", "filepathTemplate"),
         ("dataset_info.json", ("splits", 0, "filepathTemplate"), "/etc/passwd", "filepathTemplate"),
         ("dataset_info.json", ("splits", 0, "filepathTemplate"), "a" * 5000, "filepathTemplate"),
+        ("dataset_info.json", ("splits", 0, "filepathTemplate"), "{SHARD_X_OF_YARD_X_OF_Y}", "filepathTemplate"),
+        ("dataset_info.json", ("splits", 0, "filepathTemplate"), "{DATASET}-{", "filepathTemplate"),
         ("dataset_info.json", ("splits", 0, "name"), "a" * 5000, r"splits\[0\]\.name"),
         ("dataset_info.json", ("name",), "a" * 5000, "name 'aaa"),
         ("dataset_info.json", ("version",), "1." * 5000 + "1", "version '1.1"),
