@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from jaxdiff.commands.solver_options import field_values, solver_named
+from jaxdiff.commands.solver_options import SolverOptions, solver_named
 from jaxdiff.conformance import check_solver
 from jaxdiff.solvers.base import RowSolver
 
@@ -27,8 +27,10 @@ class CheckSolver:
 def main(args: list[str], prog: str = "jaxdiff check-solver") -> int:
     """The command: options from `args`; exit status 0, or 1 where a property failed."""
     options = tyro.cli(CheckSolver, prog=prog, args=args)
-    fields = {"order": options.order, **field_values(options.solver_fields)}
-    solver, eta = solver_named(options.solver, **fields), options.eta
+    asked = SolverOptions(order=options.order, eta=options.eta, solver_fields=options.solver_fields)
+    fields = asked.fields
+    eta = fields.pop("eta")
+    solver = solver_named(options.solver, **fields)
     if isinstance(solver, RowSolver) and eta is not None:
         solver, eta = solver_named(options.solver, eta=eta, **fields), None
     return 0 if check_solver(solver, eta=eta or 0.0, verbose=True).passed else 1

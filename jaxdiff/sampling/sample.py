@@ -240,14 +240,9 @@ def _check(shape, num, batch, first, final, trajectory, controller, solver, eta)
                 f"got {type(solver).__name__} with controller or eta; expected those with diffrax's own solvers only; "
                 "to fix: leave them out, or set the solver's own eta"
             )
-    else:
-        check_noise(solver, eta)
-    if (
-        not isinstance(solver, RowSolver)
-        and cost(solver)
-        and controller is not None
-        and not isinstance(solver, diffrax.AbstractAdaptiveSolver)
-    ):
+        return
+    check_noise(solver, eta)
+    if cost(solver) and controller is not None and not isinstance(solver, diffrax.AbstractAdaptiveSolver):
         raise ValueError(
             f"got {type(solver).__name__} with a controller, which estimates no error; expected an adaptive solver; to fix: "
             "use diffrax.Tsit5(), or diffrax.HalfSolver around it"
