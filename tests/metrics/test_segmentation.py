@@ -181,9 +181,9 @@ def test_fast_on_a_field_of_150_nuclei():
     for call in (metrics.mean_average_precision, metrics.aji, metrics.panoptic_quality):
         seconds = []
         for _ in range(5):
-            start = time.process_time()
+            start = time.thread_time()
             call(truth, labels)
-            seconds.append(time.process_time() - start)
+            seconds.append(time.thread_time() - start)
         assert min(seconds) < 0.05
 
 

@@ -22,11 +22,11 @@ def test_sample_returns_before_its_batches_are_done():
         ).images
 
     jax.block_until_ready(run())
-    ratios = []
-    for _ in range(3):  # the best of three: other processes may interrupt this one
+    for _ in range(10):  # other processes may interrupt this one
         began = time.perf_counter()
         images = run()
         returned = time.perf_counter() - began
         jax.block_until_ready(images)
-        ratios.append(returned / (time.perf_counter() - began))
-    assert min(ratios) < 0.5
+        if returned < 0.5 * (time.perf_counter() - began):
+            return
+    raise AssertionError("ten times the call took at least half of the time until the images were there")

@@ -124,7 +124,7 @@ def test_strangers_change_nothing(address):
     others = [Host(address, 3, process) for process in (1, 2)]
     assert len(first.end()) == 2
     assert all(isinstance(host.end(), dict) for host in others)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15  # the silent ones are not waited for: that would take 20
     for one in (*silent, half, flood):
         one.close()
 

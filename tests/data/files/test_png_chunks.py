@@ -2,12 +2,12 @@
 
 import io
 import struct
-import time
 import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
+from soon import within
 
 from jaxdiff.data.errors import UnreadableError
 from jaxdiff.data.files.read import inspect, read, read_image
@@ -141,20 +141,17 @@ def test_pictures_that_are_none(parts, tmp_path):
 
 @pytest.mark.parametrize("size", [(100_000, 100_000), (2**31 - 1, 2**31 - 1), (2**32 - 1, 1)])
 def test_pixels_that_the_bytes_cannot_hold(size, tmp_path):
-    began = time.perf_counter()
     write(tmp_path / "a.png", header(*size), PIXELS, END)
-    with pytest.raises(UnreadableError, match="promised"):
+    with within(1), pytest.raises(UnreadableError, match="promised"):
         inspect(tmp_path / "a.png")
-    assert time.perf_counter() - began < 1
 
 
 def test_bombs_beside_the_picture_never_reach_a_decoder(tmp_path):
     bomb = zlib.compress(bytes(64 * 2**20), 1)
     texts = [chunk(b"zTXt", b"a\0\0" + bomb), chunk(b"iCCP", b"a\0\0" + bomb), chunk(b"iTXt", b"a\0\1\0\0\0" + bomb)]
-    began = time.perf_counter()
     write(tmp_path / "a.png", header(), *texts, PIXELS, END)
-    np.testing.assert_array_equal(read_image(tmp_path / "a.png")[0][..., 0], GREY)
-    assert time.perf_counter() - began < 1
+    with within(1):
+        np.testing.assert_array_equal(read_image(tmp_path / "a.png")[0][..., 0], GREY)
 
 
 def test_large_pictures_are_no_bombs(tmp_path):

@@ -4,7 +4,6 @@ import contextlib
 import os
 import socket
 import struct
-import time
 import tracemalloc
 import zlib
 from pathlib import Path
@@ -13,6 +12,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+from soon import within
 
 from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.data.files.ome import read_ome
@@ -42,15 +42,13 @@ def hand_made(path, width=20, length=24, pixels=b"", big=False, compression=1, b
 
 def refused(path, match, axes=None, seconds=2.0, megabytes=32):
     """Inspecting and reading end with the file's own error, soon and in little memory."""
-    began = time.perf_counter()
     tracemalloc.start()
     try:
-        with pytest.raises(UnreadableError, match=match) as error:
+        with within(seconds), pytest.raises(UnreadableError, match=match) as error:
             read_image(path, axes)
         assert tracemalloc.get_traced_memory()[1] < megabytes * 2**20
     finally:
         tracemalloc.stop()
-    assert time.perf_counter() - began < seconds
     assert path.name in str(error.value)
 
 
@@ -294,10 +292,8 @@ def test_entities_are_refused(text, tmp_path):
 )
 def test_metadata_that_are_nonsense_are_the_file_s_fault(text, tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", GREY, metadata=None, description=text)
-    began = time.perf_counter()
-    with contextlib.suppress(DataError):
+    with within(5), contextlib.suppress(DataError):
         np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[0][..., 0], GREY)
-    assert time.perf_counter() - began < 5
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.png"])
@@ -396,11 +392,10 @@ def test_many_planes_of_metadata_take_a_time_like_their_number(planes, pages, wh
         '<?xml version="1.0"?><OME><Image ID="Image:0"><Pixels DimensionOrder="XYZCT" SizeX="8" SizeY="8" SizeC="1" '
         f'SizeT="1" SizeZ="{planes}" Type="uint8">{data}</Pixels></Image></OME>'
     )
-    began = time.process_time()
     if word is None:
-        (image,) = read_ome(Path("a.ome.tif"), text, pages, 1).images
+        with within(5):
+            (image,) = read_ome(Path("a.ome.tif"), text, pages, 1).images
         np.testing.assert_array_equal(image.planes.reshape(-1), np.arange(planes))
     else:
-        with pytest.raises(UnreadableError, match=word):
+        with within(5), pytest.raises(UnreadableError, match=word):
             read_ome(Path("a.ome.tif"), text, pages, 1)
-    assert time.process_time() - began < 1
