@@ -15,6 +15,7 @@ from jaxdiff.data.pairing import spread
 from jaxdiff.data.pairs import Parallel
 from jaxdiff.data.shown.picture import GAP, GAP_GREY, coloured, write_png
 from jaxdiff.model import Model
+from jaxdiff.tasks.estimate import Estimate
 from jaxdiff.tasks.sampled import check_task
 
 ENDINGS = {"ome-tiff": ".ome.tif", "ome-zarr": ".ome.zarr"}
@@ -35,13 +36,12 @@ class EstimateOptions(FolderOptions):
 def estimate_folder(
     options: EstimateOptions,
     task: str,
-    make: Callable[..., Any],
+    make: Callable[..., Estimate],
     numbers: Callable[[Any], Mapping[str, str | float]] = lambda result: {},
 ) -> int:
     """The command of a task: the files of `suffixes` for every image; the exit status.
 
-    make: (key, model, image, samples, calls=, solver=) -> result with `image`, `std` and `samples`. numbers: of a result,
-        for the summary.
+    make: (key, model, image, samples, calls=, solver=) -> estimate. numbers: of an estimate, for the summary.
     """
     model = options.model(task)
     check_task(model, task)
@@ -72,7 +72,7 @@ def suffixes(options: EstimateOptions, samples: int | None = None) -> tuple[str,
 
 
 def write_estimate(
-    result: Any, image: np.ndarray, info: DataInfo, path: Path, options: EstimateOptions
+    result: Estimate, image: np.ndarray, info: DataInfo, path: Path, options: EstimateOptions
 ) -> dict[str, float]:
     """Writes `image`, `std` and `samples` of `result` as files of `info` at `path` + suffix, beside the picture of what was
     given; numbers for the summary. One sample has no spread: there is neither file nor number, and a warning says so."""

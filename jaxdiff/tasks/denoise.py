@@ -1,26 +1,22 @@
 """Denoising: the mean of K samples of the clean image, the samples, and their spread."""
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from jaxdiff.data.pairs import Denoising
 from jaxdiff.model import Model
-from jaxdiff.tasks.estimate import estimate, mean_bias, say_unmeasured
+from jaxdiff.tasks.estimate import Estimate, mean_bias, say_unmeasured
 from jaxdiff.tasks.sampled import check_task, given, with_channels
 from jaxdiff.tasks.scale import blank_input, repeated
 
 
-class Denoised(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Denoised(Estimate):
     """What `denoise` returns, in the data's units."""
 
-    image: Float[np.ndarray, "*spatial channels"]
-    """Mean of the samples: the estimate with the least squared error."""
-    std: Float[np.ndarray, "*spatial channels"]
-    """Standard deviation of the samples (over K − 1), pixel by pixel; NaN for one sample, which has no spread."""
-    samples: Float[np.ndarray, "k *spatial channels"]
-    """Images as sharp as real ones, each a possible truth."""
     bias: Float[np.ndarray, " channels"] | None
     """Mean light of the denoised image, before correction, over that of the noisy one, minus 1; NaN for a channel with too
     little light to measure it, which is not corrected; None where the model does not know what is light."""
@@ -60,7 +56,7 @@ def denoise(
     """
     check_task(model, "denoise")
     if blank_input(model, image):
-        return Denoised(*estimate(repeated(with_channels(image, model.inputs.info), samples)), None)
+        return Denoised.of(repeated(with_channels(image, model.inputs.info), samples), bias=None)
     draws = given(key, model, image, samples, calls=calls, solver=solver)
     pairs = model.pairing.pairs if model.pairing is not None else None
     bias = None
@@ -71,4 +67,4 @@ def denoise(
         if correct:
             factor = (1 + np.nan_to_num(bias)).astype(np.float32)
             draws = np.float32(pairs.offset) + (draws - np.float32(pairs.offset)) / factor
-    return Denoised(*estimate(draws), bias)
+    return Denoised.of(draws, bias=bias)

@@ -2,14 +2,16 @@
 
 import warnings
 from collections.abc import Iterable
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Float
 
 
-class Estimate(NamedTuple):
-    """An image that was not recorded, in the units of the training images."""
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """An image that was not recorded, in the units of the training images: what tasks from image to image return."""
 
     image: Float[np.ndarray, "*spatial channels"]
     """Mean of the samples: the estimate with the least squared error."""
@@ -18,19 +20,18 @@ class Estimate(NamedTuple):
     samples: Float[np.ndarray, "k *spatial channels"]
     """Images as sharp as real ones, each a possible truth."""
 
-
-def estimate(draws: Float[np.ndarray, "k *spatial channels"]) -> Estimate:
-    """The estimate of samples, which may lie in a file: one at a time is looked at."""
-    mean = np.zeros(draws.shape[1:])
-    for draw in draws:
-        mean += draw
-    mean /= len(draws)
-    if len(draws) == 1:
-        return Estimate(mean.astype(np.float32), np.full(mean.shape, np.nan, np.float32), draws)
-    squares = np.zeros_like(mean)
-    for draw in draws:
-        squares += (draw - mean) ** 2
-    return Estimate(mean.astype(np.float32), np.sqrt(squares / (len(draws) - 1)).astype(np.float32), draws)
+    @classmethod
+    def of(cls, samples: Float[np.ndarray, "k *spatial channels"], **further: Any) -> Self:
+        """The estimate of samples, which may lie in a file: one at a time is looked at. further: fields of a subclass."""
+        mean = np.zeros(samples.shape[1:])
+        for sample in samples:
+            mean += sample
+        mean /= len(samples)
+        squares = np.zeros_like(mean)
+        for sample in samples:
+            squares += (sample - mean) ** 2
+        std = np.sqrt(squares / (len(samples) - 1)) if len(samples) > 1 else np.full(mean.shape, np.nan)
+        return cls(mean.astype(np.float32), std.astype(np.float32), samples, **further)
 
 
 def mean_bias(noisy: np.ndarray, draws: Iterable[np.ndarray]) -> Float[np.ndarray, " channels"]:

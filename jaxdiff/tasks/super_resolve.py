@@ -7,7 +7,7 @@ from jaxtyping import Float, PRNGKeyArray
 
 from jaxdiff.data.pairing import spread
 from jaxdiff.model import Model
-from jaxdiff.tasks.estimate import Estimate, estimate
+from jaxdiff.tasks.estimate import Estimate
 from jaxdiff.tasks.sampled import check_task, given, with_channels
 from jaxdiff.tasks.scale import blank_input, repeated
 
@@ -44,5 +44,5 @@ def super_resolve(
     if blank_input(model, image):
         image = with_channels(image, model.inputs.info)
         size = tuple(n * f for n, f in zip(image.shape, model.inputs.factor))
-        return estimate(repeated(spread(image, size), samples))
-    return estimate(given(key, model, image, samples, calls=calls, solver=solver))
+        return Estimate.of(repeated(spread(image, size), samples))
+    return Estimate.of(given(key, model, image, samples, calls=calls, solver=solver))

@@ -7,7 +7,7 @@ from jaxtyping import Float, PRNGKeyArray
 
 from jaxdiff.data.levels import Levels
 from jaxdiff.model import Model
-from jaxdiff.tasks.estimate import Estimate, estimate
+from jaxdiff.tasks.estimate import Estimate
 from jaxdiff.tasks.sampled import check_task, given, with_channels
 from jaxdiff.tasks.scale import blank_input, repeated
 
@@ -45,5 +45,5 @@ def translate(
         fine = (n * f for n, f in zip(with_channels(image, model.inputs.info).shape, model.inputs.factor))
         levels = Levels.of_normaliser(model.normaliser) if model.levels is None else model.levels
         empty = np.broadcast_to([least for least, _ in levels.middle], (*fine, levels.channels))
-        return estimate(repeated(empty, samples))
-    return estimate(given(key, model, image, samples, calls=calls, solver=solver))
+        return Estimate.of(repeated(empty, samples))
+    return Estimate.of(given(key, model, image, samples, calls=calls, solver=solver))

@@ -17,7 +17,7 @@ from jaxdiff.data.files.write import write_image
 from jaxdiff.data.pairing import Pairing
 from jaxdiff.data.pairs import Denoising, Segmentation
 from jaxdiff.tasks.denoise import denoise
-from jaxdiff.tasks.estimate import estimate, mean_bias
+from jaxdiff.tasks.estimate import Estimate, mean_bias
 from jaxdiff.tasks.sampled import given
 
 KEY = jax.random.key(0)
@@ -48,7 +48,7 @@ def test_mean_and_spread_are_those_of_the_samples(biased):
     np.testing.assert_allclose(result.std, draws.std(0, ddof=1), rtol=1e-3, atol=1e-4)
     assert result.image.shape == result.std.shape == image.shape
     assert result.std.min() > 0
-    one = estimate(draws[:1])
+    one = Estimate.of(draws[:1])
     np.testing.assert_array_equal(one.image, draws[0])
     np.testing.assert_array_equal(one.std, np.nan)
 

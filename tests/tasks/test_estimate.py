@@ -19,7 +19,7 @@ from jaxdiff.data.files.read import read_image
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.pairing import spread
 from jaxdiff.data.pairs import Denoising, Parallel, SuperResolution
-from jaxdiff.tasks.estimate import estimate
+from jaxdiff.tasks.estimate import Estimate
 from jaxdiff.tasks.super_resolve import super_resolve
 from jaxdiff.tasks.translate import translate
 
@@ -54,7 +54,7 @@ def test_super_resolution_is_the_posterior_on_the_finer_pixels(size, factor):
 @pytest.mark.parametrize("k", [2, 3, 8])
 def test_the_variance_of_few_samples_is_right_in_the_mean(k):
     draws = np.random.default_rng(0).normal(5, 3, (k, 200, 200, 1)).astype(np.float32)
-    result = estimate(draws)
+    result = Estimate.of(draws)
     # The variance of a variance over K − 1 is 2 σ⁴ / (K − 1).
     assert np.mean(result.std**2, dtype=np.float64) == pytest.approx(9, abs=4.5 * 9 * np.sqrt(2 / (k - 1)) / 200)
     np.testing.assert_allclose(result.std, draws.std(axis=0, ddof=1, dtype=np.float64), rtol=1e-6)

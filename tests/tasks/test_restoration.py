@@ -63,7 +63,7 @@ def test_samples_of_large_images_may_lie_in_a_file(tmp_path):
         for scratch in (None, tmp_path / "samples.npy")
     )
     assert isinstance(there.samples, np.memmap)
-    jax.tree.map(np.testing.assert_array_equal, here, there)
+    jax.tree.map(np.testing.assert_array_equal, vars(here), vars(there))
     np.testing.assert_array_equal(np.load(tmp_path / "samples.npy"), here.samples)
 
 

@@ -11,7 +11,7 @@ from jaxdiff.model import Model
 from jaxdiff.physics.camera import Camera
 from jaxdiff.process.gaussian import alpha
 from jaxdiff.solvers import DPMpp
-from jaxdiff.tasks.estimate import Estimate, estimate
+from jaxdiff.tasks.estimate import Estimate
 from jaxdiff.tasks.restoration.camera import camera_of
 from jaxdiff.tasks.restoration.restore import check_prior, default_order
 from jaxdiff.tasks.sampled import sampled, with_channels
@@ -63,7 +63,7 @@ def denoise_directly(
     check_prior(model)
     image = with_channels(recording, model.info)
     if say_scale(image, model.levels, model.normaliser, model.info, noisy=True):
-        return estimate(repeated(image, samples if calls > 1 else 1))
+        return Estimate.of(repeated(image, samples if calls > 1 else 1))
     camera = camera_of(camera, image, np.ones(image.shape, bool))
     size = noise_size(model, image, camera)
     lam = -np.log(size)
@@ -81,7 +81,7 @@ def denoise_directly(
         state=state[None],
         solver=DPMpp(default_order(calls), eta=1.0) if solver is None else solver,
     )
-    return estimate(draws)
+    return Estimate.of(draws)
 
 
 def in_model_units(model: Model, recording: np.ndarray, camera: Camera) -> np.ndarray:

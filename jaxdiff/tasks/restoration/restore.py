@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from jaxdiff.physics.operators import Crop, Diagonal, LinearOperator
 from jaxdiff.physics.photon_transfer import Interval
 from jaxdiff.programs import Programs
 from jaxdiff.solvers import DPMpp
-from jaxdiff.tasks.estimate import estimate, mean_bias, say_unmeasured
+from jaxdiff.tasks.estimate import Estimate, mean_bias, say_unmeasured
 from jaxdiff.tasks.restoration.agreement import diverged_of, misfits_of
 from jaxdiff.tasks.restoration.camera import camera_and_gain
 from jaxdiff.tasks.restoration.choice import choose
@@ -41,15 +41,10 @@ SECOND_ORDER = 12
 """Calls from which the default solver is of order 2."""
 
 
-class Restored(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class Restored(Estimate):
     """What `restore` returns, in the units of the training images."""
 
-    image: Float[np.ndarray, "*spatial channels"]
-    """Mean of the samples: the estimate with the least squared error."""
-    std: Float[np.ndarray, "*spatial channels"]
-    """Standard deviation of the samples (over K − 1), pixel by pixel; NaN for one sample, which has no spread."""
-    samples: Float[np.ndarray, "k *spatial channels"]
-    """Images as sharp as real ones, each a possible truth."""
     misfit: float
     """Mean over pixels and samples of (recording − expected)² / variance: 1 where a sample explains it up to noise."""
     bias: float
@@ -143,8 +138,8 @@ def restore(
     if say_scale(np.where(kept, recording, np.nan), model.levels, model.normaliser, model.info, noisy=True):
         image = _constant(operator, recording, kept, size)
         if image is not None:
-            return Restored(
-                *estimate(repeated(image, samples)),
+            return Restored.of(
+                repeated(image, samples),
                 misfit=np.nan,
                 bias=np.nan,
                 left_out=int(np.count_nonzero(~kept)),
@@ -187,8 +182,8 @@ def restore(
             draw[...] = dark + (draw - dark) * factor
     misfits = misfits_of(camera, recording, kept, (_expected(operator, draw, camera) for draw in draws))
     diverged = diverged_of(misfits, np.array([np.abs(model.normaliser.forward(draw)).max() for draw in draws]), kept)
-    return Restored(
-        *estimate(draws),
+    return Restored.of(
+        draws,
         misfit=float(np.mean(misfits)),
         bias=_mean_of_known(bias),
         left_out=int(np.count_nonzero(~kept)),
