@@ -4,22 +4,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import jax
 import numpy as np
 import tyro
-from tqdm import tqdm
 
 from jaxdiff.commands.classify import ClassifierOptions, class_names
 from jaxdiff.commands.folders.over_folder import listed
 from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.data.files.read import check_image, info_of, read
 from jaxdiff.data.info import check_kind
+from jaxdiff.data.levels import blank
 from jaxdiff.data.names import key
 from jaxdiff.lock import only_writer_of
 from jaxdiff.model import Model, load
 from jaxdiff.seeds import key_of
-from jaxdiff.tasks.class_calibration import NAME, Calibration, fitted
-from jaxdiff.tasks.classify import check_classes, classify, estimate
+from jaxdiff.tasks.class_calibration import NAME, Calibration
+from jaxdiff.tasks.classify import calibrate, check_classes
 from jaxdiff.terminal import one_line
 
 
@@ -66,16 +65,11 @@ def _calibrated(options: CalibrateRun) -> Calibration:
         raise DataError(f"{stored}, which is there", "a run without a calibration", "--replace, or move it away")
     images, labels, numbers = _images(options, model)
     if len(set(numbers)) > 1:
-        found = ", ".join(f"{n} of {name}" for name, n in zip(class_names(model), numbers))
+        counts = ", ".join(f"{n} of {name}" for name, n in zip(class_names(model), numbers))
         print(
-            f"got {one_line(found)}: probabilities will be those of classes as frequent as these; to fix: as many of each"
+            f"got {one_line(counts)}: probabilities will be those of classes as frequent as these; to fix: as many of each"
         )
-    how, noise, errors = options.settings(), key_of(options.seed), []
-    with tqdm(images, unit="image", desc="calibrating", dynamic_ncols=True) as bar:
-        for i, image in enumerate(bar):
-            errors.append(classify(jax.random.fold_in(noise, i), model, image, **how).error)
-    about = {"settings": estimate(model, **how).settings, "checkpoint": model.step}
-    result = fitted(np.stack(errors), np.array(labels), **about)
+    result = calibrate(key_of(options.seed), model, images, labels, **options.settings())
     path = result.save(model.run)
     print(
         f"{path}: {100 * result.accuracy:.1f} % of {result.images} images right, temperature {result.temperature:.3g}, "
@@ -86,7 +80,7 @@ def _calibrated(options: CalibrateRun) -> Calibration:
 
 def _images(options: CalibrateRun, model: Model) -> tuple[list[np.ndarray], list[int], list[int]]:
     """All images, their classes, and how many each class has."""
-    images, labels, told, left = [], [], set(), []
+    images, labels, notes, left = [], [], set(), []
     names = class_names(model)
     folders = {key(p.name): p for p in options.input.iterdir() if p.is_dir()} if options.input.is_dir() else {}
     for label, name in enumerate(names):
@@ -99,16 +93,18 @@ def _images(options: CalibrateRun, model: Model) -> tuple[list[np.ndarray], list
             try:
                 image = item.found()
                 pixels = read(image, item.index)
+                if blank(pixels):
+                    raise UnreadableError(f"{item.file}, a blank image", f"one of {name}", "remove it")
             except UnreadableError as error:
                 if not options.skip_unreadable:
                     raise error.skippable() from error
                 left.append(f"left out: {error}")
                 continue
             check_image(image)
-            told |= {*image.notes, *check_kind(info_of(image), model.info, str(item.file))}
+            notes |= {*image.notes, *check_kind(info_of(image), model.info, str(item.file))}
             images.append(pixels)
             labels.append(label)
-    for text in (*left, *sorted(told)):
+    for text in (*left, *sorted(notes)):
         print(one_line(text))
     numbers = np.bincount(np.array(labels, int), minlength=len(names)).tolist()
     if 0 in numbers:

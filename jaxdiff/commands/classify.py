@@ -10,7 +10,7 @@ from jaxdiff.commands.folders.options import ImagesOptions, parsed, task_over_fo
 from jaxdiff.data.shown.objects import write_csv
 from jaxdiff.model import Model
 from jaxdiff.tasks.class_calibration import NAME, load_calibration
-from jaxdiff.tasks.classify import check_classes, classify, estimate
+from jaxdiff.tasks.classify import check_classes, classify, draws_of
 from jaxdiff.training.weighting import Likelihood, Sigmoid, SNRPlusOne
 
 NUMBERS = {"class": int, "name": str, "probability": float | str, "score": float | str, "draws": int}
@@ -60,7 +60,7 @@ def main(args: list[str], prog: str = "sample.py classify") -> int:
     model = options.model("classify")
     check_classes(model)
     settings = options.settings()
-    how = estimate(model, **settings)
+    how = draws_of(model, **settings)
     calibration, stored = None, (model.run or Path()) / NAME
     if options.calibrated and stored.is_file():
         calibration = load_calibration(stored.parent)

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.maps import COUNTS, NAMES, Anscombe, Images, Map, MapName, as_map, not_constant, pixels_of
+from jaxdiff.data.statistics import Moments
 from jaxdiff.parts import Allow, Parts
 from jaxdiff.physics.camera import Camera
 from jaxdiff.plain import from_plain, to_plain
@@ -83,7 +84,10 @@ class Normaliser:
         raw = cls(chosen, tuple(offset), tuple(scale), (0.0,) * channels, (1.0,) * channels)
         if type(chosen) not in NAMES.values():
             raw._check_map(images[0])
-        mean, std = _moments(raw._map(block) for block in _blocks(images, channels))
+        moments = Moments()
+        for block in _blocks(images, channels):
+            moments.add(raw._map(block))
+        mean, std = moments.mean, moments.std()
         if not np.isfinite(mean + std).all():
             where = (
                 f"the map {raw.map_name}, which gives NaN or infinite numbers for grey levels of the training images"
@@ -194,15 +198,3 @@ def _blocks(images: Images, channels: int) -> Iterable[np.ndarray]:
     for pixels in pixels_of(images, channels):
         for start in range(0, len(pixels), BLOCK):
             yield pixels[start : start + BLOCK]
-
-
-def _moments(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of pixels (N, C) over all blocks, merged pairwise (Chan, Golub & LeVeque 1983)."""
-    count, mean, squares = 0, np.zeros(()), np.zeros(())
-    for block in blocks:
-        block_mean = block.mean(axis=0)
-        delta, total = block_mean - mean, count + len(block)
-        squares = squares + ((block - block_mean) ** 2).sum(axis=0) + delta**2 * count * len(block) / total
-        mean = mean + delta * len(block) / total
-        count = total
-    return mean, np.sqrt(squares / count)

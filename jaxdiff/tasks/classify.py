@@ -12,7 +12,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from jaxtyping import Float, Int, PRNGKeyArray
+from tqdm import tqdm
 
+from jaxdiff.data.levels import blank
 from jaxdiff.guidance.windowed import window_starts
 from jaxdiff.model import Model
 from jaxdiff.tasks.class_calibration import Calibration, fitted, probabilities
@@ -83,37 +85,30 @@ def classify(
             with other axes or channels, pixels that are not finite, and a calibration of other settings.
     """
     check_classes(model)
-    how = estimate(model, draws, weighting, lam_sampler, standard_errors, batch)
+    how = draws_of(
+        model,
+        draws,
+        weighting=weighting,
+        lam_sampler=lam_sampler,
+        standard_errors=standard_errors,
+        batch=batch,
+    )
     if calibration is not None:
         calibration.check(how.settings, model.step)
-    images, one = _images(image, model)
-    names = [""] if one else [f"image {i}: " for i in range(len(images))]
-    empty = [
-        say_scale(pixels, model.levels, model.normaliser, model.info, name=name) for pixels, name in zip(images, names)
-    ]
-    classes = model.classes
-    none = ClassErrors(np.full(classes, np.nan), np.zeros(classes, int), np.full((classes, draws), np.nan))
-    found = [
-        none if empty[i] else _errors(jax.random.fold_in(key, i), model, pixels, how) for i, pixels in enumerate(images)
-    ]
-    error = np.stack([result.error for result in found])
-    for name, errors, blank in zip(names, error, empty):
-        if not (blank or np.isfinite(errors).all()):
-            raise ValueError(
-                f"got {name}errors that are not finite numbers; expected finite ones; to fix: another checkpoint, or the "
-                "--weighting of fewer orders of magnitude, sigmoid"
-            )
+    images, is_single = _images(image, model)
+    errors = _errors_of_all(key, model, images, how, names=[""] if is_single else None)
+    error = np.stack([of_image.error for of_image in errors])
     score = error.min(axis=1)
     if calibration is not None:
         score = (score - calibration.mean) / calibration.std
     result = Classification(
-        label=np.where(empty, -1, error.argmin(axis=1)),
+        label=np.where(np.isnan(score), -1, error.argmin(axis=1)),
         probability=probabilities(error, 1.0 if calibration is None else calibration.temperature),
         error=error,
         score=score,
-        draws=np.stack([result.draws for result in found]),
+        draws=np.stack([of_image.draws for of_image in errors]),
     )
-    return Classification(*(values[0] for values in result)) if one else result
+    return Classification(*(values[0] for values in result)) if is_single else result
 
 
 def calibrate(
@@ -148,16 +143,27 @@ def calibrate(
         The calibration, for `classify(calibration=)`.
 
     Raises:
-        ValueError: for what `classify` and `jaxdiff.tasks.class_calibration.fitted` refuse.
+        ValueError: for blank images, and what `classify` and `jaxdiff.tasks.class_calibration.fitted` refuse.
     """
     check_classes(model)
-    how = estimate(model, draws, weighting, lam_sampler, standard_errors, batch)
-    settings = how.settings
-    pixels, one = _images(images, model)
-    if one or len(pixels) != len(labels):
-        raise ValueError(f"got {len(pixels)} image(s) and {len(labels)} labels; expected as many, two or more")
-    error = np.stack([_errors(jax.random.fold_in(key, i), model, p, how).error for i, p in enumerate(pixels)])
-    return fitted(error, np.asarray(labels), settings=settings, checkpoint=model.step)
+    how = draws_of(
+        model,
+        draws,
+        weighting=weighting,
+        lam_sampler=lam_sampler,
+        standard_errors=standard_errors,
+        batch=batch,
+    )
+    held_out, is_single = _images(images, model)
+    if is_single or len(held_out) != len(labels):
+        raise ValueError(f"got {len(held_out)} image(s) and {len(labels)} labels; expected as many, two or more")
+    if empty := [str(i) for i, image in enumerate(held_out) if blank(image)]:
+        raise ValueError(
+            f"got blank images ({', '.join(empty[:10])}), which have no class; expected none among those held out; to fix: "
+            "leave them out"
+        )
+    error = np.stack([of_image.error for of_image in _errors_of_all(key, model, held_out, how)])
+    return fitted(error, np.asarray(labels), settings=how.settings, checkpoint=model.step)
 
 
 def check_classes(model: Model) -> None:
@@ -176,9 +182,10 @@ def check_classes(model: Model) -> None:
         )
 
 
-def estimate(
+def draws_of(
     model: Model,
     draws: int = 64,
+    *,
     weighting: Weighting | None = None,
     lam_sampler: LamSampler | None = None,
     standard_errors: float | None = 4.0,
@@ -196,13 +203,33 @@ def estimate(
 
 def _images(images: Images, model: Model) -> tuple[list[np.ndarray], bool]:
     """The images (*spatial, C), and whether it is one that was not in a stack."""
-    one = isinstance(images, np.ndarray | jax.Array) and np.ndim(images) <= len(model.info.axes)
-    found = [with_channels(pixels, model.info) for pixels in ([images] if one else images)]
-    if not found:
+    is_single = isinstance(images, np.ndarray | jax.Array) and np.ndim(images) <= len(model.info.axes)
+    checked = [with_channels(pixels, model.info) for pixels in ([images] if is_single else images)]
+    if not checked:
         raise ValueError("got no images; expected at least one")
-    if not all(np.isfinite(pixels).all() for pixels in found):
-        raise ValueError("got an image with NaN or infinite pixels; expected finite ones; to fix: repair it")
-    return found, one
+    return checked, is_single
+
+
+def _errors_of_all(
+    key: PRNGKeyArray, model: Model, images: list[np.ndarray], how: Draws, names: list[str] | None = None
+) -> list[ClassErrors]:
+    """The errors of each image, of blank ones NaN; names: what the messages about each begin with."""
+    names = [f"image {i}: " for i in range(len(images))] if names is None else names
+    unknown = np.full(model.classes, np.nan)
+    errors = []
+    for i, image in enumerate(tqdm(images, unit="image", leave=False, disable=len(images) == 1)):
+        if say_scale(image, model.levels, model.normaliser, model.info, name=names[i]):
+            errors.append(
+                ClassErrors(unknown, np.zeros(model.classes, int), np.full((model.classes, how.draws), np.nan))
+            )
+            continue
+        errors.append(_errors(jax.random.fold_in(key, i), model, image, how))
+        if not np.isfinite(errors[-1].error).all():
+            raise ValueError(
+                f"got {names[i]}errors that are not finite numbers; expected finite ones; to fix: another checkpoint, or "
+                "the --weighting of fewer orders of magnitude, sigmoid"
+            )
+    return errors
 
 
 def _errors(key: PRNGKeyArray, model: Model, image: np.ndarray, how: Draws) -> ClassErrors:
@@ -212,7 +239,7 @@ def _errors(key: PRNGKeyArray, model: Model, image: np.ndarray, how: Draws) -> C
         warnings.warn(
             f"an image of {' x '.join(map(str, size))} pixels is smaller than the model's window of "
             f"{' x '.join(map(str, window))} and was reflected beyond its edges",
-            stacklevel=3,
+            stacklevel=4,
         )
     normal = reflected(model.normaliser.forward(image)[None], tuple(map(max, size, window)))[0]
     corners = itertools.product(*(window_starts(have, want, 0) for have, want in zip(normal.shape, window)))

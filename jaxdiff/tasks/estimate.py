@@ -8,6 +8,8 @@ from typing import Any, Self
 import numpy as np
 from jaxtyping import Float
 
+from jaxdiff.data.statistics import Moments
+
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
@@ -23,15 +25,10 @@ class Estimate:
     @classmethod
     def of(cls, samples: Float[np.ndarray, "k *spatial channels"], **further: Any) -> Self:
         """The estimate of samples, which may lie in a file: one at a time is looked at. further: fields of a subclass."""
-        mean = np.zeros(samples.shape[1:])
+        moments = Moments()
         for sample in samples:
-            mean += sample
-        mean /= len(samples)
-        squares = np.zeros_like(mean)
-        for sample in samples:
-            squares += (sample - mean) ** 2
-        std = np.sqrt(squares / (len(samples) - 1)) if len(samples) > 1 else np.full(mean.shape, np.nan)
-        return cls(mean.astype(np.float32), std.astype(np.float32), samples, **further)
+            moments.add(sample[None])
+        return cls(moments.mean.astype(np.float32), moments.std(ddof=1).astype(np.float32), samples, **further)
 
 
 def mean_bias(noisy: np.ndarray, draws: Iterable[np.ndarray]) -> Float[np.ndarray, " channels"]:

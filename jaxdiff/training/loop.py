@@ -1,12 +1,12 @@
 """`train(config)`: from a config to a finished run folder, resuming what is there."""
 
 import contextlib
-import errno
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from jaxdiff.durable import is_full
 from jaxdiff.training import hosts
 from jaxdiff.training.cadence import Budget, Clock, Due
 from jaxdiff.training.config import TrainConfig
@@ -47,7 +47,7 @@ def train(config: TrainConfig, *, on_metrics: OnMetrics | None = None) -> Path:
         with contextlib.ExitStack() as stack:
             _Session(open_run(config, stack), stack, on_metrics).train()
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_full(error):
             raise
         raise CheckpointError(
             f"got a full disk while writing to {config.folder} ({error}); expected room for logs and checkpoints; to fix: "

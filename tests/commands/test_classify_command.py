@@ -17,7 +17,7 @@ from jaxdiff.commands.classify import main
 from jaxdiff.commands.folders.results_folder import _seal
 from jaxdiff.data.files.write import write_image
 from jaxdiff.tasks.class_calibration import fitted, load_calibration
-from jaxdiff.tasks.classify import classify, estimate
+from jaxdiff.tasks.classify import calibrate, classify, draws_of
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_a_folder_is_classified_and_gone_on_with(run, inputs, tmp_path, capsys):
     errors = np.array([[float(row["error"]) for row in rows(out / f"{name}_classes.csv")] for name in "abc"])
     labels = errors.argmin(axis=1)
     labels[0] = np.argsort(errors[0])[1]
-    calibration = fitted(errors, labels, settings=estimate(model, 8).settings, checkpoint=model.step)
+    calibration = fitted(errors, labels, settings=draws_of(model, 8).settings, checkpoint=model.step)
     calibration.save(run)
     try:
         with pytest.raises(ValueError, match=r"--resume in .* with other options:\n  calibration"):
@@ -113,15 +113,11 @@ def test_a_run_is_calibrated_from_folders_by_class(run, tmp_path, capsys, monkey
             write_image(held / name / f"{i}.ome.tif", images[-1], INFO)
     try:
         # Random weights know nothing of labels: those that they give are put in their stead.
-        errors = [
-            classify(jax.random.fold_in(jax.random.key(0), i), model, image, 8, batch=12).error
-            for i, image in enumerate(images)
-        ]
+        errors = classify(jax.random.key(0), model, images, 8, batch=12).error
         own = [int(error.argmin()) for error in errors]
         own[0] = int(np.argsort(errors[0])[1])
-        want = fitted(
-            np.stack(errors), np.array(own), settings=estimate(model, 8, batch=12).settings, checkpoint=model.step
-        )
+        want = calibrate(jax.random.key(0), model, images, own, 8, batch=12)
+        np.testing.assert_allclose(want.nll, fitted(errors, np.array(own)).nll, rtol=1e-12)
         monkeypatch.setattr(calibrate_run, "_images", lambda *_: (images, own, [3, 3, 3]))
         assert command() == 0
         assert load_calibration(run) == want
@@ -141,11 +137,13 @@ def test_held_out_images_are_read_with_their_classes(run, tmp_path, capsys):
     model = jd.load(run)
     for label, name in enumerate(model.info.class_names):
         for i in range(label + 1):
-            write_image(tmp_path / name / f"{i}.ome.tif", np.full((8, 8, 1), 100 * label + i, np.uint16), INFO)
+            pixels = np.zeros((8, 8, 1), np.uint16)
+            pixels[i, i] = 100 * (label + 1) + i
+            write_image(tmp_path / name / f"{i}.ome.tif", pixels, INFO)
     images, labels, numbers = calibrate_run._images(calibrate_run.CalibrateRun(run=run, input=tmp_path), model)
     assert labels == [0, 1, 1, 2, 2, 2]
     assert numbers == [1, 2, 3]
-    assert [int(image.max()) for image in images] == [0, 100, 101, 200, 201, 202]
+    assert [int(image.max()) for image in images] == [100, 200, 201, 300, 301, 302]
 
     damaged = tmp_path / model.info.class_names[1] / "0.ome.tif"
     damaged.write_bytes(b"no image")
@@ -155,6 +153,10 @@ def test_held_out_images_are_read_with_their_classes(run, tmp_path, capsys):
     left_out = dataclasses.replace(options, skip_unreadable=True)
     assert calibrate_run._images(left_out, model)[1:] == ([0, 1, 2, 2, 2], [1, 1, 3])
     assert "left out: got" in capsys.readouterr().out
+    write_image(damaged, np.full((8, 8, 1), 7, np.uint16), INFO, overwrite=True)
+    with pytest.raises(ValueError, match=r"0\.ome\.tif, a blank image; expected one of long; .*skip_unreadable"):
+        calibrate_run._images(options, model)
+    assert calibrate_run._images(left_out, model)[1:] == ([0, 1, 2, 2, 2], [1, 1, 3])
     damaged.with_name("1.ome.tif").unlink()
     with pytest.raises(ValueError, match=f"without a readable image of {model.info.class_names[1]}"):
         calibrate_run._images(left_out, model)

@@ -136,6 +136,8 @@ def test_bad_input_is_refused():
         classify(key, model(broken), images[0])
     with pytest.raises(ValueError, match=r"4 image\(s\) and 3 labels"):
         calibrate(key, classifier, images, labels[:3])
+    with pytest.raises(ValueError, match=r"got blank images \(1\), which have no class; expected none"):
+        calibrate(key, classifier, [images[0], 0 * images[1]], labels[:2])
     calibration = calibrate(key, classifier, drawn(30)[0], drawn(30)[1], 16)
     with pytest.raises(ValueError, match="got draws 64 with a calibration of 16; expected the same"):
         classify(key, classifier, images[0], calibration=calibration)

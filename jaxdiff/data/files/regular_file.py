@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from jaxdiff.data.errors import DataError, UnreadableError
+from jaxdiff.durable import is_full
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -59,7 +60,7 @@ def guarded(path: Path, kind: str) -> Iterator[None]:
     except DataError:
         raise
     except Exception as error:  # from struct.error to a codec's own class, MemoryError and RecursionError among them
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full(error):
             raise
         reason = str(error) or "no more is said"
         if isinstance(error, MemoryError):

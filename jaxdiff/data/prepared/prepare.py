@@ -190,7 +190,7 @@ class _Preparation:
             "images": self.images,
             "records": len(self.written),
             "tile": None if self.tile is None else list(self.tile),
-            "pixels": self.statistics.pixels,
+            "pixels": self.statistics.moments.count,
             "info": self.info.to_json(),
             "left_out": {
                 "damaged_files": self.unreadable,
