@@ -79,6 +79,9 @@ def _kind_of(hint: Any, value: Any) -> Any:
     """The annotation of a field that holds a value: a part's own class; of a name beside parts, the names."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return type(value)
+    inner = [kind for kind in get_args(hint) if kind is not Ellipsis]
+    if get_origin(hint) is tuple and inner and all(map(is_protocol, inner)):
+        return tyro.conf.Fixed[hint]  # objects of a person's own, which options cannot make
     plain = tuple(kind for kind in get_args(hint) if not (dataclasses.is_dataclass(kind) or is_protocol(kind)))
     named = isinstance(value, str) or (value is None and len(plain) > 1)
     several = get_origin(hint) in (Union, UnionType) and len(plain) < len(get_args(hint))

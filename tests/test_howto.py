@@ -15,10 +15,12 @@ from jaxdiff.config import load_config
 from jaxdiff.conformance.march import march
 from jaxdiff.conformance.problems import PROBLEMS
 from jaxdiff.data.config import open_data
+from jaxdiff.data.files.read import read_image
+from jaxdiff.data.files.readers import Readers
 from jaxdiff.training.stored_config import check_round_trip
 
 TEXT = (Path(__file__).parents[1] / "docs" / "howto.md").read_text()
-SECTIONS = dict(re.findall(r"^## A (\w+)\n.*?^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL))
+SECTIONS = dict(re.findall(r"^## A (\w+)[^\n]*\n.*?^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL))
 
 
 def defined(section: str, name: str):
@@ -31,7 +33,18 @@ def defined(section: str, name: str):
 @pytest.mark.parametrize(
     "section",
     [
-        *("solver", "table", "network", "prediction", "schedule", "loss", "guidance", "memory", "transformation"),
+        *(
+            "solver",
+            "table",
+            "network",
+            "prediction",
+            "schedule",
+            "loss",
+            "guidance",
+            "memory",
+            "file",
+            "transformation",
+        ),
     ],
 )
 def test_each_example_is_short(section):
@@ -113,6 +126,14 @@ def test_guidance_wraps_a_denoiser():
         seen = len(traces)
     jd.sample(jax.random.key(0), make(Twice(), -1.0, 0.5), shape=(3, 1), num=4, solver=jd.DDIM(), grid=[-2.0, 0.0, 2.0])
     assert len(traces) == seen
+
+
+def test_file_format_reads(tmp_path):
+    pixels = np.arange(12, dtype=np.uint16).reshape(3, 4)
+    np.save(tmp_path / "a.npy", pixels)
+    image, info = read_image(tmp_path / "a.npy", readers=Readers([defined("file", "Npy")()]))
+    np.testing.assert_array_equal(image[..., 0], pixels)
+    assert info.axes == "YXC"
 
 
 def test_sampling_is_differentiated_inside_a_program():

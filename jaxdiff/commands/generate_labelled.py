@@ -22,6 +22,7 @@ from tqdm import tqdm
 from jaxdiff.bulk.job import parameters_checksum
 from jaxdiff.commands.folders.masks_of_folder import Group, MasksOfFolder
 from jaxdiff.commands.folders.set_progress import SetProgress
+from jaxdiff.commands.readers_named import readers_named
 from jaxdiff.commands.solver_options import SolverOptions
 from jaxdiff.data.files.labels import write_labels
 from jaxdiff.data.files.read import inspect, read
@@ -66,6 +67,8 @@ class GenerateLabelled(SolverOptions):
     """How far they are noised, as half log-SNR λ: what is coarser than the noise stays."""
     axes: str | None = None
     """Axes of files of --start whose metadata do not say, such as ZYX or CYX; those of --masks have no channels."""
+    readers: tuple[str, ...] = ()
+    """Readers of other formats, your own: package.module:Class, or file.py:Class."""
     label: int | None = None
     """Class of all images; default all classes in turn, where the model knows classes."""
     guidance: float = 1.0
@@ -115,7 +118,9 @@ def _labelled_set(options: GenerateLabelled) -> int:
     model.condition(1, options.label)
     files = None
     if options.masks is not None:
-        files = MasksOfFolder(options.masks, options.start, info, options.axes, options.num)
+        files = MasksOfFolder(
+            options.masks, options.start, info, options.axes, options.num, readers_named(options.readers)
+        )
     groups = _drawn(options, model, joint) if files is None else files.groups(TOGETHER)
     total = len(files) if files is not None else options.num or TOGETHER
     _check_places(out, [item.name for item in files.items] if files is not None else _names(0, total))
@@ -187,7 +192,7 @@ def _labelled_set(options: GenerateLabelled) -> int:
 def _about(options: GenerateLabelled, model: Model) -> dict[str, Any]:
     """What the set depends on, plain values."""
     values = to_plain(asdict(options))
-    kept = {k: v for k, v in values.items() if k not in ("out", "resume", "allow")}
+    kept = {k: v for k, v in values.items() if k not in ("out", "resume", "allow") and (v or k != "readers")}
     return {"options": kept, "checkpoint": model.step, "parameters": parameters_checksum(model)}
 
 

@@ -37,6 +37,8 @@ class Options:
     """Axes of the files where their metadata do not say, such as ZYX, CYX, TCYX or YXS."""
     input_axes: str | None = None
     """Axes of the inputs, where they are others."""
+    readers: tuple[str, ...] = ()
+    """Readers of other formats, your own: package.module:Class, or file.py:Class."""
     pixel_size: tuple[float, ...] | None = None
     """Micrometres along Y X, or Z Y X, in place of what the files say."""
     channel_names: tuple[str, ...] | None = None
@@ -52,6 +54,7 @@ class Options:
 def main(args: Sequence[str], prog: str) -> int:
     """The command."""
     options = tyro.cli(Options, prog=prog, args=list(args), description=Options.__doc__)
+    from jaxdiff.commands.readers_named import readers_named
     from jaxdiff.data.prepared.prepare import REPORT, prepare
 
     made = prepare(
@@ -69,6 +72,7 @@ def main(args: Sequence[str], prog: str) -> int:
         channel_names=options.channel_names,
         inputs=options.inputs,
         input_axes=options.input_axes,
+        readers=readers_named(options.readers),
     )
     print(text(read_json(made / REPORT)))
     print(f"\nmade: {made}; report: {made / REPORT}")

@@ -61,7 +61,11 @@ def _task(config: TrainConfig) -> str:
 
 
 def _allow(config: TrainConfig, file: str) -> str:
-    """The option that lets other commands load a run with parts of a person's own; empty where there are none."""
+    """The options that let other commands load a run with parts of a person's own; empty where there are none."""
     places = {place_of(cls).partition(":")[0] for cls in own_classes(config)}
     names = {file if place == Path(file).name else place.partition(".")[0] for place in places}
-    return f" --allow {' '.join(sorted(names))}" if names else ""
+    allow = f" --allow {' '.join(sorted(names))}" if names else ""
+    readers = [place_of(type(reader)) for reader in getattr(config.data, "readers", ())]
+    name = Path(file).name
+    of_file = [f"{file}{place.removeprefix(name)}" if place.startswith(f"{name}:") else place for place in readers]
+    return allow + (f" --readers {' '.join(of_file)}" if readers else "")

@@ -10,6 +10,7 @@ import numpy as np
 from jaxdiff.data.dataset import Dataset, checked, finish, hold_out
 from jaxdiff.data.decoded import Decoded, Normalised
 from jaxdiff.data.errors import DataError
+from jaxdiff.data.files.readers import Reader, Readers
 from jaxdiff.data.fingerprint import Fingerprint, as_held_out
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
@@ -129,6 +130,12 @@ class Folder(Decoded):
     """Folder of the same fields recorded otherwise (noisy, coarser, another modality), with files of the same names."""
     input_axes: str | None = None
     """Axes of the inputs, where they are not those of `axes`."""
+    readers: tuple[Reader, ...] = ()
+    """Of files of other formats, your own (`jaxdiff.data.files.readers`)."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        Readers(self.readers)
 
     def open(self, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset:
         listing = list_folder(
@@ -141,6 +148,7 @@ class Folder(Decoded):
             self.channel_names,
             self.inputs,
             self.input_axes,
+            Readers(self.readers),
         )
         source, files, skipped = checked(self.cached(listing.source), patch, self.skip_unreadable, self.allow_blank)
         input_info = None if listing.input_info is None else listing.input_info.binned(self.binning)

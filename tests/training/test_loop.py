@@ -14,7 +14,7 @@ import pytest
 
 from jaxdiff.data.config import Folder
 from jaxdiff.data.errors import DataError, UnreadableError
-from jaxdiff.data.files import read as files
+from jaxdiff.data.files import tiff as files
 from jaxdiff.lock import only_writer
 from jaxdiff.nn.unet import UNet
 from jaxdiff.training import loop

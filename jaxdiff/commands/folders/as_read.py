@@ -11,6 +11,7 @@ import numpy as np
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.files.imagefile import ImageFile
 from jaxdiff.data.files.read import only_image, read
+from jaxdiff.data.files.readers import BUILT_IN, Readers
 from jaxdiff.data.files.regular_file import status
 from jaxdiff.durable import sha256
 
@@ -63,13 +64,13 @@ class ReadFile(NamedTuple):
 
 
 @functools.lru_cache(maxsize=4)
-def read_once(path: Path, check: Callable[[ImageFile], None]) -> ReadFile:
+def read_once(path: Path, check: Callable[[ImageFile], None], readers: Readers = BUILT_IN) -> ReadFile:
     """The one image of a file.
 
     check: raises DataError for a file whose pixels are not what is asked for.
     """
     source = AsRead(path)
-    image = only_image(path)
+    image = only_image(path, readers=readers)
     check(image)
     pixels = read(image)
     source.check()

@@ -11,6 +11,7 @@ from jaxdiff.commands.folders.over_folder import Item, listed
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.files.labels import as_labels
 from jaxdiff.data.files.read import check_image, check_one_label, info_of, read
+from jaxdiff.data.files.readers import BUILT_IN, Readers
 from jaxdiff.data.info import DataInfo, check_kind
 from jaxdiff.data.names import key
 from jaxdiff.data.shown.mask_report import facts, suspicions
@@ -39,6 +40,7 @@ class MasksOfFolder:
     """Of files whose metadata do not say; masks have the same without channels."""
     num: int | None = None
     """How many of the masks; None for all."""
+    readers: Readers = BUILT_IN
     failed: dict[str, str] = field(default_factory=dict)
     """Why a mask was left out, by name."""
     told: dict[str, None] = field(default_factory=dict)
@@ -49,8 +51,9 @@ class MasksOfFolder:
 
     def __post_init__(self):
         of_masks = None if self.axes is None else "".join(a for a in self.axes.upper() if a not in "CS")
-        self.items = _named(listed(self.masks, of_masks)[0])[: self.num]
-        self.starts = {} if self.start is None else {key(i.name): i for i in _named(listed(self.start, self.axes)[0])}
+        self.items = _named(listed(self.masks, of_masks, self.readers)[0])[: self.num]
+        starts = [] if self.start is None else _named(listed(self.start, self.axes, self.readers)[0])
+        self.starts = {key(item.name): item for item in starts}
         alone = [item.name for item in self.items if key(item.name) not in self.starts]
         if self.start is not None and alone:
             raise DataError(

@@ -1,9 +1,8 @@
 """The options that all `sample.py TASK --input FOLDER --out FOLDER` commands share, and what follows from them."""
 
-import argparse
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from jaxtyping import PRNGKeyArray
 
 from jaxdiff.bulk.job import parameters_checksum
 from jaxdiff.commands.folders.over_folder import over_folder
+from jaxdiff.commands.readers_named import readers_named
 from jaxdiff.commands.solver_options import SolverOptions
 from jaxdiff.data.info import DataInfo
 from jaxdiff.model import Model, load
@@ -43,6 +43,8 @@ class ImagesOptions:
     """Packages, or paths of .py files, of your own whose classes the run may name: their code runs."""
     axes: str | None = None
     """Axes of files whose metadata do not say, such as ZYX, CYX or YXS."""
+    readers: tuple[str, ...] = ()
+    """Readers of other formats, your own: package.module:Class, or file.py:Class."""
     resume: bool = False
     """Go on in --out: images whose results are there are not made again."""
 
@@ -86,6 +88,8 @@ def task_over_folder(
     describe = {**asdict(options), **of_model, **(also or {})}
     for name in ("resume", "out", "input", "allow"):  # inputs are known by their checksums, wherever they lie
         del describe[name]
+    if not options.readers:
+        del describe["readers"]
     key = key_of(options.seed)
 
     def one(image: np.ndarray, info: DataInfo, name: str) -> Mapping[str, str | float]:
@@ -101,6 +105,7 @@ def task_over_folder(
         resume=options.resume,
         expected=model.inputs.info if expected is None else expected,
         axes=options.axes,
+        readers=readers_named(options.readers),
         describe=describe,
         complete=complete,
     )
@@ -111,9 +116,21 @@ def parsed(cls: type, args: list[str], prog: str) -> Any:
     return tyro.cli(cls, prog=prog, args=args)
 
 
-def has_unconditional_run(args: list[str]) -> bool:
-    """Whether a command line names a run of images alone, for which a task has other options."""
-    known = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    known.add_argument("--run")
-    run = known.parse_known_args(args)[0].run
-    return run is not None and (Path(run) / "run.json").is_file() and read_run(run).get("pairing") is None
+def by_run(options: Any, of_pairs: type, of_images: type) -> Any:
+    """The options of a command that does one task with two kinds of runs, as those of the kind that `options.run` is of.
+
+    options: all of both, None where their defaults differ. of_pairs: of a run that was trained for the task, or the shipped
+    one; of_images: of one of images alone. Raises ValueError for an option that the run has no use for.
+    """
+    run = options.run
+    trained = run is None or ((run / "run.json").is_file() and read_run(run).get("pairing") is not None)
+    cls = of_pairs if trained else of_images
+    own = {one.name for one in fields(cls)}
+    given = {one.name: getattr(options, one.name) for one in fields(options)}
+    given = {one.name: given[one.name] for one in fields(options) if given[one.name] != one.default}
+    if other := [f"--{name.replace('_', '-')}" for name in given if name not in own]:
+        raise ValueError(
+            f"got {', '.join(other)} with {'the model that comes with jaxdiff' if run is None else run}, which was trained "
+            "for this task; expected a run of images alone; to fix: leave the option out, or --run of such a run"
+        )
+    return cls(**given)

@@ -10,6 +10,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from jaxdiff.commands.folders.as_read import AsRead, Stamp, stamp
 from jaxdiff.commands.folders.results_folder import ResultsFolder
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.files.imagefile import ImageFile
-from jaxdiff.data.files.read import SUFFIXES, check_image, info_of, inspect, read, refusal
+from jaxdiff.data.files.read import check_image, info_of, inspect, read, refusal
+from jaxdiff.data.files.readers import BUILT_IN, Readers
 from jaxdiff.data.info import DataInfo, check_kind
 from jaxdiff.data.names import key, printable
 from jaxdiff.data.sources.folder import find_images, stem
@@ -56,6 +58,10 @@ class Item:
         return self.image
 
 
+Look = Callable[[Path], list[Item]]
+"""What `items_of` is, with its options."""
+
+
 def over_folder(
     inputs: Path,
     out: Path,
@@ -65,6 +71,7 @@ def over_folder(
     resume: bool,
     expected: DataInfo,
     axes: str | None = None,
+    readers: Readers = BUILT_IN,
     describe: Mapping[str, Any],
     numbers: Mapping[str, Any] | None = None,
     complete: Callable[[list[dict[str, Any]]], None] = lambda records: None,
@@ -72,8 +79,9 @@ def over_folder(
     """Calls `work` for every image of a folder (or one file); returns the exit status: 0, or 1 if any image failed.
 
     suffixes: of the files that `work` writes for each image. expected: what the model's inputs are (see
-        `jaxdiff.data.info.check_kind`). axes: letters for files whose metadata do not say. describe: the options that the
-        results depend on, plain values. numbers: kinds (`jaxdiff.schema`) of those of `work` that `complete` needs.
+        `jaxdiff.data.info.check_kind`). axes: letters for files whose metadata do not say. readers: of files of other
+        formats, too. describe: the options that the results depend on, plain values. numbers: kinds (`jaxdiff.schema`)
+        of those of `work` that `complete` needs.
         complete: called with the records of all images, in their order, in the end.
     resume: go on in `out`. An image is made again unless its record, all its results and the same input file are there.
 
@@ -85,18 +93,19 @@ def over_folder(
     cannot be written to or the disk is full; KeyboardInterrupt, which says how far it came.
     """
     with only_writer(out):
-        items, ignored = listed(Path(inputs), axes)
+        items, ignored = listed(Path(inputs), axes, readers)
         folder = ResultsFolder(Path(out), tuple(suffixes), to_plain(describe), numbers or {})
         _check_names(items, folder)
         folder.claim(resume)
         if ignored:
             kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(ignored.items()))
             print(one_line(f"no images, left alone: {kinds}"))
+        look = partial(items_of, axes=axes, readers=readers)
         began, before = time.perf_counter(), {}
         for item in items:
             if resume and item.image is not None and (record := folder.finished(item.name, item.file)):
                 before[item.name] = record
-        records = _records(items, before, out, lambda item: _made(item, folder, work, expected, axes))
+        records = _records(items, before, out, lambda item: _made(item, folder, work, expected, look))
         status = _summarised(folder, records, len(before), time.perf_counter() - began)
         complete(records)
     return status
@@ -146,30 +155,31 @@ def _summarised(folder: ResultsFolder, records: list[dict[str, Any]], before: in
     return 1 if failed else 0
 
 
-def listed(inputs: Path, axes: str | None = None) -> tuple[list[Item], Counter[str]]:
+def listed(inputs: Path, axes: str | None = None, readers: Readers = BUILT_IN) -> tuple[list[Item], Counter[str]]:
     """The images of a folder or file, by name, from the headers; and the other files by suffix.
 
     A file that cannot be read is an item with its problem.
     """
-    files, ignored = find_images(inputs)
+    files, ignored = find_images(inputs, readers=readers)
     items: list[Item] = []
     for file in files:
-        items += items_of(file, axes)
+        items += items_of(file, axes, readers)
     return items, ignored
 
 
-def items_of(file: Path, axes: str | None = None) -> list[Item]:
+def items_of(file: Path, axes: str | None = None, readers: Readers = BUILT_IN) -> list[Item]:
     """The images of one file, or its problem."""
+    name = stem(file, readers)
     try:
-        if file.suffix.lower() not in SUFFIXES:
-            raise refusal(file)
+        if readers.of(file) is None:
+            raise refusal(file, readers)
         at = stamp(file)
-        images = [(image, index) for image in inspect(file, axes) for index in range(image.layout.number)]
+        images = [(image, index) for image in inspect(file, axes, readers) for index in range(image.layout.number)]
     except (DataError, OSError) as error:
-        return [Item(stem(file), file, problem=error)]
+        return [Item(name, file, problem=error)]
     several = len(images) > 1
     return [
-        Item(f"{stem(file)}_{number:04}" if several else stem(file), file, image, index, stamp=at)
+        Item(f"{name}_{number:04}" if several else name, file, image, index, stamp=at)
         for number, (image, index) in enumerate(images)
     ]
 
@@ -188,7 +198,7 @@ def _check_names(items: list[Item], folder: ResultsFolder) -> None:
                 )
 
 
-def _made(item: Item, folder: ResultsFolder, work: Work, expected: DataInfo, axes: str | None) -> dict[str, Any]:
+def _made(item: Item, folder: ResultsFolder, work: Work, expected: DataInfo, look: Look) -> dict[str, Any]:
     """Makes the results of one image and then its record; of one that failed nothing is left, its record not kept."""
     began = time.perf_counter()
     record: dict[str, Any] = {"name": item.name, "file": printable(item.file.name), "status": "failed", "warnings": []}
@@ -198,7 +208,7 @@ def _made(item: Item, folder: ResultsFolder, work: Work, expected: DataInfo, axe
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             source = AsRead(item.file)
-            image = _now(item, source, axes).found()
+            image = _now(item, source, look).found()
             check_image(image)
             info = info_of(image)
             record["warnings"] += list(image.notes)
@@ -235,11 +245,11 @@ def _texts(caught: list[warnings.WarningMessage]) -> list[str]:
     return list(dict.fromkeys(str(warning.message) for warning in caught))
 
 
-def _now(item: Item, source: AsRead, axes: str | None) -> Item:
+def _now(item: Item, source: AsRead, look: Look) -> Item:
     """The image as its file says now, where that changed since the folder was listed."""
     if source.stamp == item.stamp or not item.stamp:
         return item
-    for other in items_of(item.file, axes):
+    for other in look(item.file):
         if other.name == item.name:
             return other
     raise DataError(f"{item.file}, which changed: {item.name} is no longer in it", "the same images", "--resume")

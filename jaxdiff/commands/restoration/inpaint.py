@@ -9,9 +9,11 @@ from jaxtyping import Bool
 
 from jaxdiff.commands.folders.as_read import read_once
 from jaxdiff.commands.folders.options import parsed
+from jaxdiff.commands.readers_named import readers_named
 from jaxdiff.commands.restoration.folder import restore_folder
 from jaxdiff.commands.restoration.options import PsfOptions, check_missing
 from jaxdiff.data.errors import DataError
+from jaxdiff.data.files.readers import BUILT_IN, Readers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +27,7 @@ class Inpaint(PsfOptions):
 def main(args: list[str], prog: str = "sample.py inpaint") -> int:
     """The command: options from `args`; exit status."""
     options: Inpaint = parsed(Inpaint, args, prog)
-    missing = None if options.missing is None else missing_pixels(options.missing)
+    missing = None if options.missing is None else missing_pixels(options.missing, readers_named(options.readers))
 
     def problem(image, info):
         if missing is not None and missing.shape[:-1] != image.shape[:-1]:
@@ -55,12 +57,12 @@ def main(args: list[str], prog: str = "sample.py inpaint") -> int:
     return restore_folder(options, problem)
 
 
-def missing_pixels(path: Path) -> Bool[np.ndarray, "*spatial channels"]:
+def missing_pixels(path: Path, readers: Readers = BUILT_IN) -> Bool[np.ndarray, "*spatial channels"]:
     """Where a file of missing pixels is not 0.
 
     Raises DataError, with counts, for NaN, negative and fractional values, which mean neither.
     """
-    values = read_once(path, check_missing).pixels
+    values = read_once(path, check_missing, readers).pixels
     finite = np.isfinite(values)
     kinds = {
         "NaN or infinite": ~finite,

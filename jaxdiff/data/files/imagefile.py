@@ -31,3 +31,5 @@ class ImageFile:
     """White is zero in the file; `read` gives light."""
     pixels: Any = field(default=None, compare=False, repr=False)
     """Where its reader finds the pixels."""
+    reader: Any = field(default=None, compare=False, repr=False)
+    """The `jaxdiff.data.files.readers.Reader` that it is of."""

@@ -9,8 +9,9 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, ClassVar, NamedTuple
 
 import imagecodecs
 import numpy as np
@@ -37,6 +38,19 @@ class _Header(NamedTuple):
     rows: int
     """Bytes of all rows before compression."""
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Png:
+    """Reader of PNG (`jaxdiff.data.files.readers.Reader`)."""
+
+    suffixes: ClassVar[tuple[str, ...]] = (".png",)
+
+    def inspect(self, path: Path, axes: str | None) -> list[ImageFile]:
+        return inspect_png(path, axes)
+
+    def read(self, image: ImageFile, index: int, scratch: Path | None) -> np.ndarray:
+        return read_png(image)
 
 
 def inspect_png(path: Path, axes: str | None = None) -> list[ImageFile]:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,53 +10,54 @@ import numpy as np
 from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.data.files.imagefile import ImageFile
 from jaxdiff.data.files.labels import as_labels
-from jaxdiff.data.files.png import inspect_png, read_png
-from jaxdiff.data.files.regular_file import guarded
-from jaxdiff.data.files.tiff import inspect_tiff, read_tiff
+from jaxdiff.data.files.promised import check_fits, checked_images, checked_pixels
+from jaxdiff.data.files.readers import BUILT_IN, Readers
+from jaxdiff.data.files.regular_file import guarded, status
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.patches import Record
 from jaxdiff.terminal import one_line
 
-TIFF = (".tif", ".tiff")
-SUFFIXES = (*TIFF, ".png")
 ZARR = (".zarr", ".ome.zarr")
 LARGEST = 2.0**64
 """Size of the values of an image, at most: as 64-bit integers have them. Squares are then numbers of float32, as which
 images are computed with."""
 
 
-def inspect(path: str | Path, axes: str | None = None) -> list[ImageFile]:
+def inspect(path: str | Path, axes: str | None = None, readers: Readers = BUILT_IN) -> list[ImageFile]:
     """Every series of an image file, from its header.
 
     Raises UnreadableError for a file that is damaged, or whose pixels or axes are none of an image; DataError for one whose
-    axes must be named.
+    axes must be named, and for one that no reader is for.
     """
     path = Path(path)
+    reader = readers.of(path)
+    if reader is None:
+        raise refusal(path, readers)
     with guarded(path, "image"):
-        match path.suffix.lower():
-            case ".tif" | ".tiff":
-                return inspect_tiff(path, axes)
-            case ".png":
-                return inspect_png(path, axes)
-    raise refusal(path)
+        status(path)
+        images = checked_images(path, reader.inspect(path, axes), reader)
+    return [replace(image, reader=reader) for image in images]
 
 
-def refusal(path: Path) -> DataError:
+def refusal(path: Path, readers: Readers = BUILT_IN) -> DataError:
     """Why a file or folder of this name is not read."""
     if path.name.lower().endswith(ZARR):
         return DataError(
             f"{path}", "TIFF, OME-TIFF or PNG: OME-Zarr is written here, but not read yet", "convert it to OME-TIFF"
         )
-    return DataError(f"{path}", f"a file ending in {', '.join(SUFFIXES)}", "convert it to OME-TIFF")
+    return DataError(f"{path}", f"a file ending in {', '.join(readers.suffixes)}", "convert it to OME-TIFF")
 
 
 def read(image: ImageFile, index: int = 0, scratch: Path | None = None) -> np.ndarray:
-    """Image `index` of a series: (*spatial, C) in the file's dtype. Raises UnreadableError for a damaged file.
+    """Image `index` of a series that `inspect` gave: (*spatial, C) in the file's dtype.
 
-    scratch: a file that a large TIFF is decoded into (`read_tiff`), and not into memory.
+    scratch: a file that a large image is decoded into, where its reader can, and not into memory. Raises UnreadableError for
+    a damaged file.
     """
     with guarded(image.path, "image"):
-        array = read_tiff(image, index, scratch) if image.path.suffix.lower() in TIFF else read_png(image)
+        if scratch is None:
+            check_fits(image)
+        array = checked_pixels(image, image.reader.read(image, index, scratch), image.reader)
     check_range(array, str(image.path))
     array.flags.writeable = False  # records are shared between readers
     return array
@@ -78,20 +79,20 @@ def check_range(image: np.ndarray, where: str) -> None:
         )
 
 
-def read_image(path: str | Path, axes: str | None = None) -> tuple[np.ndarray, DataInfo]:
+def read_image(path: str | Path, axes: str | None = None, readers: Readers = BUILT_IN) -> tuple[np.ndarray, DataInfo]:
     """The one image of a file, (*spatial, C), and what is known of it; what is left out of the file is a warning.
 
     Raises DataError for a file of several.
     """
-    image = only_image(path, axes)
+    image = only_image(path, axes, readers)
     for note in image.notes:
         warnings.warn(one_line(f"{path}: {note}"), stacklevel=2)
     return read(image), info_of(image)
 
 
-def only_image(path: str | Path, axes: str | None = None) -> ImageFile:
+def only_image(path: str | Path, axes: str | None = None, readers: Readers = BUILT_IN) -> ImageFile:
     """The one image of a file, from its header. Raises DataError for a file of several."""
-    series = inspect(path, axes)
+    series = inspect(path, axes, readers)
     if len(series) != 1 or series[0].layout.number != 1:
         number = sum(s.layout.number for s in series)
         raise DataError(f"{path} with {number} images", "one image", "give its folder to a Folder, or split the file")

@@ -8,8 +8,9 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, ClassVar
 
 import numpy as np
 import tifffile
@@ -30,6 +31,19 @@ from jaxdiff.data.files.tifffile_log import heard
 SYNTHETIC = "jaxdiff:synthetic"  # the name of the OME annotation that marks generated images
 LARGE = 2**28
 """Bytes of a decoded image from which it is decoded into a file, where one is given."""
+
+
+@dataclass(frozen=True)
+class Tiff:
+    """Reader of TIFF, BigTIFF, ImageJ TIFF and OME-TIFF (`jaxdiff.data.files.readers.Reader`)."""
+
+    suffixes: ClassVar[tuple[str, ...]] = (".tif", ".tiff")
+
+    def inspect(self, path: Path, axes: str | None) -> list[ImageFile]:
+        return inspect_tiff(path, axes)
+
+    def read(self, image: ImageFile, index: int, scratch: Path | None) -> np.ndarray:
+        return read_tiff(image, index, scratch)
 
 
 def inspect_tiff(path: Path, axes: str | None = None) -> list[ImageFile]:

@@ -1,8 +1,6 @@
 """The pixels of one image of a TIFF, plane by plane."""
 
-import contextlib
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ import tifffile
 from jaxdiff.data.errors import UnreadableError
 from jaxdiff.data.files.axes import SEPARATE, Layout
 from jaxdiff.data.files.codec_size import HEAD, said_size
+from jaxdiff.data.files.promised import memory
 
 _PICTURES = (7, 34892, 33007, 33003, 33004, 33005, 34712, 50001, 34927, 34933, 50002, 52546)
 """Compressions whose code has a size of its own: JPEG, JPEG 2000, WebP, PNG, JPEG XL."""
@@ -56,11 +55,11 @@ def planes_of(
     if numbers is None:  # the image is not made of whole planes
         numbers = np.arange(math.prod(place.shape) // planes.of_page)
     dtype, size = np.dtype(planes.dtype), math.prod(one.shape)
-    aside = scratch is not None and size * dtype.itemsize >= min(large, _memory())
-    if not aside and size * dtype.itemsize > _memory():
+    aside = scratch is not None and size * dtype.itemsize >= min(large, memory())
+    if not aside and size * dtype.itemsize > memory():
         raise UnreadableError(
             f"an image of {size * dtype.itemsize / 1e9:.0f} GB in {handle.name}",
-            f"one that fits into {_memory() / 1e9:.0f} GB of memory",
+            f"one that fits into {memory() / 1e9:.0f} GB of memory",
             "jaxdiff prepare --tile cuts it into tiles",
         )
     array = _empty(size, dtype, scratch if aside else None)
@@ -142,14 +141,3 @@ def _empty(size: int, dtype: np.dtype, scratch: Path | None) -> np.ndarray:
     scratch.parent.mkdir(parents=True, exist_ok=True)
     scratch.unlink(missing_ok=True)
     return np.memmap(scratch, dtype, "w+", shape=(size,))
-
-
-def _memory() -> float:
-    """Bytes that an image may take: four fifths of the machine's memory, or of the container's where that is less."""
-    try:
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
-        total = math.inf
-    with contextlib.suppress(ValueError, OSError):  # "max": there is no limit
-        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return 0.8 * total

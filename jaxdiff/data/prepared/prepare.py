@@ -20,6 +20,7 @@ from jaxdiff.data.dataset import blank, check_pixels
 from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.data.files.labels import renumbered, too_large
 from jaxdiff.data.files.read import Files
+from jaxdiff.data.files.readers import BUILT_IN, Readers
 from jaxdiff.data.fingerprint import digest
 from jaxdiff.data.patches import Record
 from jaxdiff.data.prepared.build import VERSION, FileFormat, RecordsBuilder
@@ -52,6 +53,7 @@ def prepare(
     channel_names: Sequence[str] | None = None,
     inputs: str | Path | None = None,
     input_axes: str | None = None,
+    readers: Readers = BUILT_IN,
 ) -> Path:
     """Turn a folder of images (as `list_folder` reads it) into data_dir/name/1.0.0.
 
@@ -75,6 +77,7 @@ def prepare(
         channel_names: in place of what the files say.
         inputs: folder of the same fields recorded otherwise, of the same names, or None.
         input_axes: of inputs that do not say theirs.
+        readers: of files of other formats, too.
 
     Returns:
         The new folder.
@@ -88,7 +91,8 @@ def prepare(
         raise DataError(f"name {name!r}", "a folder's name", "letters, digits, - and _")
     target = Path(data_dir) / name / VERSION
     _check_new(target)
-    listing = list_folder(path, masks, axes, classes, skip_unreadable, pixel_size, channel_names, inputs, input_axes)
+    stated = (pixel_size, channel_names, inputs, input_axes)
+    listing = list_folder(path, masks, axes, classes, skip_unreadable, *stated, readers)
     info = listing.source.info
     if tile is not None and (len(tile) != len(info.spatial) or min(tile) < 1):
         raise DataError(f"tile {tuple(tile)}", f"pixels along {' '.join(info.spatial)}", "one size for each axis")

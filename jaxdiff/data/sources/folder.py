@@ -9,7 +9,8 @@ import numpy as np
 
 from jaxdiff.data.errors import DataError, UnreadableError, unreadable
 from jaxdiff.data.files.imagefile import ImageFile
-from jaxdiff.data.files.read import SUFFIXES, ZARR, Entry, Files, check_image, check_mask, info_of, inspect, refusal
+from jaxdiff.data.files.read import ZARR, Entry, Files, check_image, check_mask, info_of, inspect, refusal
+from jaxdiff.data.files.readers import BUILT_IN, Readers
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.names import is_hidden, key, printable
 from jaxdiff.data.sources.inputs import check_input, common_factor, input_info
@@ -42,6 +43,7 @@ def list_folder(
     channel_names: Sequence[str] | None = None,
     inputs: str | Path | None = None,
     input_axes: str | None = None,
+    readers: Readers = BUILT_IN,
 ) -> Listing:
     """List the images of a folder (or the one file `path`) from their headers, sorted by name.
 
@@ -53,6 +55,7 @@ def list_folder(
         inputs: folder of the same fields recorded otherwise, named as masks are: noisy, or of whole times fewer
             pixels along an axis (the same times in all files), of any channels. Records then hold "input".
         input_axes: letters for the inputs, where they are not those of `axes`.
+        readers: of files of other formats, too.
 
     Raises DataError for a folder that is missing, empty or cannot be listed, for images that differ in axes, dtype,
     channels or pixel size (inputs alike), and for masks or inputs that do not match the images. Raises
@@ -64,19 +67,21 @@ def list_folder(
         raise DataError(f"input_axes={input_axes!r} without inputs", "both or neither", "name the folder of the inputs")
     if inputs is not None and Path(inputs).resolve() == root.resolve():
         raise DataError(f"{root} as images and as inputs", "two folders", "name the folder of the inputs")
-    found, ignored = find_images(root, classes)
+    found, ignored = find_images(root, classes, readers)
     _check_forms(root, found)
     labels_of = sorted({key(file.parent.name) for file in found}) if classes else []
-    mask_of = _pair(found, Path(masks), classes, "mask") if masks is not None else {}
-    input_of = _pair(found, Path(inputs), classes, "input") if inputs is not None else {}
+    mask_of = _pair(found, Path(masks), classes, "mask", readers) if masks is not None else {}
+    input_of = _pair(found, Path(inputs), classes, "input", readers) if inputs is not None else {}
     entries: list[Entry] = []
     factors: list[tuple[int, ...]] = []
     skipped: list[UnreadableError] = []
     for file in found:
         try:
-            images = inspect(file, axes)
-            mask_images = inspect(mask_of[file], _mask_axes(axes)) if file in mask_of else [None] * len(images)
-            input_images = inspect(input_of[file], input_axes or axes) if file in input_of else [None] * len(images)
+            images = inspect(file, axes, readers)
+            mask_images = inspect(mask_of[file], _mask_axes(axes), readers) if file in mask_of else [None] * len(images)
+            input_images = (
+                inspect(input_of[file], input_axes or axes, readers) if file in input_of else [None] * len(images)
+            )
             for image in images:
                 check_image(image)
         except UnreadableError as error:
@@ -111,7 +116,7 @@ def list_folder(
     return Listing(Files(entries, info), left_out, ignored, of_inputs, factor, notes)
 
 
-def find_images(root: Path, classes: bool = False) -> tuple[list[Path], Counter[str]]:
+def find_images(root: Path, classes: bool = False, readers: Readers = BUILT_IN) -> tuple[list[Path], Counter[str]]:
     """Image files of a folder (or `root` itself, a file), sorted, and the count of other files by suffix.
 
     classes: those of its sub-folders instead. Files and folders that are hidden (`jaxdiff.data.names`) are none. What has
@@ -119,7 +124,7 @@ def find_images(root: Path, classes: bool = False) -> tuple[list[Path], Counter[
     Raises DataError for a folder that is missing or without images, and for one that is an OME-Zarr.
     """
     if root.name.lower().endswith(ZARR):
-        raise refusal(root)
+        raise refusal(root, readers)
     try:
         if not root.is_dir() and (root.is_symlink() or root.exists()):
             return [root], Counter()
@@ -132,11 +137,11 @@ def find_images(root: Path, classes: bool = False) -> tuple[list[Path], Counter[
             if classes
             else beneath
         )
-        named = [p.suffix.lower() in (*SUFFIXES, *ZARR) for p in paths]
+        named = [readers.suffix(p) is not None or p.suffix.lower() in ZARR for p in paths]
         others = [p for p, as_image in zip(paths, named) if not as_image and p.is_file()]
         beside = beneath if classes else [p for p, as_image in zip(paths, named) if not as_image]
         lost = [p.name for p in beside if p.is_symlink() and not p.exists()]
-        stray = sum(classes and p.suffix.lower() in SUFFIXES and p.is_file() for p in beneath)
+        stray = sum(classes and readers.suffix(p) is not None and p.is_file() for p in beneath)
     except OSError as error:
         raise DataError(f"{root}, which cannot be listed ({error})", "a readable folder", "check its rights") from error
     images = [p for p, as_image in zip(paths, named) if as_image]
@@ -149,7 +154,8 @@ def find_images(root: Path, classes: bool = False) -> tuple[list[Path], Counter[
         within = bool(below) and not classes
         raise DataError(
             f"{root} without images (it holds {kinds}{' and sub-folders' if within else ''})",
-            f"files ending in {', '.join(SUFFIXES)}" + (", in sub-folders named after classes" if classes else ""),
+            f"files ending in {', '.join(readers.suffixes)}"
+            + (", in sub-folders named after classes" if classes else ""),
             "name the folder that holds them" + (", or say classes=True for one sub-folder a class" if within else ""),
         )
     return images, ignored
@@ -160,24 +166,26 @@ def _order(path: Path) -> tuple[str, Path]:
     return key(path.name), path
 
 
-def stem(file: Path) -> str:
+def stem(file: Path, readers: Readers = BUILT_IN) -> str:
     """The name of an image without .tif, .ome.tif or .png, in letters that any text may hold, é as one of them."""
-    return key(file.stem[:-4] if file.stem.lower().endswith(".ome") else file.stem)
+    end = readers.suffix(file)
+    name = file.stem if end is None else file.name[: -len(end)]
+    return key(name[:-4] if name.lower().endswith(".ome") else name)
 
 
-def _pair(images: list[Path], others: Path, classes: bool, kind: str) -> dict[Path, Path]:
+def _pair(images: list[Path], others: Path, classes: bool, kind: str, readers: Readers) -> dict[Path, Path]:
     """The mask (or another `kind`) of each image; every image has one, and every mask an image."""
 
     def keyed(files: list[Path]) -> dict[tuple[str, str], Path]:
         result: dict[tuple[str, str], Path] = {}
         for file in files:
-            name = (key(file.parent.name) if classes else "", stem(file))
+            name = (key(file.parent.name) if classes else "", stem(file, readers))
             if name in result:
                 raise DataError(f"{result[name]} and {file}", f"one file of a name beside {kind}s", "rename one")
             result[name] = file
         return result
 
-    of_image, of_other = keyed(images), keyed(find_images(others, classes)[0])
+    of_image, of_other = keyed(images), keyed(find_images(others, classes, readers)[0])
     for have, lack, what, other in ((of_image, of_other, "image", kind), (of_other, of_image, kind, "image")):
         alone = [str(file) for name, file in have.items() if name not in lack]
         if alone:

@@ -73,7 +73,7 @@ def test_a_large_image_is_decoded_into_a_file_and_is_the_same(tmp_path, monkeypa
         return array
 
     monkeypatch.setattr(tiff, "LARGE", 1)
-    monkeypatch.setattr("jaxdiff.data.files.read.read_tiff", watched)
+    monkeypatch.setattr(tiff, "read_tiff", watched)
     made = prepare(tmp_path / "in.ome.tif", tmp_path, "large", tile=(40, 40))
     assert decoded == [True]
     one, other = (records(TfdsSource(name, tmp_path)) for name in ("plain", "large"))

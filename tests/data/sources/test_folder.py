@@ -273,6 +273,8 @@ def test_configs_are_read_from_the_command_line(tmp_path, capsys):
             read(data, "--help")
         text = capsys.readouterr().out
         for field in fields(data):
+            if field.name == "readers":  # objects, which only a config file makes
+                continue
             assert f"--data.{field.name.replace('_', '-')}" in text
 
 
