@@ -1,6 +1,7 @@
 """The command line: what a person types wrong is said in one message, exit status 2, nothing written."""
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,11 @@ import tifffile
 
 from jaxdiff import commands, script
 from jaxdiff.cli import COMMANDS, usage
+from jaxdiff.commands import denoise
+from jaxdiff.commands.folders.options import by_run
+from jaxdiff.commands.restoration import denoise as restored
 from jaxdiff.commands.sample import TASKS
+from jaxdiff.shipped import shipped
 
 CONFIG = """
 from pathlib import Path
@@ -55,13 +60,33 @@ def test_every_command_is_in_the_list_and_prints_help(capsys):
         if "\ndef main(" in path.read_text(encoding="utf-8")
     }
     listed = {command.module for command in (*COMMANDS.values(), *TASKS.values())}
-    by_run = {"restoration.denoise", "restoration.super_resolve"}  # what `denoise --run` is with a run of images alone
-    assert listed == modules - by_run
+    assert listed == modules
     for name, command in {**COMMANDS, **TASKS}.items():
         assert any(f" {name} " in line and command.purpose in line for line in usage().splitlines()) or name == "sample"
         with contextlib.suppress(SystemExit):
             assert command(["--help"], f"prog {name}") == 0
         assert f"prog {name}" in capsys.readouterr().out
+
+
+def test_a_task_of_two_kinds_of_runs_takes_the_options_of_its_run(tmp_path, capsys):
+    """One parse of all options; those that the run has no use for are refused, with the run that has."""
+    folders = ["--input", "none", "--out", str(tmp_path / "out")]
+    for name, option in (("denoise", "--direct"), ("super-resolve", "--psf-sigma=1"), ("denoise", "--gain=2")):
+        status, error = said(capsys, TASKS[name], *folders, option)
+        assert status == 2
+        assert f"got {option.partition('=')[0]} with the model that comes with jaxdiff, which was trained for" in error
+    own = {"input": tmp_path, "out": tmp_path}
+    options = denoise.AnyDenoise(**own, run=shipped("restoration"), gain=2.0, offset=0.0)
+    kinds = (denoise.Denoise, restored.Denoise)
+    assert by_run(options, *kinds).calls == 20
+    with pytest.raises(
+        ValueError, match=r"got --gain, --offset with .*, which was trained for this task; expected a run of"
+    ):
+        by_run(replace(options, run=shipped("denoise")), *kinds)
+    plain = by_run(denoise.AnyDenoise(**own, run=shipped("denoise"), samples=2), *kinds)
+    assert plain == denoise.Denoise(**own, run=shipped("denoise"), samples=2)
+    missing = by_run(replace(options, run=tmp_path / "none"), *kinds)
+    assert isinstance(missing, restored.Denoise)  # whose loader says what is missing
 
 
 def test_train_without_config_names_those_there(desk, capsys):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from jaxdiff.commands.estimates import check_results, suffixes, write_estimate
-from jaxdiff.commands.folders.options import parsed, task_over_folder
+from jaxdiff.commands.folders.options import task_over_folder
 from jaxdiff.commands.restoration.folder import restore_folder
 from jaxdiff.commands.restoration.options import RestoreOptions
 from jaxdiff.tasks.restoration.direct import denoise_directly
@@ -17,9 +17,8 @@ class Denoise(RestoreOptions):
     """Take the noisy image for the model's own x at the size of its noise: --calls 1 is its mean; for even noise only."""
 
 
-def main(args: list[str], prog: str = "sample.py denoise") -> int:
-    """The command: options from `args`; exit status."""
-    options: Denoise = parsed(Denoise, args, prog)
+def restored(options: Denoise) -> int:
+    """The command; exit status."""
     if not options.direct:
         return restore_folder(options, lambda image, info: {})
     model = options.model("restoration")

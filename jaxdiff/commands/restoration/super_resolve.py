@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from jaxdiff.commands.folders.options import parsed
 from jaxdiff.commands.restoration.folder import product, restore_folder
 from jaxdiff.commands.restoration.options import PsfOptions
 from jaxdiff.physics.operators import Bin
@@ -16,9 +15,8 @@ class SuperResolve(PsfOptions):
     """Pixels of the result for one of the image: one number for all axes, or one for each."""
 
 
-def main(args: list[str], prog: str = "sample.py super-resolve") -> int:
-    """The command: options from `args`; exit status."""
-    options: SuperResolve = parsed(SuperResolve, args, prog)
+def restored(options: SuperResolve) -> int:
+    """The command; exit status."""
     axes = len(options.model("restoration").shape) - 1
     factor = options.factor * axes if len(options.factor) == 1 else options.factor
     if len(factor) != axes:
