@@ -1,7 +1,7 @@
 """The commands of `jaxdiff`, and the list of them that it prints; `train.py` and `sample.py` call the same ones."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from jaxdiff import script
@@ -63,9 +63,14 @@ def main() -> NoReturn:
     name, args = (sys.argv[1] if len(sys.argv) > 1 else ""), sys.argv[2:]
     if name in COMMANDS:
         script.script(COMMANDS[name], args, f"jaxdiff {name}")
-    if name in ("-h", "--help"):
+    script.script(_listed, [name] if name else [], "jaxdiff")
+
+
+def _listed(args: Sequence[str], prog: str) -> int:
+    """Prints the list of commands, which is asked for or all there is to say; the exit status."""
+    if args and args[0] in ("-h", "--help"):
         print(usage())
-    else:
-        error = f"jaxdiff: error: got command {name!r}; expected one of {', '.join(COMMANDS)}\n\n"
-        print(f"{error if name else ''}{usage()}", file=sys.stderr)
-    sys.exit(141 if script.flushed() else 0 if name in ("-h", "--help") else 2)
+        return 0
+    error = f"{prog}: error: got command {args[0]!r}; expected one of {', '.join(COMMANDS)}\n\n" if args else ""
+    print(f"{error}{usage()}", file=sys.stderr)
+    return 2

@@ -26,18 +26,19 @@ def use_compilation_cache() -> None:
 
 
 def run(command: Callable[[Sequence[str], str], int], args: Sequence[str], prog: str) -> int:
-    """A command with its errors said in one message: exit status 2 for what the person can mend, 143 and 130 after SIGTERM
-    and Ctrl-C, 141 where the reader of its output has left.
+    """A command with its errors said in one message: exit status 2 for what the person can mend, 143, 130 and 129 after
+    SIGTERM, Ctrl-C and a closed terminal, 141 where the reader of its output has left.
 
     JAXDIFF_DEBUG=1 shows the traceback instead.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may hold bytes that are no text
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        use_compilation_cache()
         return command(args, prog)
     except KeyboardInterrupt as stop:
-        signum = stopping.SIGTERM if isinstance(stop, stopping.Terminated) else stopping.SIGINT
+        signum = stopping.signalled() or (
+            stopping.SIGTERM if isinstance(stop, stopping.Terminated) else stopping.SIGINT
+        )
         return stopping.say(signum, prog, *stop.args[:1])
     except Exception as error:
         if (signum := stopping.signalled()) is not None:  # whatever a library made of it
@@ -51,7 +52,6 @@ def run(command: Callable[[Sequence[str], str], int], args: Sequence[str], prog:
         if not (ours or isinstance(error, ValueError | OSError)):
             raise
         from jaxdiff.durable import is_full
-        from jaxdiff.terminal import escaped
 
         text = str(error)
         if is_full(error) and not text.startswith("got "):
@@ -59,9 +59,16 @@ def run(command: Callable[[Sequence[str], str], int], args: Sequence[str], prog:
                 f"got a full disk ({text}); expected room for what is written; to fix: free some space, then the same "
                 "command again, with --resume where it has that"
             )
-        with contextlib.suppress(OSError):  # it may be standard error that is full
-            print(f"{prog}: error: {escaped(text)}", file=sys.stderr)
-        return 2
+        return _say(text, prog)
+
+
+def _say(text: str, prog: str) -> int:
+    """Says what is wrong; the exit status."""
+    from jaxdiff.terminal import escaped
+
+    with contextlib.suppress(OSError):  # it may be standard error that is full
+        print(f"{prog}: error: {escaped(text)}", file=sys.stderr, flush=True)
+    return 2
 
 
 def _format_warning(message: Warning | str, *place: Any) -> str:
@@ -86,23 +93,31 @@ def script(command: Callable[[Sequence[str], str], int], args: Sequence[str], pr
     except KeyboardInterrupt:  # while something else was being said
         status = stopping.say(stopping.signalled() or stopping.SIGINT, prog)
     stopping.leave()
-    if flushed():
-        status = 141
+    status = _flushed(status, prog)
     if stopping.signalled() is not None:
         stopping.end(status)
     sys.exit(status)
 
 
-def flushed() -> bool:
-    """Whether what was printed finds no reader any more; Python's own end would say so at length."""
+def _flushed(status: Any, prog: str) -> Any:
+    """The exit status once everything is printed: 141 where a reader has left, 2 where there was no room for it.
+
+    Python's own end would say so at length.
+    """
     left = _reader_left()
     for stream in filter(None, (sys.stdout, sys.stderr)):  # None where it was closed before
         try:
             stream.flush()
-        except BrokenPipeError:
-            left = True
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    return left
+        except OSError as error:
+            stopping.lead_nowhere(stream.fileno())
+            left |= isinstance(error, BrokenPipeError)
+            if not left and status == 0:
+                status = _say(
+                    f"got output that cannot be written ({error}); expected room for what is printed; to fix: lead it to "
+                    "where there is some",
+                    prog,
+                )
+    return 141 if left else status
 
 
 def _reader_left() -> bool:

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C end a command with one line and the status that shells expect of them: 143 and 130.
+"""SIGTERM, Ctrl-C and a closed terminal end a command with one line and the status that shells expect: 143, 130 and 129.
 
 `install` comes before anything that takes time, JAX's import above all: this module is the first that a command imports,
 and imports little itself. From then on the first signal raises KeyboardInterrupt in the main thread, so that every file
@@ -13,6 +13,7 @@ command.
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import signal
 import sys
@@ -27,10 +28,12 @@ GRACE = 2.0
 """Seconds in which the main thread must have noticed a signal."""
 SIGTERM, SIGINT = signal.SIGTERM, signal.SIGINT
 WORDS = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupted"}
+if hasattr(signal, "SIGHUP"):  # not on Windows
+    WORDS[signal.SIGHUP] = "hung up"
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends a command as Ctrl-C does, with another status."""
+    """Another signal, which ends a command as Ctrl-C does, with a status of its own."""
 
 
 class _Told:
@@ -56,7 +59,7 @@ def install(prog: str) -> None:
     installed, _told.prog = bool(_told.prog), prog
     if installed:
         return
-    for signum in WORDS:
+    for signum in heeded():
         signal.signal(signum, _handle)
     import threading
 
@@ -101,6 +104,11 @@ def reinstall() -> None:
                 signal.signal(signum, handler)
 
 
+def heeded() -> list[int]:
+    """The signals that end a command: without that of a closed terminal under `nohup`, which is there to outlive it."""
+    return [one for one in WORDS if one in (SIGTERM, SIGINT) or signal.getsignal(one) is not signal.SIG_IGN]
+
+
 def signalled() -> int | None:
     """The signal that ends this command, if there was one."""
     return _told.signum
@@ -109,6 +117,21 @@ def signalled() -> int | None:
 def notice() -> None:
     """For other handlers of these signals: the main thread has seen one, and does what it says."""
     _told.noticed += 1
+    for number in (1, 2):
+        try:
+            os.write(number, b"")
+        except OSError as error:
+            if (
+                error.errno == errno.EIO
+            ):  # a terminal that is gone: what is still to be saved must not fail at a message
+                lead_nowhere(number)
+
+
+def lead_nowhere(number: int) -> None:
+    """From here on what is written to the open file `number` is lost."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, number)
+    os.close(nowhere)
 
 
 def say(signum: int, prog: str, more: Any = "") -> int:
@@ -116,7 +139,10 @@ def say(signum: int, prog: str, more: Any = "") -> int:
     if not _told.said:
         _told.said = True
         line = f"{prog}: {WORDS.get(signal.Signals(signum), 'ended')}" + (f": {more}" if more else "")
-        print(line, file=sys.stderr, flush=True)
+        import contextlib
+
+        with contextlib.suppress(OSError):  # such as a full disk that standard error leads to
+            print(line, file=sys.stderr, flush=True)
     return 128 + signum
 
 
@@ -147,7 +173,7 @@ def _handle(signum: int, frame: FrameType | None) -> None:
     again, _told.signum = _told.signum is not None, _told.signum or signum
     if again or not _told.begun or _told.leaving or _imports(frame):
         _leave(_told.signum)
-    raise Terminated if signum == signal.SIGTERM else KeyboardInterrupt
+    raise KeyboardInterrupt if signum == SIGINT else Terminated
 
 
 def _ignore() -> None:

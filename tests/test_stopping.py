@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C in real processes: one line and the right status, whatever the process is doing; readers that leave."""
+"""SIGTERM, Ctrl-C and closed terminals in real processes: one line and the right status, whatever the process is doing."""
 
 import os
 import signal
@@ -20,7 +20,6 @@ STOPS = [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted"
 COMMAND = """
 import sys, time
 from jaxdiff import script, stopping
-script.use_compilation_cache = lambda: None  # it imports JAX
 stopping.GRACE = 0.3
 
 def command(args, prog):
@@ -74,6 +73,45 @@ def test_one_line_and_the_status(signum, status, word, body):
     assert process.returncode == status
     assert error == f"prog: {word}\n"
     assert out == ""
+
+
+SAVES = """
+    try:
+        print("at work", flush=True)
+        time.sleep(60)
+    finally:
+        print("saves", file=sys.stderr, flush=True)
+        open(sys.argv[1], "w").close()
+"""
+
+
+def test_a_terminal_that_closes_ends_it_as_a_signal_does_and_what_is_said_after_that_is_no_error(tmp_path):
+    """Its messages lead to nothing any more, which must not keep it from saving."""
+    parent, terminal = os.openpty()
+    owner = "import fcntl, termios\nfcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+    with subprocess.Popen(
+        [sys.executable, "-c", owner + COMMAND.format(body=SAVES), str(tmp_path / "saved")],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+    ) as process:
+        os.close(terminal)
+        said = b""
+        while b"at work" not in said:
+            said += os.read(parent, 1000)
+        os.close(parent)
+        assert process.wait(20) == 129
+    assert (tmp_path / "saved").exists()
+
+
+def test_a_closed_terminal_is_nothing_to_a_command_under_nohup():
+    body = "    os.kill(os.getpid(), 1)\n    print('goes on')"
+    code = "import os, signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + COMMAND.format(body=body)
+    with child("-c", code) as process:
+        out, error = process.communicate(timeout=20)
+    assert (process.returncode, out, error) == (0, "begun\ngoes on\n", "")
 
 
 def test_what_is_under_way_is_put_in_order_and_a_second_signal_does_not_wait_for_that():
@@ -269,3 +307,33 @@ def test_an_error_that_cannot_be_said_has_its_status_all_the_same():
         command = [sys.executable, "-c", COMMAND.format(body=body)]
         done = subprocess.run(command, cwd=ROOT, stderr=full, stdout=subprocess.PIPE, timeout=60)
     assert done.returncode == 2
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is full")
+@pytest.mark.parametrize("command", [("-m", "jaxdiff", "--help"), ("-m", "jaxdiff")])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_output_that_takes_no_more_is_said_and_is_no_traceback(command, unbuffered, stream):
+    """What is printed waits in the process until the end, unless Python is told otherwise."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: full},
+            text=True,
+            timeout=60,
+        )
+    helped = "--help" in command
+    assert done.returncode == (0 if helped and stream == "stderr" else 2)
+    if helped and stream == "stdout":
+        assert done.stderr.count("\n") == 1
+        assert "No space left" in done.stderr
+        assert "to fix:" in done.stderr
+
+
+def test_letters_that_the_terminal_has_not_are_written_out():
+    with child("-m", "jaxdiff", "--help", PYTHONIOENCODING="ascii") as process:
+        out, error = process.communicate(timeout=20)
+    assert (process.returncode, error) == (0, "")
+    assert "\\u2026" in out

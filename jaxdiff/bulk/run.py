@@ -26,8 +26,8 @@ def bulk(job: Job, build: Build | None = None) -> int:
 
     Raises ValueError for a folder that is not this job's, that another run (or another process of this number) writes to, or
     in which something else is in the place of a file; and for a run without finite images. Raises DiskFull where space ran
-    out, and SystemExit(128 + signal) on SIGTERM and Ctrl-C. In each case all finished shards are kept, and the same job
-    continues.
+    out, and SystemExit(128 + signal) on SIGTERM, Ctrl-C and SIGHUP. In each case all finished shards are kept, and the
+    same job continues.
     """
     build = build or (lambda batch: program_of(job, batch))
     with only_writer(job.out, f"{NAME}.{job.process}" if job.process else NAME):

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import NamedTuple
 
+from jaxdiff.script import use_compilation_cache
+
 WIDTH = 54
 """Columns of what is typed."""
 
@@ -17,6 +19,7 @@ class Command(NamedTuple):
     """Below `jaxdiff.commands`."""
 
     def __call__(self, args: Sequence[str], prog: str) -> int:
+        use_compilation_cache()
         return import_module(f"jaxdiff.commands.{self.module}").main(list(args), prog)
 
 

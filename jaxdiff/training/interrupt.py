@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C end a run after the current step, with everything saved.
+"""SIGTERM, Ctrl-C and a closed terminal end a run after the current step, with everything saved.
 
 Of several hosts, a SIGTERM to any of them (a preemption) ends all at one step that JAX makes them agree on; Ctrl-C ends
 the process at once.
@@ -14,12 +14,10 @@ from jaxdiff.training import hosts
 
 
 class Interrupt:
-    """While active, the first SIGTERM or Ctrl-C sets `signum`; the second one acts as usual (a way out of a hang).
+    """While active, the first of these signals sets `signum`; the second one acts as usual (a way out of a hang).
 
     Outside the main thread, where Python allows no handlers, it does nothing.
     """
-
-    SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
     def __init__(self):
         self.signum: int | None = None
@@ -27,7 +25,7 @@ class Interrupt:
 
     def __enter__(self):
         if threading.current_thread() is threading.main_thread() and jax.process_count() == 1:
-            self._before = {s: signal.signal(s, self._handle) for s in self.SIGNALS}
+            self._before = {s: signal.signal(s, self._handle) for s in stopping.heeded()}
         return self
 
     def __exit__(self, *_):
@@ -50,6 +48,6 @@ class Interrupt:
         self._before = {}
 
     def exit(self) -> SystemExit:
-        """What to raise once everything is saved: status 143 for SIGTERM, 130 for Ctrl-C, as shells report them."""
+        """What to raise once everything is saved: status 143, 130 or 129, as shells report these signals."""
         assert self.signum is not None
         return SystemExit(128 + self.signum)

@@ -36,9 +36,9 @@ def train(config: TrainConfig, *, on_metrics: OnMetrics | None = None) -> Path:
 
     Of several hosts (`jaxdiff.training.hosts.joined`) each calls it with the same config and a folder that all see; process
     0 writes and speaks. Resuming is bitwise equal to an uninterrupted run (CPU; same cores, flags and versions; a budget of
-    steps). SIGTERM and Ctrl-C save and raise SystemExit (143, 130). Raises ValueError for a folder of another config or data
-    that do not fit, before anything is written; CheckpointError where checkpoints cannot be written or read;
-    TrainingDiverged.
+    steps). SIGTERM, Ctrl-C and SIGHUP save and raise SystemExit (143, 130, 129). Raises ValueError for a folder of another
+    config or data that do not fit, before anything is written; CheckpointError where checkpoints cannot be written or
+    read; TrainingDiverged.
 
     on_metrics: called as `on_metrics(step, {name: number})`, on the first host, with each row of metrics.jsonl once it is
     written, those of validation among them. An exception in it is a warning that says the step, and the run goes on.
