@@ -164,7 +164,7 @@ def end(status: Any) -> NoReturn:
     """
     if "multiprocessing" in sys.modules:
         for one in sys.modules["multiprocessing"].active_children():
-            one.terminate()
+            one.kill()
     os._exit(status if isinstance(status, int) else 1)
 
 

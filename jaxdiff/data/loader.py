@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairing import Pairing, as_network
 from jaxdiff.data.patches import Batch, Record, check_patch, random_patch, turnable
 from jaxdiff.data.sources.source import Source
-from jaxdiff.data.workers import begin_worker, carry_config_files, quiet_tracker
+from jaxdiff.data.workers import begin_worker, carry_config_files, out_of_reach_of_signals, quiet_tracker
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -102,7 +103,8 @@ class Loader:
         return self
 
     def __next__(self) -> Batch:
-        batch = dict(next(self._batches))
+        with out_of_reach_of_signals() if self._workers and not self._taken else nullcontext():
+            batch = dict(next(self._batches))
         self._taken += 1
         for record in batch.pop(REPLACED):
             if record >= 0 and int(record) not in self.unreadable:

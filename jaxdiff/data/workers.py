@@ -1,21 +1,44 @@
 """What a process that prepares batches does with signals, and when the one that it works for is gone."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 
 import cloudpickle  # with which grain hands batches' sources to its processes
 
+from jaxdiff import stopping
 from jaxdiff.parts import CONFIG_FILE
 
 LEFT = "ignore:resource_tracker:UserWarning"
 
 
+@contextlib.contextmanager
+def out_of_reach_of_signals() -> Iterator[None]:
+    """Processes that begin in the block never see the signals that end a command, not even while they import.
+
+    A terminal sends Ctrl-C, and Slurm and systemd send SIGTERM, to all processes of a command: the first one acts on it, and
+    may still want batches.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # as on Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, stopping.WORDS)
+    try:
+        resource_tracker.ensure_running()  # multiprocessing would begin it with the first process, and unblock two signals
+        signal.pthread_sigmask(signal.SIG_BLOCK, stopping.WORDS)
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def begin_worker(index: int, workers: int) -> None:
-    """Ctrl-C, which a terminal sends to all processes, is for the first one to act on; where that dies, the worker ends."""
+    """Ctrl-C is for the first process to act on; where that dies, the worker ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:

@@ -65,7 +65,7 @@ def test_hosts_share_the_batches_of_one_and_go_on_from_any_number_of_them(source
 
 
 WORKERS = """
-import itertools, sys
+import itertools, multiprocessing, os, signal, sys
 import numpy as np
 sys.path.insert(0, sys.argv[1])
 from test_loader_at_scale import NORMALISER, Cached, Loader, TfdsSource
@@ -76,7 +76,14 @@ if __name__ == "__main__":  # workers are new processes that import this file
     for _ in range(2):
         next(loader)
     loader.set_state(loader.get_state())
-    found = [next(loader)["image"] for _ in range(3)]
+    found = [next(loader)["image"]]
+    workers = multiprocessing.active_children()
+    assert len(workers) == 2
+    for worker in workers:  # as of a terminal or of Slurm, to all processes of a command
+        for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+            os.kill(worker.pid, signum)
+    found += [next(loader)["image"] for _ in range(2)]
+    assert all(worker.is_alive() for worker in workers)
     np.save(sys.argv[3], found)
     import jax
     assert not jax._src.xla_bridge.backends_are_initialized()
