@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from jaxdiff.terminal import one_line
 
@@ -18,6 +19,16 @@ class DataError(ValueError):
     def __init__(self, got: str, expected: str, fix: str, lines: Sequence[str] = ()):
         listing = "".join(f"\n  {one_line(line)}" for line in lines) + ("\n" if lines else "")
         super().__init__(f"got {one_line(got)}{listing}; expected {one_line(expected)}; to fix: {one_line(fix)}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors come from the processes of a loader by pickle, which would call the class with the text alone."""
+        return _again, (type(self), str(self))
+
+
+def _again(cls: type[DataError], text: str) -> DataError:
+    error = cls.__new__(cls)
+    ValueError.__init__(error, text)
+    return error
 
 
 class UnreadableError(DataError):

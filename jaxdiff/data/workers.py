@@ -1,5 +1,6 @@
 """What a process that prepares batches does with signals, and when the one that it works for is gone."""
 
+import atexit
 import contextlib
 import multiprocessing
 import os
@@ -29,12 +30,16 @@ def out_of_reach_of_signals() -> Iterator[None]:
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, stopping.WORDS)
+    others = multiprocessing.active_children()
     try:
         resource_tracker.ensure_running()  # multiprocessing would begin it with the first process, and unblock two signals
         signal.pthread_sigmask(signal.SIG_BLOCK, stopping.WORDS)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for process in multiprocessing.active_children():
+            if process not in others:
+                atexit.register(process.kill)  # before multiprocessing tries SIGTERM, and waits
 
 
 def begin_worker(index: int, workers: int) -> None:

@@ -1,6 +1,7 @@
 import itertools
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -10,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxdiff.data.errors import DataError
+from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.loader import Loader
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.sources.source import Cached, Memory
+from jaxdiff.lock import LockedError
+from jaxdiff.schema import malformed
 
 NUM, SHAPE = 5, (20, 24)
 RNG = np.random.default_rng(0)
@@ -112,6 +115,23 @@ def test_bad_arguments():
     for bad in ({"batch_size": 0}, {"patch": (8,)}, {"patch": (2, 8, 8)}, {"source": Memory(IMAGES[:0], INFO)}):
         with pytest.raises(DataError):
             loader(**bad)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DataError("a", "b", "c", ["d"]),
+        UnreadableError("a", "b", "c"),
+        UnreadableError("a", "b", "c").skippable(),
+        malformed("a", 1, "b"),
+        LockedError("a"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_of_a_worker_arrives_as_it_was(error):
+    """Processes send exceptions by pickle."""
+    arrived = pickle.loads(pickle.dumps(error))
+    assert (type(arrived), str(arrived)) == (type(error), str(error))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
