@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdiff.schema import FIX, parsed
+from jaxdiff.malformed import FIX, parsed
 
 LIMIT = 2**28
 """Bytes of a JSON file that is read, unless its reader expects more."""

@@ -17,13 +17,14 @@ from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairing import Inputs, Pairing
 from jaxdiff.denoiser import Denoiser, bind
 from jaxdiff.guidance import Guidance
+from jaxdiff.malformed import malformed, within
 from jaxdiff.network import Network
 from jaxdiff.nn.condition import condition, size_of
 from jaxdiff.parts import Allow, allowed
 from jaxdiff.process import grids
 from jaxdiff.process.schedules import Schedule
 from jaxdiff.sampling import Samples, log_likelihood, sample
-from jaxdiff.schema import fields, malformed, within
+from jaxdiff.schema import fields
 from jaxdiff.solvers import DPMpp, Tuned
 from jaxdiff.training.leaves import check_variables, variables_of
 from jaxdiff.training.packed import is_packed, unpack

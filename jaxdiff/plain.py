@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from jaxdiff.malformed import joined, within
 from jaxdiff.parts import Allowed, Parts, is_ours, place_of
-from jaxdiff.schema import joined, loose, within
+from jaxdiff.schema import loose
 
 LINEN_FIELDS = ("parent", "name")
 DTYPES = (

@@ -1,123 +1,29 @@
-"""JSON out of a file, as the types that its reader needs: form and size first, errors that name file and field.
+"""JSON out of a file (`jaxdiff.malformed.parsed`), as the types that its reader needs: `typed` turns the values into what a
+Python annotation asks for.
 
-`parsed` refuses what JSON leaves open (a key twice, endless nesting), `typed` turns the values into what a Python
-annotation asks for, and `within` puts the name of the file and the field before whatever a value is refused for.
 A name in a file chooses among classes that the caller lists or allows (`jaxdiff.parts`); nothing is imported here.
 """
 
 import contextlib
 import dataclasses
 import inspect
-import json
 import math
 import re
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
 
-from jaxdiff.terminal import escaped, one_line
+from jaxdiff.malformed import FAULTS, FIX, Malformed, joined, malformed, placed, shown, within
 
-DEPTH = 64
-"""Lists and dicts in each other, at most."""
 LARGEST = 2**63
 """Integers are smaller than this in size: it is what the arrays and files that they describe can count."""
 INFINITE = "may be infinite"
 """In the annotation of a float that may: Annotated[float, INFINITE]."""
-FIX = "copy the file again from where it was whole, or make it anew"
-
-_FAULTS = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError)
-"""What code that expects good values raises for bad ones."""
-
-
-class Malformed(ValueError):
-    """Values of a file that are not what the reader needs: `got FIELD …; expected …; to fix: …`."""
-
-    def __init__(self, text: str):
-        super().__init__(escaped(text))
-
-
-def malformed(field: str, value: Any, expected: str, fix: str = FIX) -> Malformed:
-    """The error for the value of a field."""
-    return Malformed(f"got {field or 'values'} {shown(value)}; expected {expected}; to fix: {fix}")
-
-
-def shown(value: Any) -> str:
-    """A value for an error text, on one short line."""
-    if isinstance(value, Mapping | list | tuple) and len(value) > 8:
-        return f"a {'dict' if isinstance(value, Mapping) else 'list'} of {len(value)} entries"
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:36]} … {text[-20:]}"
-
-
-@contextlib.contextmanager
-def within(place: str | Path, fix: str = FIX) -> Iterator[None]:
-    """Turns what is raised inside for bad values into a ValueError whose text begins with `place`, a file or a field.
-
-    fix: what to do where the error itself knows nothing better.
-    """
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except (*_FAULTS, MemoryError, OverflowError) as error:
-        raise _placed(place, error, fix) from error
-
-
-def _placed(place: str | Path, error: BaseException, fix: str) -> Malformed:
-    text = str(error)
-    if isinstance(error, ValueError) and text.startswith("got ") and "; expected " in text:
-        text = text.replace(FIX, fix) if "; to fix: " in text else f"{text}; to fix: {fix}"
-        return Malformed(
-            text if isinstance(place, Path) and str(place) in text else f"got {place}: {text.removeprefix('got ')}"
-        )
-    reason = " ".join(text.split())[:200] or "no reason given"
-    return Malformed(f"got {place}: {type(error).__name__}, {reason}; expected what jaxdiff wrote; to fix: {fix}")
-
-
-def parsed(text: str | bytes) -> Any:
-    """The values of a JSON text.
-
-    NaN and infinite numbers are read, as Python writes them; `typed` refuses them. Raises Malformed for anything that is
-    no JSON in UTF-8, for a key twice in one dict, and for more than `DEPTH` levels.
-    """
-    try:
-        text = text.decode("utf-8") if isinstance(text, bytes) else text
-        values = json.loads(text, object_pairs_hook=_without_doubles)
-    except Malformed:
-        raise
-    except RecursionError as error:
-        raise Malformed(f"got JSON nested without end; expected at most {DEPTH} levels; to fix: {FIX}") from error
-    except ValueError as error:
-        raise Malformed(f"got no JSON ({_short(error)}); expected JSON in UTF-8; to fix: {FIX}") from error
-    level = [values]
-    for _ in range(DEPTH):
-        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)]
-        if not level:
-            return values
-    raise Malformed(f"got JSON of more than {DEPTH} levels; expected fewer; to fix: {FIX}")
-
-
-def _inside(value: Any) -> Any:
-    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-
-
-def _short(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 160 else f"{text[:120]} … {text[-30:]}"
-
-
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        names = [name for name, _ in pairs]
-        double = next(name for name in names if names.count(name) > 1)
-        raise Malformed(f"got the field {shown(double)} twice; expected it once; to fix: {FIX}")
-    return values
 
 
 def fields(value: Any, kinds: Mapping[str, Any], field: str = "", optional: Sequence[str] = ()) -> dict[str, Any]:
@@ -163,8 +69,8 @@ def dataclass_of(cls: type, value: Any, field: str = "", classes: Mapping[str, t
     values = {name: typed(hints.get(name, Any), one, joined(field, name), classes) for name, one in given.items()}
     try:
         return cls(**values)
-    except _FAULTS as error:
-        raise _placed(field or cls.__name__, error, FIX) from error
+    except FAULTS as error:
+        raise placed(field or cls.__name__, error, FIX) from error
 
 
 def conform(instance: Any) -> None:
@@ -373,8 +279,3 @@ _PLAIN: dict[Any, Callable[[Any, str], Any]] = {
     Path: _path,
     type(None): _none,
 }
-
-
-def joined(field: str, name: Any) -> str:
-    """The name of a field inside another."""
-    return f"{field}.{one_line(name)}" if field else one_line(name)

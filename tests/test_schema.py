@@ -13,7 +13,8 @@ import pytest
 from jaxtyping import Float
 
 from jaxdiff.durable import read_json
-from jaxdiff.schema import DEPTH, INFINITE, Malformed, dataclass_of, fields, parsed, typed, within
+from jaxdiff.malformed import DEPTH, Malformed, parsed, within
+from jaxdiff.schema import INFINITE, dataclass_of, fields, typed
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from jaxdiff import cli, script
 from jaxdiff.commands.folders.over_folder import over_folder
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.info import DataInfo
-from jaxdiff.schema import Malformed, dataclass_of, fields, typed
+from jaxdiff.malformed import Malformed
+from jaxdiff.schema import dataclass_of, fields, typed
 from jaxdiff.terminal import escaped, one_line
 
 COMMANDS = [*map(chr, range(32)), *map(chr, range(0x7F, 0xA0)), *"\u061c\u200f\u2028\u202e\u2066"]

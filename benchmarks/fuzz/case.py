@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
-from benchmarks.fuzz.formats import Format
+from benchmarks.fuzz.image_files import Format
 from benchmarks.fuzz.mutations import damaged
 
 Outcome = Literal["refused", "same", "changed", "wrong", "unclean", "hang", "blow-up"]

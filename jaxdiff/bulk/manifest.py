@@ -15,8 +15,9 @@ from typing import Any
 from jaxdiff.bulk.shards import Record, Written
 from jaxdiff.durable import create_json, read_json, sealed, unsealed, write_json
 from jaxdiff.lock import NAME as LOCK
+from jaxdiff.malformed import malformed, within
 from jaxdiff.plain import flat
-from jaxdiff.schema import dataclass_of, fields, malformed, within
+from jaxdiff.schema import dataclass_of, fields
 from jaxdiff.terminal import one_line
 
 FORMAT = 2

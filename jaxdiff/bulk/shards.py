@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from jaxdiff.durable import read_json, sealed, sha256, unsealed, write_json
-from jaxdiff.schema import dataclass_of, malformed, within
+from jaxdiff.malformed import malformed, within
+from jaxdiff.schema import dataclass_of
 
 RECORDS = "shards"
 

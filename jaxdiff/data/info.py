@@ -9,7 +9,8 @@ import numpy as np
 
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.files.units import MICROMETRES
-from jaxdiff.schema import dataclass_of, shown
+from jaxdiff.malformed import shown
+from jaxdiff.schema import dataclass_of
 
 DTYPES = ("bool", *(f"{kind}{bits}" for kind in ("uint", "int") for bits in (8, 16, 32, 64)))
 DTYPES += ("float16", "float32", "float64")

@@ -16,10 +16,11 @@ from numpy.typing import ArrayLike
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.maps import COUNTS, NAMES, Anscombe, Images, Map, MapName, as_map, not_constant, pixels_of
 from jaxdiff.data.statistics import Moments
+from jaxdiff.malformed import malformed, shown, within
 from jaxdiff.parts import Allow, Parts
 from jaxdiff.physics.camera import Camera
 from jaxdiff.plain import from_plain, to_plain
-from jaxdiff.schema import dataclass_of, malformed, shown, within
+from jaxdiff.schema import dataclass_of
 
 BLOCK = 2**20  # pixels in float64 at once
 

@@ -12,8 +12,9 @@ from jaxdiff.durable import read_json
 from jaxdiff.interop.diffusers_scheduler import prediction_of, schedule_of
 from jaxdiff.interop.diffusers_unet import DiffusersUNet
 from jaxdiff.interop.diffusers_weights import FILE, params_of, read_weights, shapes_of
+from jaxdiff.malformed import malformed, within
 from jaxdiff.process.schedules import DiscreteBetas
-from jaxdiff.schema import fields, malformed, typed, within
+from jaxdiff.schema import fields, typed
 
 LIMIT = 2**24
 """Bytes of a config."""

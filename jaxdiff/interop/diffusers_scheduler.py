@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from jaxdiff.malformed import malformed
 from jaxdiff.process.schedules import DiscreteBetas
-from jaxdiff.schema import fields, malformed, numbers
+from jaxdiff.schema import fields, numbers
 
 PREDICTS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
 DDPM = {"beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "linear"}

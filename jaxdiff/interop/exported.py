@@ -18,9 +18,10 @@ from jax import export as jax_export
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.interop.export import FORMAT, PLATFORMS, kind_of
+from jaxdiff.malformed import malformed, parsed, within
 from jaxdiff.nn import UNet
 from jaxdiff.plain import from_plain
-from jaxdiff.schema import fields, malformed, parsed, within
+from jaxdiff.schema import fields
 from jaxdiff.seeds import WORD, checked_seed
 from jaxdiff.training.npz import read_npz, read_part
 from jaxdiff.training.run_folder import check_classes

@@ -6,7 +6,8 @@ import equinox as eqx
 import numpy as np
 from jax.core import Tracer
 
-from jaxdiff.schema import fields, malformed, numbers
+from jaxdiff.malformed import malformed
+from jaxdiff.schema import fields, numbers
 from jaxdiff.solvers.base import Point, array_leaf
 from jaxdiff.solvers.multistep import LinearMultistep, Weights
 

@@ -17,7 +17,8 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.special import log_softmax
 
 from jaxdiff.durable import read_json, write_json
-from jaxdiff.schema import dataclass_of, fields, malformed, within
+from jaxdiff.malformed import malformed, within
+from jaxdiff.schema import dataclass_of, fields
 
 FORMAT = 1
 NAME = "classifier.json"

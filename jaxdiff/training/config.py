@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from jaxdiff.data.config import BBBC039, DataConfig, Folder, Synthetic, Tfds
 from jaxdiff.data.pairing import Pairs
 from jaxdiff.data.pairs import Denoising, Joint, LabelledGeneration, Parallel, Segmentation, SuperResolution
+from jaxdiff.malformed import malformed
 from jaxdiff.network import Network
 from jaxdiff.nn.condition import check_sizes
 from jaxdiff.nn.unet import UNet
@@ -27,7 +28,7 @@ from jaxdiff.process.schedules import (
     SubVP,
     VarianceExploding,
 )
-from jaxdiff.schema import INFINITE, conform, malformed
+from jaxdiff.schema import INFINITE, conform
 from jaxdiff.seeds import checked_seed
 from jaxdiff.solvers import DDIM, DDPM, DEIS, IPNDM, DPMpp, EDMHeun, PredictorCorrector, SASolver, Solver, UniPC
 from jaxdiff.training.cadence import Every

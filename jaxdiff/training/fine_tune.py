@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxdiff.malformed import shown
 from jaxdiff.plain import to_plain
 from jaxdiff.predictions import PredictionKind
-from jaxdiff.schema import shown
 from jaxdiff.training.leaves import check_finite, mismatches, named
 from jaxdiff.training.restore import restore_params
 from jaxdiff.training.run_folder import read_run

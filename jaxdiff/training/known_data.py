@@ -12,7 +12,8 @@ from jaxdiff.data.fingerprint import Fingerprint
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.sources.source import ImagesOf
 from jaxdiff.durable import read_json, write_json
-from jaxdiff.schema import fields, within
+from jaxdiff.malformed import within
+from jaxdiff.schema import fields
 from jaxdiff.training.config import TrainConfig
 from jaxdiff.training.restore import steps
 from jaxdiff.training.run_folder import read_run

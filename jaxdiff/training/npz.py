@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from jaxdiff.durable import write_bytes
-from jaxdiff.schema import Malformed
+from jaxdiff.malformed import Malformed
 
 DEFLATE = 1032
 """Bytes that one byte of a deflated stream becomes, at most."""

@@ -11,9 +11,10 @@ from jaxdiff.data.levels import Levels
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairing import Inputs, Pairing
 from jaxdiff.durable import read_json
+from jaxdiff.malformed import malformed, shown, within
 from jaxdiff.parts import Allow, Allowed, Parts, allowed, is_ours, place_of
 from jaxdiff.plain import fields_of, flat, from_plain, own_parts, to_plain
-from jaxdiff.schema import fields, malformed, shown, within
+from jaxdiff.schema import fields
 from jaxdiff.terminal import one_line
 from jaxdiff.training.config import CLASSES, MAY_CHANGE, PAIRS, TrainConfig
 from jaxdiff.training.stored_config import OwnLoop, config_of

@@ -4,10 +4,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from jaxdiff.malformed import malformed, within
 from jaxdiff.parts import Allow, Parts
 from jaxdiff.plain import differences, from_plain, own_parts, to_plain
 from jaxdiff.predictions import stored_form
-from jaxdiff.schema import malformed, within
 from jaxdiff.training.config import CLASSES, AnyPairs, AnySchedule, TrainConfig
 
 

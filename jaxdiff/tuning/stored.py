@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxdiff.durable import read_json, write_json
-from jaxdiff.schema import fields, malformed, shown, within
+from jaxdiff.malformed import malformed, shown, within
+from jaxdiff.schema import fields
 from jaxdiff.solvers import Tuned
 
 FORMAT = 1

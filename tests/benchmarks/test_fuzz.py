@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from benchmarks.fuzz.case import CLEAN, Whole, equal
-from benchmarks.fuzz.formats import FORMATS, Format
+from benchmarks.fuzz.formats import FORMATS
+from benchmarks.fuzz.image_files import Format
 from benchmarks.fuzz.mutations import BYTES, damaged
 from benchmarks.machine import RESULTS
 

@@ -2,7 +2,10 @@
 
 import pytest
 
-from benchmarks.mutations import SOLVERS, SPOILED_CORRECTOR, Mutant, failed_by, mutants, right, share, states, trial
+from benchmarks.mutations.__main__ import SOLVERS
+from benchmarks.mutations.tables import Mutant, right
+from benchmarks.mutations.trial import failed_by, mutants, share, states, trial
+from benchmarks.mutations.updates import SPOILED_CORRECTOR
 from jaxdiff.conformance.langevin import UNBALANCED, imbalance
 from jaxdiff.conformance.subject import Subject
 

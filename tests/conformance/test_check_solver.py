@@ -1,6 +1,7 @@
 """`check_solver`: that it tells what is wrong with a solver and nothing else, its table, devices, refusals and command."""
 
 import broken
+import broken_in_places
 import diffrax
 import jax.numpy as jnp
 import pytest
@@ -101,34 +102,34 @@ def test_the_right_property_fails(solver, failed):
         (limit, broken.OneNumber(), "(uniform)"),
         (limit, broken.Correlated(), "(uniform)"),
         (limit, broken.ClippedNoisy(), "(wide)"),
-        (limit, broken.WeakAtTheEnd(), "(clean)"),
-        (limit, broken.WeakAtTheStart(), "(noise)"),
-        (limit, broken.SigmaFloor(), "(clean)"),
-        (limit, broken.NoisyAtTheEnd(), "(clean)"),
+        (limit, broken_in_places.WeakAtTheEnd(), "(clean)"),
+        (limit, broken_in_places.WeakAtTheStart(), "(noise)"),
+        (limit, broken_in_places.SigmaFloor(), "(clean)"),
+        (limit, broken_in_places.NoisyAtTheEnd(), "(clean)"),
         (limit, broken.NearlyAffine(), "(uniform)"),
         (limit, broken.NormedNoise(), "(bent noise)"),
-        (consistent, broken.Counted(), "of order 0, 1"),
-        (consistent, broken.Counted(left_out=20), "of order 0, 1"),
-        (consistent, broken.OneStepWithoutNoise(), "of mean and covariance"),
-        (long, broken.ShortSteps(), "last coefficients"),
-        (long, broken.RoundedClock(), "last coefficients"),
-        (shapes, broken.ThreeChannels(), "40 × 36 × 3"),
-        (shapes, broken.ClippedVolume(), "12 × 10 × 9 × 4"),
-        (shapes, broken.ClippedLargeImage(), "40 × 36 × 3"),
+        (consistent, broken_in_places.Counted(), "of order 0, 1"),
+        (consistent, broken_in_places.Counted(left_out=20), "of order 0, 1"),
+        (consistent, broken_in_places.OneStepWithoutNoise(), "of mean and covariance"),
+        (long, broken_in_places.ShortSteps(), "last coefficients"),
+        (long, broken_in_places.RoundedClock(), "last coefficients"),
+        (shapes, broken_in_places.ThreeChannels(), "40 × 36 × 3"),
+        (shapes, broken_in_places.ClippedVolume(), "12 × 10 × 9 × 4"),
+        (shapes, broken_in_places.ClippedLargeImage(), "40 × 36 × 3"),
         (ends, broken.Shifted(), "from D of unit data, λ -1.5 to 0.5"),
-        (ends, broken.ClippedResult(), "wide data"),
-        (ends, broken.EndsWithTheState(), "one image"),
-        (ends, broken.EndsWithHalf(), "clean end"),
+        (ends, broken_in_places.ClippedResult(), "wide data"),
+        (ends, broken_in_places.EndsWithTheState(), "one image"),
+        (ends, broken_in_places.EndsWithHalf(), "clean end"),
         (order, broken.ClaimsEight(), "(slope over coarse grids)"),
         (pure, broken.Counting(), "changes when traced again"),
         (pure, broken.NumpyNoise(), "changes when traced again"),
         (pure, broken.OwnNoise(), "draws random numbers"),
         (pure, broken.AsksTheHost(), "calls the host"),
-        (ends, broken.ShortOfTheEnd(), "no row leads to the end"),
+        (ends, broken_in_places.ShortOfTheEnd(), "no row leads to the end"),
         (nfe, broken.Underdeclared(), "9 calls an image"),
         (traces, broken.StaticFloat(), "traced again for a new strength"),
         (gradients, broken.Stopped(), "vjp"),
-        (gradients, broken.StoppedAtTheEnd(), "vjp"),
+        (gradients, broken_in_places.StoppedAtTheEnd(), "vjp"),
         (gradients, broken.NotANumberBackwards(), "gradient not finite"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, jd.Solver) else None,
@@ -148,8 +149,8 @@ def test_noise_of_diffrax_s_solvers_is_told_to_two_per_cent():
 
 def test_what_is_right_in_another_way_is_right():
     """A last update that is D, a memory that counts, a D that bends a little."""
-    assert ends(Subject(broken.EndsWithD(), 0.0)).result == "ok"
-    counted = broken.Counted(left_out=-1)
+    assert ends(Subject(broken_in_places.EndsWithD(), 0.0)).result == "ok"
+    counted = broken_in_places.Counted(left_out=-1)
     assert consistent(Subject(counted, 0.0)).result == long(Subject(counted, 0.0)).result == "ok"
     assert limit(Subject(broken.NearlyAffine(scale=1.0), 0.0)).result == "ok"
 

@@ -15,7 +15,7 @@ from tiny_run import tiny_run
 import jaxdiff as jd
 from jaxdiff.interop import export_sampler, load_sampler
 from jaxdiff.interop.exported import META, PROGRAM, Sampler, _described
-from jaxdiff.schema import within
+from jaxdiff.malformed import within
 
 CLEAN = r"(?s)^got .*; expected .*; to fix: "
 

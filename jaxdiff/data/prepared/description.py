@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from jaxdiff.durable import read_json
-from jaxdiff.schema import Malformed, fields, malformed, within
+from jaxdiff.malformed import Malformed, malformed, within
+from jaxdiff.schema import fields
 
 FEATURES = {
     "features_dict.FeaturesDict": "featuresDict",

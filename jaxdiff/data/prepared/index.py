@@ -11,7 +11,8 @@ from jaxdiff.data.info import DataInfo
 from jaxdiff.data.patches import check_patch
 from jaxdiff.data.sources.source import Seen
 from jaxdiff.durable import read_json, write_json
-from jaxdiff.schema import dataclass_of, malformed, within
+from jaxdiff.malformed import malformed, within
+from jaxdiff.schema import dataclass_of
 
 NAME = "index.json"
 LIMIT = 2**31

@@ -20,7 +20,7 @@ from jaxdiff.data.prepared.description import check_description
 from jaxdiff.data.prepared.index import NAME as INDEX
 from jaxdiff.data.prepared.index import Index
 from jaxdiff.data.sources.source import Seen, Shared
-from jaxdiff.schema import within
+from jaxdiff.malformed import within
 
 _PREPARE = 'prepare it once with the "tf" extra: tfds build NAME --file_format=array_record --data_dir=DIR'
 
