@@ -17,7 +17,7 @@ from jaxdiff.data.loader import Loader
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.sources.source import Cached, Memory
 from jaxdiff.lock import LockedError
-from jaxdiff.schema import malformed
+from jaxdiff.malformed import malformed
 
 NUM, SHAPE = 5, (20, 24)
 RNG = np.random.default_rng(0)
