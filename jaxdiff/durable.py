@@ -80,7 +80,14 @@ def read_json(path: Path, limit: int = LIMIT, fix: str = "restore it, or start a
 
     Raises FileNotFoundError, and ValueError, naming the file, where it is no file, too large, or no JSON (`parsed`).
     """
-    status = path.stat()
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise
+    except OSError as error:  # such as a link to itself
+        raise ValueError(
+            f"got {path}, which cannot be opened ({error.strerror}); expected JSON; to fix: {fix}"
+        ) from error
     if not stat.S_ISREG(status.st_mode):  # to open a named pipe would wait for its other end
         raise ValueError(f"got {path}, which is no file; expected JSON; to fix: remove it")
     if status.st_size > limit:

@@ -32,10 +32,17 @@ class Checkpoints:
     """The checkpoints of one run, for the process that trains it. Close it, or use it as a context manager."""
 
     def __init__(self, folder: str | Path, keep: int = 3, keep_every: int | None = None):
-        """`keep` newest ones stay, and for ever those whose step is a multiple of `keep_every`."""
+        """`keep` newest ones stay, and for ever those whose step is a multiple of `keep_every`.
+
+        Raises CheckpointError for a checkpoint that holds a pipe or a device in the place of its description.
+        """
         quiet_orbax()
         self.folder = Path(folder).absolute()
         self.folder.mkdir(parents=True, exist_ok=True)
+        for step in steps(self.folder):
+            path = self.folder / str(step) / "_CHECKPOINT_METADATA"
+            if path.exists() and not path.is_file():  # Orbax reads it at once, and would wait for a pipe
+                raise CheckpointError(f"got {path}, which is no file; expected one; to fix: remove {path.parent}")
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, keep_period=keep_every, cleanup_tmp_directories=True)
         self._manager = ocp.CheckpointManager(self.folder, options=options)
         self._newest = max(steps(self.folder), default=None)

@@ -43,6 +43,9 @@ def read(folder: Path, items: tuple[str, ...] = ITEMS, like: Any = None) -> tupl
     others.
     """
     quiet_orbax()
+    # Orbax would wait for a pipe, and read a device without end.
+    if odd := next((path for path in sorted(folder.rglob("*")) if not path.is_file() and not path.is_dir()), None):
+        raise Damaged(f"{odd.relative_to(folder)} is no file")
     try:
         sealed = fields(read_json(folder / "meta" / "metadata"), {"leaves": dict[str, Any], "crc": int, "meta": Any})
         meta, leaves = sealed["meta"], sealed["leaves"]

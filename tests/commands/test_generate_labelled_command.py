@@ -291,7 +291,12 @@ def test_files_of_a_set_that_are_gone_or_of_another_size_are_made_again(desk, br
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"groups": 3}', '{"groups": [{"names": ["a"]}], "seconds": 1, "warnings": []}']
+    "text",
+    [
+        *("", "{", "[]", '{"groups": 3}', '{"groups": [{"names": ["a"]}], "seconds": 1, "warnings": []}'),
+        '{"groups": [], "seconds": 1' + 400 * "0" + ', "warnings": []}',
+        '{"groups": [], "seconds": 1, "warnings": "one"}',
+    ],
 )
 def test_a_damaged_record_of_a_set_is_said(desk, capsys, text):
     assert command("--out", "out", "--masks", "masks") == 0

@@ -1,6 +1,7 @@
 """Checkpoints: round trips, damage of every kind, a full disk, what is kept."""
 
 import functools
+import os
 import shutil
 import warnings
 
@@ -116,6 +117,24 @@ def test_sampling_says_so_too_and_moves_nothing(folder):
         warnings.simplefilter("error")
         restore_params(folder.parent, 20, ema=False)  # whole
     assert steps(folder) == [10, 20]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs pipes and links")
+@pytest.mark.parametrize("name", ["ema/_METADATA", "ema/manifest.ocdbt", "_CHECKPOINT_METADATA", "meta/metadata"])
+@pytest.mark.parametrize("put", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "device"])
+def test_what_is_no_file_is_neither_waited_for_nor_read_without_end(folder, name, put):
+    path = folder / "20" / name
+    path.unlink()
+    put(path)
+    with pytest.warns(UserWarning, match="checkpoint 20 .* is damaged"):
+        jax.tree.map(np.testing.assert_array_equal, restore_params(folder.parent), state(10).ema)
+    if name == "_CHECKPOINT_METADATA":  # which Orbax reads before it is asked for anything
+        with pytest.raises(CheckpointError, match=r"got .*, which is no file; expected one; to fix: remove .*20"):
+            Checkpoints(folder)
+        return
+    with Checkpoints(folder) as checkpoints, pytest.warns(UserWarning, match=r"20 is damaged .*no file"):
+        got, _ = checkpoints.restore(state(0))
+    assert_state(got, 10)
 
 
 def test_with_all_damaged_nothing_is_moved_and_nothing_starts_afresh(folder):

@@ -11,6 +11,7 @@ import numpy as np
 from jaxdiff.commands.folders.results_folder import begun, check_options
 from jaxdiff.data.errors import DataError
 from jaxdiff.durable import crc32, read_json, write_json
+from jaxdiff.schema import fields
 
 NAME = "generate.json"
 
@@ -63,8 +64,9 @@ class SetProgress:
             return cls(path, about)
         stored = read_json(path)
         try:
-            groups = [Made.of(values) for values in stored["groups"]]
-            seconds, said = float(stored["seconds"]), [str(text) for text in stored["warnings"]]
+            known = fields(stored, {"groups": list, "seconds": float, "warnings": list})
+            groups = [Made.of(values) for values in known["groups"]]
+            seconds, said = known["seconds"], [str(text) for text in known["warnings"]]
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f"{path}, not of this version ({type(error).__name__}: {error})", "a set that it began", "another --out"

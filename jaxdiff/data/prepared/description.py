@@ -41,6 +41,8 @@ _FIX = "prepare the data set again, or fetch it from where it is whole"
 def check_description(folder: Path) -> None:
     """Raises ValueError, naming file and field, for a description that says more than what the records hold."""
     for name, check in (("dataset_info.json", _check_info), ("features.json", _check_feature)):
+        if not (folder / name).exists():
+            raise Malformed(f"got no {folder / name}; expected the description of a data set; to fix: {_FIX}")
         with within(folder / name, _FIX):
             check(read_json(folder / name))
     if (folder / "metadata.json").exists():

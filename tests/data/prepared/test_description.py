@@ -214,6 +214,15 @@ def test_files_that_are_missing_or_elsewhere(made):
         TfdsSource("small", made.parents[1])
 
 
+@pytest.mark.parametrize("name", ["features.json", "dataset_info.json"])
+@pytest.mark.parametrize("put", [lambda path: None, lambda path: path.symlink_to(path.name)], ids=["missing", "loop"])
+def test_a_description_that_is_not_there_is_said(made, name, put):
+    (made / name).unlink()
+    put(made / name)
+    with pytest.raises(ValueError, match=r"(?s)^got .*; expected .*; to fix: "):
+        TfdsSource("small", made.parents[1])
+
+
 def test_damaged_records_are_refused_by_number(made):
     (file,) = made.glob("*.array_record*")
     data = bytearray(file.read_bytes())
