@@ -11,6 +11,8 @@ import tifffile
 from exact_models import Gaussian, exact
 from tiny_run import INFO, tiny_run
 
+from jaxdiff import script
+from jaxdiff.cli import COMMANDS
 from jaxdiff.commands.restoration import folder
 from jaxdiff.commands.sample import TASKS
 from jaxdiff.commands.sample import main as command
@@ -340,7 +342,7 @@ def test_wrong_options_say_what_to_do(run, images, capsys):
 
     def said(task, *more):
         try:
-            status = command([task, *start, *more])
+            status = script.run(COMMANDS["sample"], [task, *start, *more], "sample.py")
         except SystemExit as stop:
             status = stop.code
         assert status

@@ -123,14 +123,17 @@ def by_run(options: Any, of_pairs: type, of_images: type) -> Any:
     one; of_images: of one of images alone. Raises ValueError for an option that the run has no use for.
     """
     run = options.run
-    trained = run is None or ((run / "run.json").is_file() and read_run(run).get("pairing") is not None)
-    cls = of_pairs if trained else of_images
-    own = {one.name for one in fields(cls)}
-    given = {one.name: getattr(options, one.name) for one in fields(options)}
-    given = {one.name: given[one.name] for one in fields(options) if given[one.name] != one.default}
-    if other := [f"--{name.replace('_', '-')}" for name in given if name not in own]:
+    chosen = {one.name: getattr(options, one.name) for one in fields(options)}
+    chosen = {one.name: chosen[one.name] for one in fields(options) if chosen[one.name] != one.default}
+    known = {one.name for one in fields(of_pairs)}
+    other = [f"--{name.replace('_', '-')}" for name in chosen if name not in known]
+    if run is None or (run / "run.json").is_file():
+        trained = run is None or read_run(run).get("pairing") is not None
+    else:
+        trained = not other  # loading says what is wrong with it
+    if trained and other:
         raise ValueError(
             f"got {', '.join(other)} with {'the model that comes with jaxdiff' if run is None else run}, which was trained "
             "for this task; expected a run of images alone; to fix: leave the option out, or --run of such a run"
         )
-    return cls(**given)
+    return (of_pairs if trained else of_images)(**chosen)
