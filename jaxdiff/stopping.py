@@ -121,9 +121,7 @@ def notice() -> None:
         try:
             os.write(number, b"")
         except OSError as error:
-            if (
-                error.errno == errno.EIO
-            ):  # a terminal that is gone: what is still to be saved must not fail at a message
+            if error.errno == errno.EIO:  # a terminal that is gone: what is to be saved must not fail at a message
                 lead_nowhere(number)
 
 

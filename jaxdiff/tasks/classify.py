@@ -86,12 +86,7 @@ def classify(
     """
     check_classes(model)
     how = draws_of(
-        model,
-        draws,
-        weighting=weighting,
-        lam_sampler=lam_sampler,
-        standard_errors=standard_errors,
-        batch=batch,
+        model, draws, weighting=weighting, lam_sampler=lam_sampler, standard_errors=standard_errors, batch=batch
     )
     if calibration is not None:
         calibration.check(how.settings, model.step)
@@ -147,12 +142,7 @@ def calibrate(
     """
     check_classes(model)
     how = draws_of(
-        model,
-        draws,
-        weighting=weighting,
-        lam_sampler=lam_sampler,
-        standard_errors=standard_errors,
-        batch=batch,
+        model, draws, weighting=weighting, lam_sampler=lam_sampler, standard_errors=standard_errors, batch=batch
     )
     held_out, is_single = _images(images, model)
     if is_single or len(held_out) != len(labels):

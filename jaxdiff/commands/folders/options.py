@@ -123,14 +123,14 @@ def by_run(options: Any, of_pairs: type, of_images: type) -> Any:
     one; of_images: of one of images alone. Raises ValueError for an option that the run has no use for.
     """
     run = options.run
-    chosen = {one.name: getattr(options, one.name) for one in fields(options)}
-    chosen = {one.name: chosen[one.name] for one in fields(options) if chosen[one.name] != one.default}
+    values = {one: getattr(options, one.name) for one in fields(options)}
+    chosen = {one.name: value for one, value in values.items() if value != one.default}
     known = {one.name for one in fields(of_pairs)}
     other = [f"--{name.replace('_', '-')}" for name in chosen if name not in known]
-    if run is None or (run / "run.json").is_file():
-        trained = run is None or read_run(run).get("pairing") is not None
+    if run is not None and (run / "run.json").is_file():
+        trained = read_run(run).get("pairing") is not None
     else:
-        trained = not other  # loading says what is wrong with it
+        trained = run is None or not other  # of a folder that is no run loading says so
     if trained and other:
         raise ValueError(
             f"got {', '.join(other)} with {'the model that comes with jaxdiff' if run is None else run}, which was trained "

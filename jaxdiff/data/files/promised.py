@@ -60,12 +60,11 @@ def checked_pixels(image: ImageFile, array: object, reader: object) -> np.ndarra
     )
 
 
-def check_fits(image: ImageFile) -> None:
-    """Raises UnreadableError for an image that is larger than the memory."""
-    size = math.prod(image.layout.image_shape) * np.dtype(image.dtype).itemsize
+def check_fits(size: int, path: str | Path) -> None:
+    """Raises UnreadableError for an image of `size` bytes, in the file `path`, that is larger than the memory."""
     if size > memory():
         raise UnreadableError(
-            f"an image of {size / 1e9:.0f} GB in {image.path}",
+            f"an image of {size / 1e9:.0f} GB in {path}",
             f"one that fits into {memory() / 1e9:.0f} GB of memory",
             "jaxdiff prepare --tile cuts TIFF files into tiles",
         )

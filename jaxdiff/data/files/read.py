@@ -1,5 +1,6 @@
 """Image files of any kind that is read here, and the records made of them."""
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -56,7 +57,7 @@ def read(image: ImageFile, index: int = 0, scratch: Path | None = None) -> np.nd
     """
     with guarded(image.path, "image"):
         if scratch is None:
-            check_fits(image)
+            check_fits(math.prod(image.layout.image_shape) * np.dtype(image.dtype).itemsize, image.path)
         array = checked_pixels(image, image.reader.read(image, index, scratch), image.reader)
     check_range(array, str(image.path))
     array.flags.writeable = False  # records are shared between readers

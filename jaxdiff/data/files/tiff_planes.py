@@ -12,7 +12,7 @@ import tifffile
 from jaxdiff.data.errors import UnreadableError
 from jaxdiff.data.files.axes import SEPARATE, Layout
 from jaxdiff.data.files.codec_size import HEAD, said_size
-from jaxdiff.data.files.promised import memory
+from jaxdiff.data.files.promised import check_fits, memory
 
 _PICTURES = (7, 34892, 33007, 33003, 33004, 33005, 34712, 50001, 34927, 34933, 50002, 52546)
 """Compressions whose code has a size of its own: JPEG, JPEG 2000, WebP, PNG, JPEG XL."""
@@ -56,12 +56,8 @@ def planes_of(
         numbers = np.arange(math.prod(place.shape) // planes.of_page)
     dtype, size = np.dtype(planes.dtype), math.prod(one.shape)
     aside = scratch is not None and size * dtype.itemsize >= min(large, memory())
-    if not aside and size * dtype.itemsize > memory():
-        raise UnreadableError(
-            f"an image of {size * dtype.itemsize / 1e9:.0f} GB in {handle.name}",
-            f"one that fits into {memory() / 1e9:.0f} GB of memory",
-            "jaxdiff prepare --tile cuts it into tiles",
-        )
+    if not aside:  # all images of the series, where one is not made of whole planes
+        check_fits(size * dtype.itemsize, handle.name)
     array = _empty(size, dtype, scratch if aside else None)
     _decode(file, handle, planes, numbers, array.reshape(len(numbers), -1))
     if planes.highest is not None:
