@@ -18,14 +18,14 @@ QUICK = " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false
 if os.environ.get("JAXDIFF_TEST_QUICK", "1") == "1" and QUICK not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + QUICK
 
-# Workers as many as cores: each keeps to one. Threads of two programs that wait for one another on the same cores took up to
-# four times the CPU time. Children inherit it.
-WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-if hasattr(os, "sched_setaffinity") and int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {cores[int(WORKER) % len(cores)]})
+# Each worker keeps to its share of the cores: threads of two programs that wait for one another on the same cores took twice
+# the CPU time. Children inherit it.
+WORKER, WORKERS = os.environ.get("PYTEST_XDIST_WORKER"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if WORKER and hasattr(os, "sched_setaffinity"):
+    number, cores = int(WORKER.removeprefix("gw")), sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[number::WORKERS] or {cores[number % len(cores)]})
 
-# What traces leave is millions of objects, and mostly alive: collections of them all took a fifth of the time.
+# What traces leave is millions of objects, and mostly alive: collections of them all took an eighth of the time.
 gc.set_threshold(100_000, 20, 100)
 
 
