@@ -108,3 +108,9 @@ def test_what_cannot_be_called_is_refused():
         jd.bind(MLP(8, nnx.Rngs(0)))(X[0], 0.3, {"label": np.array(1)})
     with pytest.raises(ValueError, match=r"got no parameters for a UNet.*to fix: bind"):
         jd.bind(jd.UNet())
+
+
+def test_in_a_config_it_is_refused_with_the_way_to_train_it():
+    for network in (MLP(4, nnx.Rngs(0)), jd.from_nnx(MLP(4, nnx.Rngs(0)))):
+        with pytest.raises(ValueError, match=r"of Flax NNX; expected a Linen module.*jd\.from_nnx\(module\)"):
+            jd.TrainConfig(name="run", steps=1, network=network)

@@ -191,6 +191,12 @@ class TrainConfig:
 
     def _check_parts(self) -> None:
         """Raises ValueError for a part without what is asked of it, naming what it lacks."""
+        kinds = type(self.network).__mro__
+        if any(kind.__module__.startswith(("flax.nnx", "jaxdiff.nnx")) for kind in kinds):
+            raise ValueError(
+                f"got network, a {kinds[0].__name__} of Flax NNX; expected a Linen module, which a run folder stores as what "
+                "builds it; to fix: a loop of your own, jd.TrainState.create with network = jd.from_nnx(module)"
+            )
         for name, needs in NEEDS.items():
             part = getattr(self, name)
             if part is None and name == "pairs":

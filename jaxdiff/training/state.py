@@ -90,12 +90,23 @@ class TrainState:
             params = initialised(network, key, image, jnp.zeros(1), cond)
             # Copies: a donated state must not hold one buffer twice.
             zero = lambda: jnp.zeros((), jnp.int32)  # noqa: E731
-            ema, *power_ema = (jax.tree.map(jnp.copy, params) for _ in range(1 + tracked))
+            ema, *power_ema = (_average(params) for _ in range(1 + tracked))
             return cls(zero(), params, ema, tuple(power_ema), optimizer.init(params), zero(), zero(), network)
 
         return init
 
     def with_params(self, params: Any) -> "TrainState":
         """This state starting from other parameters (parameters and averages replaced, optimiser untouched)."""
-        copy = lambda: jax.tree.map(lambda a: jnp.array(a, copy=True), params)  # noqa: E731
-        return self.replace(params=copy(), ema=copy(), power_ema=tuple(copy() for _ in self.power_ema))  # type: ignore[attr-defined]
+        copy = jax.tree.map(lambda a: jnp.array(a, copy=True), params)
+        averages = [_average(params) for _ in range(1 + len(self.power_ema))]
+        return self.replace(params=copy, ema=averages[0], power_ema=tuple(averages[1:]))  # type: ignore[attr-defined]
+
+
+def _average(params: Any) -> Any:
+    """An average that begins with `params`: a copy, in float32 where in their own few digits it would stand still."""
+
+    def start(leaf):
+        few = jnp.issubdtype(leaf.dtype, jnp.floating) and jnp.finfo(leaf.dtype).bits < 32
+        return jnp.array(leaf, jnp.float32 if few else leaf.dtype, copy=True)
+
+    return jax.tree.map(start, params)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from exact_models import Gaussian, exact
 from jax import export as jax_export
 from tiny_run import NETWORK, SHAPE, tiny_run
 
@@ -19,7 +20,7 @@ import jaxdiff as jd
 from jaxdiff import script
 from jaxdiff.cli import COMMANDS
 from jaxdiff.data.normalise import Normaliser
-from jaxdiff.interop import export_sampler
+from jaxdiff.interop import export_sampler, load_sampler
 from jaxdiff.interop.export import PLATFORMS, portable
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -194,3 +195,24 @@ def test_what_cannot_be_exported_is_said_and_leaves_nothing(model, tmp_path, mon
     )
     assert [path.name for path in tmp_path.iterdir()] == ["there.zip"]
     assert there.read_bytes() == b"mine"
+
+
+class Averaged(jd.guidance.Remembering):
+    """D mixed with what it was before."""
+
+    denoise: jd.Denoiser
+
+    def memory(self, x):
+        return jnp.zeros_like(x)
+
+    def update(self, x, lam, cond, memory, step):
+        x0 = self.denoise(x, lam, cond)
+        x0 = jnp.where(step == 0, x0, 0.5 * x0 + 0.5 * memory)
+        return x0, x0
+
+
+def test_a_guidance_with_a_memory_is_exported(tmp_path):
+    model = exact(Gaussian(0.0, 0.0, 1.0))
+    images = model.sample(jax.random.key(0), 2, calls=4, guidance=Averaged).images
+    export_sampler(model, tmp_path / "a.zip", calls=4, guidance=Averaged, platforms=("cpu",))
+    np.testing.assert_allclose(load_sampler(tmp_path / "a.zip")(0, np.arange(2)), images, rtol=1e-5, atol=1e-3)

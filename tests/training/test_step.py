@@ -16,6 +16,7 @@ from jaxdiff.training.ema import EMA
 from jaxdiff.training.lam_sampler import Stratified
 from jaxdiff.training.loss import DenoisingLoss
 from jaxdiff.training.optimizer import AdamW
+from jaxdiff.training.power_ema import PowerEMA
 from jaxdiff.training.restore import restore_params
 from jaxdiff.training.state import TrainState
 from jaxdiff.training.step import make_train_step
@@ -222,3 +223,26 @@ def test_devices_however_they_share_equal_one_device(child_env, tmp_path):
     written = np.load(tmp_path / "ema.npz")
     for got, want in zip(leaves(restore_params(tmp_path)), [written[name] for name in written], strict=True):
         np.testing.assert_array_equal(got, want)
+
+
+class Half(nn.Module):
+    """One layer with parameters of 8 digits of precision."""
+
+    @nn.compact
+    def __call__(self, x, lam):
+        return nn.Dense(x.shape[-1], param_dtype=jnp.bfloat16)(x)
+
+
+def test_averages_of_bfloat16_parameters_are_float32_and_do_not_stand_still():
+    state = TrainState.create(KEY, Half(), optax.sgd(0.1), batch(), tracked=len(PowerEMA().lengths))
+    kinds = lambda tree: {leaf.dtype.name for leaf in jax.tree.leaves(tree)}  # noqa: E731
+    assert kinds(state.params) == {"bfloat16"}
+    assert kinds((state.ema, state.power_ema, state.with_params(state.params).ema)) == {"float32"}
+    average, target = state.ema, jax.tree.map(lambda leaf: jnp.full_like(leaf, 1.0), state.params)
+    update = jax.jit(EMA(0.999).update)
+    for n in range(10_000, 14_000):
+        average = update(average, target, n)
+    np.testing.assert_allclose(np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(average)]), 1.0, atol=0.04)
+    step = make_train_step(loss(), optax.sgd(0.1), power_ema=PowerEMA())
+    state, metrics = step(state, batch(), KEY)
+    assert (kinds(state.params), kinds(state.ema), int(metrics["skipped"])) == ({"bfloat16"}, {"float32"}, 0)
