@@ -48,7 +48,7 @@ def intensity_range(train: Sequence[Field]) -> float:
 def camera(pairs: Pairs, photons: int) -> Camera:
     """The camera that records `photons` photons at the bright level; its units are the grey levels of the plate."""
     assert pairs.peak is not None
-    return Camera(pairs.peak / photons, pairs.offset or 0.0, pairs.read_noise)
+    return Camera(gain=pairs.peak / photons, offset=pairs.offset or 0.0, read_noise=pairs.read_noise)
 
 
 def noisy(pairs: Pairs, field: Field, photons: int) -> np.ndarray:

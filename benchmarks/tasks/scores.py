@@ -33,10 +33,10 @@ Interval = dict[str, float]
 def segmentation(field: Field, labels: np.ndarray) -> Row:
     """Of labels (Y, X), 0 = background. A field without nuclei in which none is found scores 1, else 0."""
     return {
-        "ap50": float(average_precision(field.mask, labels)[0]),
-        "ap": mean_average_precision(field.mask, labels),
-        "aji": aji(field.mask, labels),
-        "pq": panoptic_quality(field.mask, labels).pq,
+        "ap50": float(average_precision(field.mask, labels=labels)[0]),
+        "ap": mean_average_precision(field.mask, labels=labels),
+        "aji": aji(field.mask, labels=labels),
+        "pq": panoptic_quality(field.mask, labels=labels).pq,
         "dice": dice(field.mask, labels),
     }
 

@@ -92,7 +92,7 @@ def table(truths: Sequence[np.ndarray], draws: Sequence[np.ndarray], truncation:
         near = np.abs(truth) < truncation
         truth, samples = truth[near], samples[:, near]
     coverage = interval_coverage(truth, samples)
-    bins = error_by_std(truth, samples.mean(axis=0), samples.std(axis=0, ddof=1), BINS)
+    bins = error_by_std(truth, mean=samples.mean(axis=0), std=samples.std(axis=0, ddof=1), bins=BINS)
     return result | {
         "coverage": coverage.share,
         "nominal": coverage.nominal,

@@ -21,7 +21,7 @@ def choose(fields: Sequence[Field], distances: Sequence[np.ndarray]) -> tuple[di
     best: tuple[dict[str, Any], float] = ({}, -np.inf)
     for dynamic, least in itertools.product(DYNAMICS, LEAST):
         how = {"dynamic": dynamic, "least": least}
-        scores = [mean_average_precision(f.mask, instances(d, **how)) for f, d in zip(fields, distances)]
+        scores = [mean_average_precision(f.mask, labels=instances(d, **how)) for f, d in zip(fields, distances)]
         if np.mean(scores) > best[1]:
             best = how, float(np.mean(scores))
     return best

@@ -18,7 +18,7 @@ SHIFT = np.array([-0.030, -0.088, -0.188])  # of LPIPS's input, for images in [â
 SCALE = np.array([0.458, 0.448, 0.450])
 
 
-def alexnet_features(low: float, high: float) -> Features:
+def alexnet_features(*, low: float, high: float) -> Features:
     """A feature function: the mean over the image of AlexNet's last five rectified layers, d = 1152.
 
     Images are (N, Y, X, C) with 1 or 3 channels, at least 31 pixels on a side; `low` .. `high`, the intensities that

@@ -20,7 +20,7 @@ TABLE_ELECTRONS = 100.0
 """Above this (4) is f²/4 - 1/8 - read_noise², its limit for much light: 3e-4 electrons off at worst there."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Camera:
     """Poisson-Gaussian noise of a CCD or sCMOS camera; what it records is neither rounded nor kept above zero.
 

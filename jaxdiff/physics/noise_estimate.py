@@ -124,12 +124,19 @@ class NoiseEstimate:
 
     def _known(self, offset: float, read_noise: float, groups: np.ndarray) -> Fit:
         means, variances, errors = self.means[groups], self.variances[groups], self.errors[groups]
-        return fit(means - offset, variances, errors, lambda gain: self._of(Camera(gain, offset, read_noise))[groups])
+        return fit(
+            means - offset,
+            variances,
+            errors,
+            lambda gain: self._of(Camera(gain=gain, offset=offset, read_noise=read_noise))[groups],
+        )
 
     def _of(self, camera: Camera) -> np.ndarray:
         if not self.step:
             return camera.variance(self.means)
-        steps = Camera(camera.gain / self.step, (camera.offset - self.phase) / self.step, camera.read_noise)
+        steps = Camera(
+            gain=camera.gain / self.step, offset=(camera.offset - self.phase) / self.step, read_noise=camera.read_noise
+        )
         return self.step**2 * rounded_variance(steps, (self.means - self.phase) / self.step)
 
     @property

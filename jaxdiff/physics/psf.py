@@ -60,7 +60,7 @@ class Optics:
 
 
 def widefield_psf(
-    optics: Optics, pixel_size: Sequence[float], shape: Sequence[int] | None = None, oversampling: int = 5
+    optics: Optics, pixel_size: Sequence[float], *, shape: Sequence[int] | None = None, oversampling: int = 5
 ) -> Psf:
     """The PSF of a widefield microscope on pixels of `pixel_size` µm, along Y X or Z Y X.
 
@@ -79,6 +79,7 @@ def widefield_psf(
 
 def confocal_psf(
     optics: Optics,
+    *,
     excitation: float,
     pinhole: float,
     pixel_size: Sequence[float],

@@ -22,12 +22,12 @@ from jaxdiff.process.schedules import DiscreteBetas, Schedule
 Grid = Float[np.ndarray, " n"]
 
 
-def default_end(schedule: Schedule, n: int, std: float = 1.0) -> float:
+def default_end(schedule: Schedule, n: int, *, std: float = 1.0) -> float:
     """λ where a grid of `n` calls ends by default; `std` is the data's standard deviation in model units."""
-    return min(schedule.lam_max, max(default_start(schedule, std) + 1.0, 0.23 + 1.09 * math.log(n) - math.log(std)))
+    return min(schedule.lam_max, max(default_start(schedule, std=std) + 1.0, 0.23 + 1.09 * math.log(n) - math.log(std)))
 
 
-def default_start(schedule: Schedule, std: float = 1.0) -> float:
+def default_start(schedule: Schedule, *, std: float = 1.0) -> float:
     """λ where a grid starts by default."""
     return max(schedule.lam_min, -6.0 - math.log(std))
 
@@ -35,8 +35,8 @@ def default_start(schedule: Schedule, std: float = 1.0) -> float:
 def _ends(schedule: Schedule, n: int, lam_min: float | None, lam_max: float | None, std: float) -> tuple[float, float]:
     if n < 1:
         raise ValueError(f"got n={n} calls; expected at least 1; to fix: ask for one call or more")
-    start = default_start(schedule, std) if lam_min is None else lam_min
-    end = default_end(schedule, n, std) if lam_max is None else lam_max
+    start = default_start(schedule, std=std) if lam_min is None else lam_min
+    end = default_end(schedule, n, std=std) if lam_max is None else lam_max
     if not schedule.lam_min - 1e-9 <= start <= end <= schedule.lam_max + 1e-9:
         raise ValueError(
             f"got a grid from {start:.4g} to {end:.4g}; expected rising values inside the schedule's "
@@ -54,7 +54,7 @@ def uniform_lam(
         schedule: whose ends bound the grid.
         n: network calls.
         lam_min: where it starts; default `default_start`.
-        lam_max: where it ends; default `default_end(schedule, n, std)`.
+        lam_max: where it ends; default `default_end(schedule, n, std=std)`.
         std: standard deviation of the data in model units, which moves the default ends.
 
     Returns:
@@ -74,15 +74,15 @@ def uniform_time(
     Args:
         schedule: whose ends bound the grid.
         n: network calls.
-        lam_min: where it starts; default `default_start`.
-        lam_max: where it ends; default `default_end(schedule, n, std)`.
-        std: standard deviation of the data in model units, which moves the default ends.
+        lam_min: as in `uniform_lam`.
+        lam_max: as in `uniform_lam`.
+        std: as in `uniform_lam`.
 
     Returns:
         (n,) rising, float64.
 
     Raises:
-        ValueError: for ends outside the schedule's, or that do not rise, or n below 1.
+        ValueError: as `uniform_lam`.
     """
     return _in_power_of_time(schedule, _ends(schedule, n, lam_min, lam_max, std), n, 1.0)
 
@@ -97,15 +97,15 @@ def quadratic(
     Args:
         schedule: whose ends bound the grid.
         n: network calls.
-        lam_min: where it starts; default `default_start`.
-        lam_max: where it ends; default `default_end(schedule, n, std)`.
-        std: standard deviation of the data in model units, which moves the default ends.
+        lam_min: as in `uniform_lam`.
+        lam_max: as in `uniform_lam`.
+        std: as in `uniform_lam`.
 
     Returns:
         (n,) rising, float64.
 
     Raises:
-        ValueError: for ends outside the schedule's, or that do not rise, or n below 1.
+        ValueError: as `uniform_lam`.
     """
     return _in_power_of_time(schedule, _ends(schedule, n, lam_min, lam_max, std), n, 2.0)
 
@@ -121,10 +121,10 @@ def _in_power_of_time(schedule: Schedule, ends: tuple[float, float], n: int, pow
 def karras(
     schedule: Schedule,
     n: int,
+    *,
     rho: float = 7.0,
     lam_min: float | None = None,
     lam_max: float | None = None,
-    *,
     std: float = 1.0,
 ) -> Grid:
     """`n` values with (σ/α)^(1/ρ) uniform. Karras et al. 2022, arXiv 2206.00364, eq. 5.
@@ -132,17 +132,19 @@ def karras(
     Args:
         schedule: whose ends bound the grid.
         n: network calls.
-        rho: ρ; the paper takes 7.
-        lam_min: where it starts; default `default_start`.
-        lam_max: where it ends; default `default_end(schedule, n, std)`.
-        std: standard deviation of the data in model units, which moves the default ends.
+        rho: ρ above 0; the paper takes 7.
+        lam_min: as in `uniform_lam`.
+        lam_max: as in `uniform_lam`.
+        std: as in `uniform_lam`.
 
     Returns:
         (n,) rising, float64.
 
     Raises:
-        ValueError: for ends outside the schedule's, or that do not rise, or n below 1.
+        ValueError: as `uniform_lam`, and for ρ that is not above 0.
     """
+    if not 0 < rho < math.inf:
+        raise ValueError(f"got rho={rho}; expected a number above 0; to fix: rho=7.0")
     start, end = _ends(schedule, n, lam_min, lam_max, std)
     return -rho * np.log(np.linspace(math.exp(-start / rho), math.exp(-end / rho), n))
 

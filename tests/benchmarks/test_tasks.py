@@ -137,7 +137,7 @@ def test_scores_of_a_shifted_image_are_what_the_shift_makes_them():
     summary = scores.summary([row], ["A01"])
     assert summary["bias_percent"]["mean"] == pytest.approx(100 * 20 / light)
     assert summary["nuclei_bias_percent"]["mean"] == pytest.approx(100 * 20 / (750 - 130))
-    assert summary["nrmse"]["mean"] == pytest.approx(nrmse(field.image - 130.0, field.image - 110.0))
+    assert summary["nrmse"]["mean"] == pytest.approx(nrmse(field.image - 130.0, image=field.image - 110.0))
     assert "excess" not in summary
 
 

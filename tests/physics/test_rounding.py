@@ -29,7 +29,7 @@ def by_levels(gain, offset, read, electrons):
 )
 def test_the_poisson_law_level_by_level(gain, offset, read):
     means, variances = np.transpose([by_levels(gain, offset, read, e) for e in (0.3, 0.7, 1.0, 2.0, 5.0, 9.0)])
-    found = rounded_variance(Camera(gain, offset, read), means)
+    found = rounded_variance(Camera(gain=gain, offset=offset, read_noise=read), means)
     np.testing.assert_allclose(found, variances, rtol=0.02, atol=0.006)
 
 
@@ -37,11 +37,11 @@ def test_where_rounding_does_nothing_and_where_it_is_smooth():
     light = np.array([0.5, 2.0, 30.0, 4000.0])
     for gain in (1.0, 5.0):  # the levels are whole already
         np.testing.assert_allclose(
-            rounded_variance(Camera(gain, 100.0), 100 + gain * light), gain**2 * light, rtol=1e-5
+            rounded_variance(Camera(gain=gain, offset=100.0), 100 + gain * light), gain**2 * light, rtol=1e-5
         )
-    smooth = Camera(0.5, 100.0, 2.0)  # read noise of one grey level: Sheppard's 1/12
+    smooth = Camera(gain=0.5, offset=100.0, read_noise=2.0)  # read noise of one grey level: Sheppard's 1/12
     np.testing.assert_allclose(
         rounded_variance(smooth, 100 + 0.5 * light), smooth.variance(100 + 0.5 * light) + 1 / 12, rtol=1e-3
     )
-    fine = Camera(0.02)  # photons that span many steps of far less than a grey level
+    fine = Camera(gain=0.02)  # photons that span many steps of far less than a grey level
     np.testing.assert_allclose(rounded_variance(fine, 0.02 * 4000), 0.02**2 * 4000 + 1 / 12, rtol=1e-3)

@@ -50,7 +50,7 @@ def test_default_end_moves_with_calls_and_with_the_spread_of_the_data():
     assert abs(grids.default_end(s, 8) - 2.5) < 0.05
     assert abs(grids.default_end(s, 20) - 3.5) < 0.05
     np.testing.assert_allclose(grids.default_end(s, 20, std=0.25) - grids.default_end(s, 20), np.log(4))
-    np.testing.assert_allclose(grids.uniform_lam(s, 20, std=0.25)[-1], grids.default_end(s, 20, 0.25))
+    np.testing.assert_allclose(grids.uniform_lam(s, 20, std=0.25)[-1], grids.default_end(s, 20, std=0.25))
     assert grids.default_end(s, 10**9) == s.lam_max
 
 
@@ -73,7 +73,7 @@ def test_karras_spacing_is_edms():
     i = np.arange(n)
     sigmas = (high ** (1 / rho) + i / (n - 1) * (low ** (1 / rho) - high ** (1 / rho))) ** rho
     s = Karras(low, high)
-    np.testing.assert_allclose(np.exp(-grids.karras(s, n, rho, lam_max=s.lam_max)), sigmas, rtol=1e-12)
+    np.testing.assert_allclose(np.exp(-grids.karras(s, n, rho=rho, lam_max=s.lam_max)), sigmas, rtol=1e-12)
     np.testing.assert_allclose(np.exp(-grids.uniform_time(s, n, lam_max=s.lam_max)), sigmas, rtol=1e-9)
 
 

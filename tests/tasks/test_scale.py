@@ -125,7 +125,9 @@ def test_restorations_say_it_too():
 
 def test_light_that_cannot_be_measured_is_said_by_restore():
     dark = 50 + RNG.normal(0, 1.0, (*SIZE, 1))
-    texts, got = said(lambda: restore(KEY, unconditional(), dark, None, Camera(1.0, 50.0, 1.0), **FEW))
+    texts, got = said(
+        lambda: restore(KEY, unconditional(), dark, None, Camera(gain=1.0, offset=50.0, read_noise=1.0), **FEW)
+    )
     assert any("above the offset of 50: too little to measure the bias" in text for text in texts)
     assert np.isnan(got.bias)
     assert np.isfinite(got.image).all()

@@ -187,7 +187,7 @@ class PsfOptions(RestoreOptions):
             psf = (
                 widefield_psf(optics, pixels)
                 if self.excitation is None
-                else confocal_psf(optics, self.excitation, self.pinhole, pixels)
+                else confocal_psf(optics, excitation=self.excitation, pinhole=self.pinhole, pixel_size=pixels)
             )
         if psf.ndim != len(size) or any(k > n for k, n in zip(psf.shape, size)):
             raise ValueError(

@@ -10,7 +10,7 @@ from jaxdiff.data.sources.synthetic import Microscope, record
 from jaxdiff.physics.camera import Camera
 
 SCOPE = Microscope(electrons=60.0, read_noise=3.0)
-CAMERA = Camera(SCOPE.gain, SCOPE.offset, SCOPE.read_noise, SCOPE.full_well)
+CAMERA = Camera(gain=SCOPE.gain, offset=SCOPE.offset, read_noise=SCOPE.read_noise, full_well=SCOPE.full_well)
 ROUNDING = 1 / 12  # variance of rounding to whole grey levels
 # tiny programs compile much longer than they run
 quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
