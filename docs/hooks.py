@@ -41,6 +41,8 @@ LISTS = {
     "data.files.write": "Writing images",
     "data.prepared.prepare": "Prepared data",
     "model": "Models",
+    "loading": "Loading runs",
+    "shipped": "Models that come with jaxdiff",
     "tasks": "Tasks",
     "metrics": "Metrics",
     "physics": "Physics",

@@ -5,7 +5,7 @@ sampling as one compiled program. `import jaxdiff as jd` loads neither data nor 
 first name is used: a command must be able to end in order while JAX is still being imported.
 """
 
-from importlib import import_module
+from importlib import import_module as _import_module
 
 TYPE_CHECKING = False  # the first milliseconds of a command belong to `jaxdiff.stopping`
 if TYPE_CHECKING:
@@ -18,9 +18,10 @@ def __getattr__(name: str):
     if not name.startswith("_"):
         from importlib.util import find_spec
 
-        if find_spec(f"jaxdiff.{name}") is not None:
-            return import_module(f"jaxdiff.{name}")
-        public = import_module("jaxdiff.public")
+        spec = find_spec(f"jaxdiff.{name}")
+        if spec is not None and spec.origin is not None:  # not a folder of files, such as models/
+            return _import_module(f"jaxdiff.{name}")
+        public = _import_module("jaxdiff.public")
         if hasattr(public, name):
             globals()[name] = getattr(public, name)
             return globals()[name]
@@ -28,4 +29,4 @@ def __getattr__(name: str):
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *dir(import_module("jaxdiff.public"))})
+    return sorted([*dir(_import_module("jaxdiff.public")), "__version__"])

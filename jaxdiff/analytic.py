@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from jaxdiff.process.gaussian import alpha, sigma
+from jaxdiff.representation import representation
 
 
 class Gaussian(eqx.Module):
@@ -20,6 +21,8 @@ class Gaussian(eqx.Module):
     mean: Float[Array, " *shape"]
     variances: Float[Array, " d"]
     basis: Float[Array, "d d"] | None
+
+    __repr__ = representation
 
     def __init__(self, mean: ArrayLike, cov: ArrayLike):
         mean, cov = np.asarray(mean, np.float64), np.asarray(cov, np.float64)
@@ -61,6 +64,8 @@ class GaussianMixture(eqx.Module):
     means: Float[Array, "K *shape"]
     stds: Float[Array, " K"]
     log_weights: Float[Array, " K"]
+
+    __repr__ = representation
 
     def __init__(self, means: ArrayLike, stds: ArrayLike, weights: ArrayLike | None = None):
         means = np.asarray(means, np.float64)

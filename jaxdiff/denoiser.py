@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, PyTree
 from jaxdiff.network import applied, check
 from jaxdiff.numbers import cast, with_leaves
 from jaxdiff.predictions import PredictionKind, kind_of
+from jaxdiff.representation import representation
 
 
 @runtime_checkable
@@ -35,6 +36,8 @@ class Bound(eqx.Module):
     predicts: PredictionKind
     input_scale: Callable | None
     time: Callable | None
+
+    __repr__ = representation
 
     def __call__(self, x, lam, cond=None):
         lam = jnp.asarray(lam, jnp.promote_types(x.dtype, jnp.float32))

@@ -4,33 +4,27 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.levels import Levels
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairing import Inputs, Pairing
-from jaxdiff.denoiser import Denoiser, bind
+from jaxdiff.denoiser import Denoiser
 from jaxdiff.guidance import Guidance
-from jaxdiff.malformed import malformed, within
 from jaxdiff.network import Network
 from jaxdiff.nn.condition import condition, size_of
-from jaxdiff.parts import Allow, allowed
 from jaxdiff.process import grids
 from jaxdiff.process.schedules import Schedule
+from jaxdiff.representation import size, value
 from jaxdiff.sampling import Samples, log_likelihood, sample
-from jaxdiff.schema import fields
+from jaxdiff.seeds import check_key
 from jaxdiff.solvers import DPMpp, Tuned
-from jaxdiff.training.leaves import check_variables, variables_of
-from jaxdiff.training.packed import is_packed, unpack
-from jaxdiff.training.run_folder import read_levels, read_pairing, read_run
-from jaxdiff.training.snapshots import average
-from jaxdiff.training.stored_config import config_of
 from jaxdiff.tuning import stored
 
 
@@ -58,6 +52,29 @@ class Model:
     """Folder that it was loaded from."""
     levels: Levels | None = None
     """Grey levels of the training images; None where the run does not say. Those of inputs are in `pairing`."""
+
+    def __repr__(self) -> str:
+        """What there is to know of a model, in less than ten lines."""
+        sizes = [f"{axis} {size:.4g}" for axis, size in self.info.pixel_size.items() if size is not None]
+        channels = f"{len(self.info.channel_names)} channels: " if len(self.info.channel_names) > 1 else "channel "
+        level, spread = (", ".join(f"{number:.4g}" for number in numbers) for numbers in self._levels_seen())
+        lines = {
+            "task": "generation" if self.pairing is None else self.pairing.pairs.task,
+            "network": f"{value(self.network)}, {size(getattr(self.denoise, 'params', self.denoise)):,} parameters",
+            "predicts": value(getattr(self.denoise, "predicts", self.denoise)),
+            "schedule": value(self.schedule),
+            "images": f"{self.shape} {self.info.axes}, {self.info.dtype}, {channels}{', '.join(self.info.channel_names)}",
+            "pixels": f"{', '.join(sizes)} {self.info.unit or ''}".strip() if sizes else "of unknown size",
+            "units": f"those of the data; 0 of the network is {level}, 1 is {spread} more ({self.normaliser.map_name})",
+            "run": f"{self.run}, step {self.step}",
+        }
+        return "\n".join(["Model", *(f"  {name:9} {text}" for name, text in lines.items())])
+
+    def _levels_seen(self) -> tuple[np.ndarray, np.ndarray]:
+        """Grey levels of each channel at 0 in model units, and how many more at 1."""
+        units = np.stack([np.zeros(self.shape[-1]), np.ones(self.shape[-1])])[:, None]
+        zero, one = np.asarray(self.normaliser.inverse(units))[:, 0]
+        return zero, one - zero
 
     @property
     def classes(self) -> int:
@@ -126,9 +143,13 @@ class Model:
         grid: np.ndarray | None = None,
         cond: PyTree = None,
         guidance: float | Callable[[Denoiser], Denoiser] = 1.0,
+        start: Float[Array | np.ndarray, "num *shape"] | None = None,
         batch: int | None = None,
         first: int = 0,
         mesh: Mesh | None = None,
+        final: Literal["denoise", "state"] = "denoise",
+        trajectory: int | None = None,
+        keep_x0: bool = False,
     ) -> Samples:
         """`num` new images in the data's units, float32 (`info.dtype` tells the files' dtype).
 
@@ -144,16 +165,22 @@ class Model:
                 jd.guidance.autoguidance(d, early.denoise)`. Under a method of posterior sampling, such as `lambda d:
                 MMPS(d, measurement)` of `jaxdiff.guidance.posterior`, `misfit` and `diverged` of the result tell which
                 images explain the measurement.
+            start: states at grid[0], (num, *shape), or None for noise. States are in model units: from images of the data
+                `jd.noise(key, model.normaliser.forward(images), lam=grid[0])`.
             batch: as in `jd.sample`.
             first: number of the first image.
             mesh: as in `jd.sample`.
+            final: "denoise" returns images, "state" the states x at the end of the grid, in model units.
+            trajectory: as in `jd.sample`; the states are in model units, the image at their end too.
+            keep_x0: as in `jd.sample`; `x0`, D of the steps, are images in the data's units.
 
         Returns:
-            Images (num, *shape), their cost, and which are finite.
+            Images (num, *shape), their cost, and which are finite and which have diverged.
 
         Raises:
             ValueError: for what `jd.sample` refuses, and a condition or guidance that the model does not know.
         """
+        check_key(key)
         denoise = self.denoise if cond is None and not callable(guidance) else self.guided(guidance)
         out = sample(
             key,
@@ -163,12 +190,28 @@ class Model:
             solver=DPMpp(2) if solver is None else solver,
             grid=self.grid(calls, solver) if grid is None else grid,
             cond=cond,
+            start=start,
             batch=batch,
             first=first,
             mesh=mesh,
+            final=final,
+            trajectory=trajectory,
+            keep_x0=keep_x0,
         )
-        images = self.normaliser.inverse(np.asarray(out.images)).astype(np.float32)
-        return Samples(images, out.nfe, out.finite, out.batch_nfe, None, out.measurement, out.images)
+        images = np.asarray(out.images)
+        return Samples(
+            images=self._in_data_units(images) if final == "denoise" else images,
+            nfe=out.nfe,
+            finite=out.finite,
+            batch_nfe=out.batch_nfe,
+            trajectory=out.trajectory,
+            x0=None if out.x0 is None else self._in_data_units(out.x0),
+            measurement=out.measurement,
+            normal=out.images,
+        )
+
+    def _in_data_units(self, images: Any) -> np.ndarray:
+        return self.normaliser.inverse(np.asarray(images)).astype(np.float32)
 
     def bits_per_dim(
         self,
@@ -194,6 +237,7 @@ class Model:
         Returns:
             (num,), in bits.
         """
+        check_key(key)
         images = np.asarray(images)
         values = images.astype(np.float64)
         if images.dtype.kind in "ui":
@@ -204,68 +248,3 @@ class Model:
         slope = self.normaliser.log_slope(values).reshape(len(values), -1).sum(axis=1)
         size = int(np.prod(images.shape[1:]))
         return -(np.asarray(found.nats, np.float64) + slope) / (size * np.log(2.0))
-
-
-def load(
-    run: str | Path,
-    step: int | None = None,
-    *,
-    ema: bool = True,
-    length: float | None = None,
-    allow: Allow = (),
-) -> Model:
-    """The model of a run folder: a checkpoint with what its images are.
-
-    A folder that `jaxdiff pack` wrote holds one checkpoint, averaged. Nothing in the folder is executed.
-
-    Args:
-        run: the folder.
-        step: of the checkpoint; default the newest.
-        ema: averaged parameters, or those of the step itself.
-        length: instead of the run's moving average, the power-function average of this length σ_rel at the newest snapshot or
-            that of `step`, of a run that kept some (`TrainConfig.power_ema`).
-        allow: where the run's parts (network, schedule, data, …) are of a person's own classes, what may be imported
-            for them: packages by name ("mypackage": it and what is below it), .py files by path ("configs/mine.py",
-            executed as training does), or the classes themselves. Nothing else is imported.
-
-    Returns:
-        The model.
-
-    Raises:
-        FileNotFoundError: where there is no run or checkpoint.
-        ValueError: naming file and field, for a format that this version does not know, for values that contradict
-            each other, for parameters that are not the network's or not finite, and for parts that are not allowed.
-    """
-    allow = allowed(allow)
-    stored = read_run(run, allow)
-    with within(Path(run) / "run.json"):
-        config = config_of(stored["config"], allow)
-        info, pairing = DataInfo.from_json(stored["data"]), read_pairing(stored, allow)
-        reads = size_of(config.network, "image_channels")
-        has = pairing and pairing.inputs and pairing.inputs.info.channels
-        if has and reads != has:
-            raise malformed("config.network.image_channels", reads, f"{has}, the channels of pairing.inputs")
-        like = variables_of(config.network, stored["shape"])
-    if is_packed(run):
-        step_stored = fields(stored, {"step": int})["step"]
-        if not ema or length is not None or step not in (None, step_stored):
-            raise ValueError(
-                f"got step={step}, ema={ema}, length={length} for {run}, a packed model; expected its one checkpoint, "
-                f"{step_stored}, averaged; to fix: leave them out, or load the run that it was packed from"
-            )
-        found, variables = step_stored, unpack(run, like)
-    else:
-        found, variables = average(run, step, ema=ema, length=length, like=like)
-    check_variables(like, variables, f"{run} at step {found}")
-    return Model(
-        denoise=bind(config.network, jax.device_put(variables), config.predicts, sigma_data=config.sigma_data),
-        network=config.network,
-        schedule=config.schedule,
-        shape=tuple(stored["shape"]),
-        normaliser=Normaliser.from_json(stored["normaliser"], allow),
-        info=info,
-        pairing=pairing,
-        step=found,
-        run=Path(run),
-        levels=read_levels(stored),
-    )

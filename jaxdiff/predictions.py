@@ -25,6 +25,7 @@ import equinox as eqx
 from jaxtyping import Array, ArrayLike, Float
 
 from jaxdiff.process.gaussian import alpha, namespace, sigma
+from jaxdiff.representation import representation
 
 Prediction = Literal["x0", "eps", "v", "score", "velocity", "F"]
 PREDICTIONS: tuple[str, ...] = get_args(Prediction)
@@ -38,6 +39,8 @@ class PredictionKind(eqx.Module):
     output (*spatial, channels), lam a scalar; NumPy in, NumPy out. Number fields (`scale: float = 1.0`) are array leaves once
     bound.
     """
+
+    __repr__ = representation
 
     def __check_init__(self):
         own = type(self)
@@ -235,7 +238,7 @@ def stored_form(predicts: str | PredictionKind, sigma_data: float) -> tuple[str 
     return name_of(kind) or kind, float(kind.sigma_data) if isinstance(kind, F) else sigma_data
 
 
-def coefficients(predicts: str | PredictionKind, lam, sigma_data: ArrayLike = 1.0) -> tuple[Any, Any]:
+def coefficients(predicts: str | PredictionKind, lam, *, sigma_data: ArrayLike = 1.0) -> tuple[Any, Any]:
     """(p, q) with output = p x + q x0 at half log-SNR `lam`. Raises `ValueError` for an unknown kind."""
     return kind_of(predicts, sigma_data).coefficients(lam)
 
@@ -277,16 +280,16 @@ def from_x0(
     """What a network of this kind returns where it knows x0: inverse of `to_x0`.
 
     Args:
-        predicts: a name of `PREDICTIONS`, or a kind.
+        predicts: as in `to_x0`.
         x0: the image, (*spatial, channels).
-        x: the noisy image, of the same shape, in variance-preserving coordinates.
-        lam: half log-SNR, a scalar.
-        sigma_data: EDM's, for "F".
+        x: as in `to_x0`.
+        lam: as in `to_x0`.
+        sigma_data: as in `to_x0`.
 
     Returns:
-        The network's output, of the same shape.
+        The network's output, of the image's shape.
 
     Raises:
-        ValueError: for an unknown kind.
+        ValueError: as `to_x0`.
     """
     return kind_of(predicts, sigma_data).from_x0(x0, x=x, lam=lam)

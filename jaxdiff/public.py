@@ -1,6 +1,6 @@
 """The public names of the package: `jd.NAME` is NAME here."""
 
-from importlib import import_module
+from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
 from jaxdiff import analytic as analytic
@@ -51,10 +51,12 @@ from jaxdiff.solvers import UniPC as UniPC
 
 if TYPE_CHECKING:
     from jaxdiff import metrics as metrics
+    from jaxdiff import physics as physics
     from jaxdiff import tasks as tasks
+    from jaxdiff.loading import load as load
     from jaxdiff.model import Model as Model
-    from jaxdiff.model import load as load
     from jaxdiff.nnx import from_nnx as from_nnx
+    from jaxdiff.shipped import models as models
     from jaxdiff.training import DenoisingLoss as DenoisingLoss
     from jaxdiff.training import TrainState as TrainState
     from jaxdiff.training import make_train_step as make_train_step
@@ -71,12 +73,21 @@ _LATER = {
     "train": "jaxdiff.training.loop",
     "save_run": "jaxdiff.training.save_run",
     "Model": "jaxdiff.model",
-    "load": "jaxdiff.model",
+    "load": "jaxdiff.loading",
+    "models": "jaxdiff.shipped",
     "from_nnx": "jaxdiff.nnx",
 }
+
+_ROOMS = ("metrics", "physics", "tasks")
+"""Packages that are public as they are, also loaded on first use."""
 
 
 def __getattr__(name: str):
     if name in _LATER:
-        return getattr(import_module(_LATER[name]), name)
+        return getattr(_import_module(_LATER[name]), name)
     raise AttributeError(f"module 'jaxdiff' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    here = {name for name in globals() if not name.startswith("_")} - {"TYPE_CHECKING"}
+    return sorted({*here, *_LATER, *_ROOMS})

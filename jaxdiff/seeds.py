@@ -4,6 +4,7 @@ import operator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
@@ -33,3 +34,11 @@ def key_of(seed: Any) -> PRNGKeyArray:
         return jax.random.key(number)
     with jax.enable_x64(True):
         return jax.random.key(np.uint64(number))
+
+
+def check_key(key: Any) -> None:
+    """Raises ValueError unless `key` is one random key of JAX, of `jax.random.key`."""
+    dtype, shape = getattr(key, "dtype", None), np.shape(key)
+    if dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key) or shape != ():
+        shown = repr(key) if dtype is None else f"an array of shape {shape}, {dtype}"
+        raise ValueError(f"got key={shown}; expected a key; to fix: jax.random.key(0)")

@@ -1,5 +1,6 @@
 """The models that come with the package, by the task they are for."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "models"
@@ -9,6 +10,48 @@ SHIPPED = {
     "restoration": FOLDER / "nuclei_prior",
     "generate-labelled": FOLDER / "nuclei_generation",
 }
+LINES: Mapping[str, str] = {
+    "nuclei_segmentation": "segment: instances of fluorescent nuclei, windows of 96×96, 1.68 M parameters",
+    "nuclei_denoising": "denoise: nuclei behind 10 to 100 photons, windows of 64×64, 0.94 M parameters",
+    "nuclei_prior": "deconvolve, inpaint, isotropic, generate: nuclei alone, windows of 64×64, 0.93 M parameters",
+    "nuclei_generation": "generate-labelled: nuclei in the places of a mask, windows of 64×64, 1.68 M parameters",
+}
+"""What `models` says of each folder."""
+
+
+class Models(dict[str, str]):
+    """Names of models, and a line about each; shown as a list."""
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name:20} {line}" for name, line in self.items()) or f"none in {FOLDER}"
+
+
+def models() -> Models:
+    """The models that come with the package: name, as `jd.load` and `--run` take it, and what each is for.
+
+    Example:
+        >>> list(models())
+        ['nuclei_segmentation', 'nuclei_denoising', 'nuclei_prior', 'nuclei_generation']
+    """
+    return Models({name: line for name, line in LINES.items() if (FOLDER / name / "run.json").is_file()})
+
+
+def folder_of(run: str | Path) -> Path:
+    """The folder of a run: `run` as a path where there is one, else the model of that name.
+
+    Raises FileNotFoundError for a plain name that is neither.
+    """
+    path = Path(run)
+    if path.exists() or path.name != str(path):
+        return path
+    if str(path) in models():
+        return FOLDER / path
+    runs = sorted(str(beside.parent) for beside in Path().glob("*/run.json"))
+    there = ", ".join([*models(), *runs[:8]])
+    raise FileNotFoundError(
+        f"got {run}, which is no folder here and no model that comes with jaxdiff; expected a run folder, or one of {there}; "
+        "to fix: train a run first (jaxdiff train CONFIG), or one of these names"
+    )
 
 
 def shipped(task: str) -> Path:

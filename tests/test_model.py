@@ -46,6 +46,27 @@ def test_images_are_those_of_sample_in_data_units(model):
     assert out.nfe == 3
 
 
+def test_it_starts_from_images_and_keeps_states_and_images(model):
+    """States are in model units, D of each step in those of the data; what is no image is left as it is."""
+    prior = jd.analytic.Gaussian(np.zeros((8, 8, 1)), np.ones((8, 8, 1)))
+    exact = dataclasses.replace(model, denoise=prior)
+    grid, key = np.linspace(0.0, 2.0, 3), jax.random.key(3)
+    images = np.asarray(model.normaliser.inverse(np.random.default_rng(1).normal(size=(2, 8, 8, 1))), np.float32)
+    start = jd.noise(key, exact.normaliser.forward(images), lam=grid[0])
+    options = dict(grid=grid, start=start, solver=jd.DDIM(), trajectory=1)
+    out = exact.sample(key, 2, keep_x0=True, **options)
+    inner = jd.sample(key, prior, shape=(8, 8, 1), num=2, keep_x0=True, **options)
+    np.testing.assert_array_equal(out.trajectory, inner.trajectory)
+    np.testing.assert_allclose(out.x0, exact.normaliser.inverse(np.asarray(inner.x0)), rtol=1e-6)
+    np.testing.assert_array_equal(out.x0[:, -1], out.images)
+    state = exact.sample(key, 2, final="state", **options)
+    np.testing.assert_allclose(state.images, out.trajectory[:, -2], atol=1e-6)
+    assert not out.diverged.any()
+    far = exact.sample(key, 2, **{**options, "start": 1e4 * start})
+    assert far.finite.all()
+    assert far.diverged.all()
+
+
 def test_posterior_samples_are_held_against_the_measurement(model):
     """In data units the misfit is that of the images in model units; far off for another y."""
     prior = jd.analytic.Gaussian(np.zeros((8, 8, 1)), np.ones((8, 8, 1)))

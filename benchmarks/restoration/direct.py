@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from benchmarks.restoration import store
 from benchmarks.tasks import exposure, fields, scores
+from jaxdiff.loading import load
 from jaxdiff.metrics import interval_coverage, psnr, ssim
-from jaxdiff.model import load
 from jaxdiff.physics.camera import Camera
 from jaxdiff.solvers import DPMpp
 from jaxdiff.tasks import denoise_directly, restore

@@ -15,8 +15,9 @@ from benchmarks.restoration import baselines, store
 from benchmarks.restoration.problems import PHOTONS, Kind, Problem, blur, problem
 from benchmarks.tasks import scores
 from jaxdiff.guidance.posterior import DiffPIR
+from jaxdiff.loading import load
 from jaxdiff.metrics import data_range, fourier_ring_correlation, interval_coverage, psnr, resolution, ssim
-from jaxdiff.model import Model, load
+from jaxdiff.model import Model
 from jaxdiff.tasks import Restored, restore
 
 SAMPLES = 19

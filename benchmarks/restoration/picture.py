@@ -10,7 +10,7 @@ from benchmarks.restoration import store
 from benchmarks.restoration.baselines import METHODS
 from benchmarks.restoration.problems import blur, problem
 from jaxdiff.data.shown.picture import GAP, GAP_GREY, write_png
-from jaxdiff.model import load
+from jaxdiff.loading import load
 from jaxdiff.tasks import restore
 
 PHOTONS = (30, 300)

@@ -15,7 +15,8 @@ from benchmarks.restoration import store
 from benchmarks.restoration.problems import blur
 from jaxdiff.guidance.posterior import DPS, MMPS, DiffPIR, Recording
 from jaxdiff.guidance.windowed import window_starts, windowed
-from jaxdiff.model import Model, load
+from jaxdiff.loading import load
+from jaxdiff.model import Model
 from jaxdiff.nn import POLICIES
 from jaxdiff.physics.camera import Camera
 from jaxdiff.sampling import sample

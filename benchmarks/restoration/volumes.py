@@ -21,8 +21,9 @@ from benchmarks.restoration.problems import READ_NOISE, SEED
 from benchmarks.tasks import scores
 from jaxdiff.data.sources.synthetic import Microscope
 from jaxdiff.guidance.posterior import DiffPIR
+from jaxdiff.loading import load
 from jaxdiff.metrics import data_range, interval_coverage, psnr, ssim
-from jaxdiff.model import Model, load
+from jaxdiff.model import Model
 from jaxdiff.physics.camera import Camera
 from jaxdiff.physics.operators import Bin
 from jaxdiff.physics.richardson_lucy import richardson_lucy
@@ -86,7 +87,7 @@ def measure(options: Volumes) -> None:
 
 def camera(photons: int) -> Camera:
     """That records `photons` at the bright level."""
-    return Camera(SCOPE.gain * SCOPE.electrons / photons, SCOPE.offset, READ_NOISE)
+    return Camera(gain=SCOPE.gain * SCOPE.electrons / photons, offset=SCOPE.offset, read_noise=READ_NOISE)
 
 
 def stack(truth: np.ndarray, index: int, photons: int) -> np.ndarray:

@@ -16,8 +16,8 @@ from benchmarks.evidence.distances import bootstrap_weights
 from benchmarks.tasks import blood, cell_classifiers, methods, store
 from benchmarks.tasks.blood import CLASSES
 from benchmarks.tasks.scores import DRAWS, SEED
+from jaxdiff.loading import load
 from jaxdiff.metrics import expected_calibration_error
-from jaxdiff.model import load
 from jaxdiff.process.schedules import VarianceExploding
 from jaxdiff.tasks.classify import calibrate, classify
 from jaxdiff.training.lam_sampler import Stratified

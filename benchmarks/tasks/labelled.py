@@ -19,8 +19,8 @@ from benchmarks.tasks import fields, methods, scores, store
 from benchmarks.tasks.calls import CALLS
 from benchmarks.tasks.fields import FEW, Field
 from jaxdiff.data.errors import DataError
+from jaxdiff.loading import load
 from jaxdiff.metrics import compare_sets
-from jaxdiff.model import load
 from jaxdiff.tasks import generate_labelled
 
 CROP = 64
@@ -69,8 +69,8 @@ def measure(options: Labelled) -> None:
         "found": {name: scores.summary(of, wells) for name, of in rows.items()},
         "difference": scores.ahead(rows["generated"], rows["real"], wells),
         "distances": {
-            "generated": _plain(compare_sets(reference, _crops(made, model))),
-            "train": _plain(compare_sets(reference, others)),
+            "generated": _plain(compare_sets(reference, generated=_crops(made, model))),
+            "train": _plain(compare_sets(reference, generated=others)),
         },
         "crop": CROP,
     }
@@ -99,7 +99,7 @@ def _calls(options: Labelled, model: Any, real: list[Field], find: methods.Metho
         made = _made(model, real, calls)
         seconds = (time.perf_counter() - began) / len(made)
         found = [scores.segmentation(field, find.predict(field)["labels"]) for field in made]
-        sets = _plain(compare_sets(reference, _crops(made, model)))
+        sets = _plain(compare_sets(reference, generated=_crops(made, model)))
         means = {name: float(np.mean([row[name] for row in found])) for name in ("ap50", "ap", "dice")}
         rows.append({"calls": calls, "seconds": seconds, "frechet": sets["frechet"]["distance"], **means})
         print(rows[-1], flush=True)

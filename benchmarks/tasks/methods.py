@@ -16,7 +16,8 @@ from benchmarks.tasks.predictions import Arrays, Method
 from benchmarks.tasks.segmentation_baselines import OtsuWatershed
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.pairs import Denoising, SuperResolution
-from jaxdiff.model import Model, load
+from jaxdiff.loading import load
+from jaxdiff.model import Model
 from jaxdiff.tasks import denoise, segment, super_resolve
 from jaxdiff.tasks.sampled import given
 

@@ -19,9 +19,10 @@ from benchmarks.tasks import denoising_baselines, methods, regression, store
 from benchmarks.tasks.denoising_baselines import CANDIDATES
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.sources.synthetic import Microscope
+from jaxdiff.loading import load
 from jaxdiff.metrics import data_range, fourier_ring_correlation, psnr, resolution
 from jaxdiff.metrics.rings import rings, taper
-from jaxdiff.model import Model, load
+from jaxdiff.model import Model
 from jaxdiff.physics.camera import Camera
 from jaxdiff.tasks import denoise
 
@@ -62,7 +63,7 @@ def measure(options: Spectrum) -> None:
     scope = Microscope()
     dev, val = (_fields(scope, SEEDS[split], options.num) for split in ("dev", "val"))
     span = float(data_range([truth for truth, _ in dev]))
-    camera = Camera(scope.gain, scope.offset, scope.read_noise)
+    camera = Camera(gain=scope.gain, offset=scope.offset, read_noise=scope.read_noise)
     todo: dict[str, Restore] = {"noisy": lambda image: image}
     parameters: dict[str, Any] = {}
     for name, candidates in CANDIDATES.items():

@@ -25,7 +25,7 @@ from benchmarks.tasks.fields import FEW, Field
 from benchmarks.tasks.predictions import Pieces
 from jaxdiff.config import load_config
 from jaxdiff.data.config import BBBC039
-from jaxdiff.model import load
+from jaxdiff.loading import load
 from jaxdiff.tasks import generate_labelled, instances
 from jaxdiff.training.config import TrainConfig
 from jaxdiff.training.loop import train

@@ -17,8 +17,9 @@ from benchmarks.tasks import methods, regression, scores, smears, store, uncerta
 from benchmarks.tasks.calls import CALLS, SAMPLES, choose, rule
 from benchmarks.tasks.fields import FEW, middle, spread
 from jaxdiff.data.errors import DataError
+from jaxdiff.loading import load
 from jaxdiff.metrics import data_range, psnr, ssim
-from jaxdiff.model import Model, load
+from jaxdiff.model import Model
 from jaxdiff.tasks import translate
 from jaxdiff.tasks.sampled import check_task
 

@@ -16,7 +16,7 @@ from scipy import ndimage
 from benchmarks.evidence.distances import bootstrap_weights
 from benchmarks.tasks import blood, classification, fields, methods, store
 from benchmarks.tasks.scores import DRAWS, SEED
-from jaxdiff.model import load
+from jaxdiff.loading import load
 from jaxdiff.physics.binning import area_binning
 from jaxdiff.tasks.classify import calibrate, classify
 

@@ -15,12 +15,14 @@ from jaxdiff.data.files.read import check_image, info_of, read
 from jaxdiff.data.info import check_kind
 from jaxdiff.data.levels import blank
 from jaxdiff.data.names import key
+from jaxdiff.loading import load
 from jaxdiff.lock import only_writer_of
-from jaxdiff.model import Model, load
+from jaxdiff.model import Model
 from jaxdiff.seeds import key_of
 from jaxdiff.tasks.class_calibration import NAME, Calibration
 from jaxdiff.tasks.classify import calibrate, check_classes
 from jaxdiff.terminal import one_line
+from jaxdiff.training.run_folder import read_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,7 @@ def calibrated(options: CalibrateRun) -> Calibration:
     be used; LockedError where another process calibrates it.
     """
     if not (options.run / "run.json").is_file():
-        load(options.run)  # says what there is instead, and makes no folder
+        read_run(options.run)  # says what there is instead, and makes no folder
     with only_writer_of(options.run / NAME):
         return _calibrated(options)
 

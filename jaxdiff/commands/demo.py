@@ -15,8 +15,8 @@ from jaxdiff.data.files.write import write_image
 from jaxdiff.data.pairs import Denoising
 from jaxdiff.data.shown.overlay import overlay
 from jaxdiff.data.shown.picture import sheet
+from jaxdiff.loading import load
 from jaxdiff.lock import numbered
-from jaxdiff.model import load
 from jaxdiff.shipped import FOLDER, shipped
 from jaxdiff.tasks.denoise import denoise
 from jaxdiff.tasks.segment import segment

@@ -8,8 +8,8 @@ import tyro
 
 from jaxdiff.commands.solver_options import SolverOptions
 from jaxdiff.interop.export import PLATFORMS, export_sampler
+from jaxdiff.loading import load
 from jaxdiff.lock import only_writer_of
-from jaxdiff.model import load
 
 
 @dataclass(frozen=True)

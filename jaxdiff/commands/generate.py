@@ -20,8 +20,9 @@ from jaxdiff.data.files.write import check_writable, write_image
 from jaxdiff.data.shown.picture import sheet
 from jaxdiff.durable import write_json
 from jaxdiff.guidance import Guidance
+from jaxdiff.loading import load
 from jaxdiff.lock import only_writer
-from jaxdiff.model import Model, load
+from jaxdiff.model import Model
 from jaxdiff.seeds import key_of
 
 SHEET = 64  # images shown
@@ -35,7 +36,7 @@ class Generate(SolverOptions):
     """New images from a trained run."""
 
     run: Path | None = None
-    """Folder of the run, as `train.py` makes it."""
+    """Folder of the run, as `train.py` makes it, or the name of a model that comes with jaxdiff."""
     num: int = 64
     """How many images."""
     out: Path = Path("samples")

@@ -34,8 +34,9 @@ from jaxdiff.data.shown.overlay import overlay
 from jaxdiff.data.shown.picture import sheet
 from jaxdiff.data.sources.phenotypes import PHENOTYPES
 from jaxdiff.data.sources.synthetic import Microscope
+from jaxdiff.loading import load
 from jaxdiff.lock import only_writer
-from jaxdiff.model import Model, load
+from jaxdiff.model import Model
 from jaxdiff.places import check_places
 from jaxdiff.plain import to_plain
 from jaxdiff.seeds import key_of

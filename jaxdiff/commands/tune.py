@@ -11,10 +11,11 @@ import tyro
 from tqdm import tqdm
 
 from jaxdiff import tuning
+from jaxdiff.loading import load
 from jaxdiff.lock import only_writer
-from jaxdiff.model import load
 from jaxdiff.process import grids
 from jaxdiff.seeds import key_of
+from jaxdiff.training.run_folder import read_run
 from jaxdiff.tuning import stored
 
 
@@ -62,7 +63,7 @@ def tune(options: Tune) -> dict[int, list[tuning.Score]]:
     process is tuning it. (Training may go on meanwhile: a sampler is for the checkpoint that it names.)
     """
     if not (options.run / "run.json").is_file():
-        load(options.run)  # says what there is instead, and makes no folder
+        read_run(options.run)  # says what there is instead, and makes no folder
     with only_writer(stored.path_of(options.run, 0).parent):
         return _tune(options)
 

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.programs import Filtered
+from jaxdiff.sampling import solve
 from jaxdiff.solvers.base import Rows, RowSolver, Run, tabulate
 
 CAPACITY = 4096
@@ -61,18 +62,14 @@ def march(
 
 def padded(rows: Rows, dtype, capacity: int = CAPACITY) -> Rows:
     """The table as arrays of `dtype`, its last row repeated up to a multiple of `capacity` rows."""
-    more = -len(rows.last) % capacity
-
-    def pad(leaf):
-        leaf = np.concatenate([leaf, np.repeat(leaf[-1:], more, 0)])
-        return jnp.asarray(leaf, leaf.dtype if leaf.dtype == bool else dtype)
-
-    return jax.tree.map(pad, rows)
+    whole = solve.padded(rows, -(-len(rows.last) // capacity) * capacity)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype if leaf.dtype == bool else dtype), whole)
 
 
 def take_step(kernel: RowSolver, denoise: Denoiser, rows: Rows, noise: Callable, key, k, x, state: Any):
     """One image's x and solver state after row k; `state` None: before the first step."""
-    run = Run(lambda x, lam: denoise(x, lam, None), rows, lambda k: noise(key, k, x.shape, x.dtype), key)
+    draw = lambda k: noise(key, k, x.shape, x.dtype)  # noqa: E731
+    run = Run(lambda x, lam: denoise(x, lam, None), rows, draw, key, len(rows.last))
     at = jnp.asarray(k, x.dtype)
     if state is None:
         state = kernel.init(None, at, at + 1, x, run)

@@ -9,6 +9,7 @@ from jaxtyping import Array
 
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.guidance.extrapolation import extrapolated, inside, interval_ends
+from jaxdiff.representation import representation
 from jaxdiff.solvers.base import array_leaf
 
 
@@ -19,6 +20,8 @@ class Autoguidance(eqx.Module):
     bad: Denoiser
     scale: np.ndarray = eqx.field(converter=array_leaf)
     interval: Array | np.ndarray
+
+    __repr__ = representation
 
     @property
     def measurement(self) -> Any:

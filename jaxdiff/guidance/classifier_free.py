@@ -13,6 +13,7 @@ from jaxtyping import Array, PyTree
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.guidance.extrapolation import extrapolated, inside, interval_ends, rescaled
 from jaxdiff.nn.condition import null as null_of
+from jaxdiff.representation import representation
 from jaxdiff.solvers.base import array_leaf
 
 
@@ -39,6 +40,8 @@ class ClassifierFree(eqx.Module):
     null: PyTree
     interval: Array | np.ndarray
     rescale: np.ndarray = eqx.field(converter=array_leaf)
+
+    __repr__ = representation
 
     @property
     def measurement(self) -> Any:

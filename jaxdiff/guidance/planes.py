@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff.denoiser import Denoiser
+from jaxdiff.representation import representation
 
 
 class Planes(eqx.Module):
@@ -18,6 +19,8 @@ class Planes(eqx.Module):
 
     denoise: Denoiser
     across: tuple[int, ...] = eqx.field(static=True, default=(0, 1, 2))
+
+    __repr__ = representation
 
     def __check_init__(self):
         if not self.across or not set(self.across) <= {0, 1, 2} or len(set(self.across)) < len(self.across):

@@ -7,6 +7,7 @@ import equinox as eqx
 from jaxtyping import Array, Float, Int, PyTree
 
 from jaxdiff.numbers import as_leaves
+from jaxdiff.representation import representation
 
 
 class Remembering(eqx.Module):
@@ -21,6 +22,8 @@ class Remembering(eqx.Module):
     * Any `jd.Solver` runs it, along a grid. diffrax's own solvers, which call D inside loops of theirs and try steps again,
       do not, nor do `jd.encode` and `jd.log_likelihood`, which follow an equation.
     """
+
+    __repr__ = representation
 
     def __check_init__(self):
         as_leaves(self)

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
 from jaxdiff.denoiser import Denoiser
+from jaxdiff.representation import representation
 
 
 class Windowed(eqx.Module):
@@ -23,6 +24,8 @@ class Windowed(eqx.Module):
     chunk: int = eqx.field(static=True)
     axis: str | None = eqx.field(static=True, default=None)
     policy: Callable[..., bool] | None = eqx.field(static=True, default=None)
+
+    __repr__ = representation
 
     @property
     def measurement(self) -> Any:

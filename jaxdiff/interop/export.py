@@ -34,8 +34,8 @@ from jaxdiff.interop.export_readme import readme
 from jaxdiff.model import Model
 from jaxdiff.nn.condition import expected_shapes
 from jaxdiff.plain import to_plain
+from jaxdiff.sampling.arguments import checked_grid
 from jaxdiff.sampling.program import program
-from jaxdiff.sampling.sample import checked_grid
 from jaxdiff.sampling.solve import on_rows
 from jaxdiff.solvers import DPMpp
 from jaxdiff.training.leaves import named

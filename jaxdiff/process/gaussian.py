@@ -30,6 +30,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
+from jaxdiff.seeds import check_key
+
 
 def namespace(*values) -> Any:
     """`jax.numpy` when any value is a JAX array, else `numpy`: numbers and NumPy arrays are computed in float64."""
@@ -79,7 +81,15 @@ def noise(
 
     Returns:
         States at `lam`, of the images' shape.
+
+    Raises:
+        ValueError: for a key that is none, and a `lam` of more than one number, whose axis is not that of the images.
     """
+    check_key(key)
+    if np.ndim(lam):
+        raise ValueError(
+            f"got lam of shape {np.shape(lam)}; expected one number for all images; to fix: a call for each, or jax.vmap"
+        )
     images = jnp.asarray(images)
     indices = first + jnp.arange(images.shape[0])
     eps = jax.vmap(lambda i: start_noise(jax.random.fold_in(key, i), images.shape[1:], images.dtype))(indices)

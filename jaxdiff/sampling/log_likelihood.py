@@ -12,6 +12,7 @@ from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray, PyTree
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.process.gaussian import log_alpha, on_host
 from jaxdiff.sampling import flow
+from jaxdiff.seeds import check_key
 
 
 class Likelihood(NamedTuple):
@@ -67,6 +68,7 @@ def log_likelihood(
     Raises:
         ValueError: for ends that do not rise, or fewer than one probe.
     """
+    check_key(key)
     if probes is not None and probes < 1:
         raise ValueError(f"got probes={probes}; expected 1 or more, or None for the exact divergence; to fix: probes=1")
     x, span = flow.start(images, ends)

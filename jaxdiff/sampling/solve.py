@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from jaxdiff.process.gaussian import on_host, step_noise
+from jaxdiff.process.gaussian import namespace, on_host, step_noise
 from jaxdiff.sampling.adjoint import AlongRows
+from jaxdiff.sampling.carried import KeepsX0, Remembers, Threaded, still
 from jaxdiff.sampling.first_stages import CountFirstStages
-from jaxdiff.sampling.memory import Remembers, Threaded, still
 from jaxdiff.solvers.base import Rows, RowSolver, Run, drift, tabulate
 from jaxdiff.solvers.stepped import Stepped, cost, terms
 
@@ -22,15 +22,16 @@ NoiseSource = Callable[[Array, Array, tuple[int, ...], Any], Array]
 
 
 class Solved(NamedTuple):
-    """One image: the result, how many denoiser calls it took, and stored states (k, *shape) or None."""
+    """One image: the result, how many denoiser calls it took, stored states and D of their steps, (k, *shape) or None."""
 
     image: Array
     calls: Array | int
     trajectory: Array | None
+    x0: Array | None
 
 
 class OnRows(eqx.Module):
-    """A fixed grid: the table's rows, one after the other."""
+    """A fixed grid: the table's rows, one after the other; of a padded table the first `live`."""
 
     solver: RowSolver
     rows: Rows
@@ -40,13 +41,19 @@ class OnRows(eqx.Module):
     adjoint: diffrax.AbstractAdjoint = eqx.field(static=True)
     noise: NoiseSource = eqx.field(static=True, default=step_noise)
     once: int = eqx.field(static=True, default=0)
+    keep_x0: bool = eqx.field(static=True, default=False)
+    live: np.ndarray | None = None
 
     @property
-    def calls(self) -> int:
-        """Denoiser calls of one image."""
-        steps = len(self.rows.last)
+    def steps(self) -> Any:
+        """Rows that are walked: a number, or where the table is padded an array."""
+        return len(self.rows.last) if self.live is None else self.live
+
+    @property
+    def calls(self) -> Any:
+        """Denoiser calls of one image, as `steps` a number or an array."""
         after = self.final == "denoise" and self.solver.calls_after
-        return steps * self.solver.evaluations + (self.once if steps else 0) + after
+        return self.steps * self.solver.evaluations + self.once * (self.steps > 0) + after
 
     def __call__(
         self, denoise: Callable, key: Array, x: Array, memory: Callable[[Array], PyTree] | None = None
@@ -55,33 +62,39 @@ class OnRows(eqx.Module):
         if isinstance(self.adjoint, AlongRows):
             denoise = jax.checkpoint(denoise)  # a network's activations are computed again, one call at a time
         rows = jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype if leaf.dtype == bool else x.dtype), self.rows)
-        steps = len(rows.last)
-        states, past = x[None], None if memory is None else memory(x)
-        if steps:
-            run = Run(denoise, rows, lambda k: self.noise(key, k, x.shape, x.dtype), key)
+        capacity = len(rows.last)
+        solver, state, past = self.solver, x, None if memory is None else memory(x)
+        if self.keep_x0:
+            solver, state = KeepsX0(solver=solver), (x, jnp.full_like(x, jnp.nan))
+        if memory is not None:
+            solver = Threaded(solver=solver)
+        states: Any = jax.tree.map(lambda leaf: leaf[None], state)
+        if capacity:
+            run = Run(denoise, rows, lambda k: self.noise(key, k, x.shape, x.dtype), key, self.steps)
             solution = diffrax.diffeqsolve(
-                diffrax.ODETerm(drift if memory is None else still),
-                self.solver if memory is None else Threaded(solver=self.solver),
+                diffrax.ODETerm(drift if solver is self.solver else still),
+                solver,
                 t0=0.0,
-                t1=float(steps),
+                t1=1.0 * self.steps,
                 dt0=1.0,
-                y0=x,
-                args=run if memory is None else Remembers(run, memory),
+                y0=state,
+                args=run if memory is None else Remembers(run, past),
                 saveat=diffrax.SaveAt(t1=True, steps=self.trajectory or 0, solver_state=memory is not None),
                 stepsize_controller=diffrax.ConstantStepSize(),
                 adjoint=self.adjoint,
-                max_steps=steps,
+                max_steps=capacity,
                 throw=False,
             )
-            assert solution.ys is not None
             states = solution.ys
             past = past if memory is None else solution.solver_state[1]  # type: ignore[index]
+        states, x0s = states if self.keep_x0 else (states, None)
         if self.final == "denoise" and self.solver.calls_after:
             end = states[-1], jnp.asarray(self.end, x.dtype)
-            result = self.solver.result(denoise(*end) if memory is None else denoise(*end, past, jnp.int32(steps))[0])
-            kept = steps // self.trajectory if self.trajectory else 0
-            states = jnp.concatenate([states[:kept], result[None]])
-        return Solved(states[-1], self.calls, states if self.trajectory else None)
+            x0 = denoise(*end) if memory is None else denoise(*end, past, jnp.asarray(self.steps, jnp.int32))[0]
+            kept = capacity // self.trajectory if self.trajectory else 0
+            states = jnp.concatenate([states[:kept], self.solver.result(x0)[None]])
+            x0s = None if x0s is None else jnp.concatenate([x0s[:kept], x0[None]])
+        return Solved(states[-1], self.calls, states if self.trajectory else None, x0s)
 
 
 def on_rows(
@@ -92,13 +105,37 @@ def on_rows(
     adjoint: diffrax.AbstractAdjoint | None = None,
     noise: NoiseSource = step_noise,
     eta: float = 0.0,
+    *,
+    keep_x0: bool = False,
+    capacity: int | None = None,
 ) -> OnRows:
-    """`solver` over the rows of `grid`; a diffrax solver takes one step for each interval, on (★) at `eta`."""
+    """`solver` over the rows of `grid`; a diffrax solver takes one step for each interval, on (★) at `eta`.
+
+    capacity: rows that the table is padded to. Raises ValueError where it has more.
+    """
     once = 0 if isinstance(solver, RowSolver) else cost(solver, with_error=False).once
     rowed = solver if isinstance(solver, RowSolver) else Stepped(solver, eta)
     adjoint = AlongRows() if adjoint is None else adjoint
-    rows = tabulate(rowed, grid, final)
-    return OnRows(rowed.kernel, rows, on_host(grid[-1]), final, trajectory, adjoint, noise, once)
+    rows, live = tabulate(rowed, grid, final), None
+    if capacity is not None:
+        rows, live = padded(rows, capacity), np.asarray(len(rows.last), np.int32)
+    return OnRows(rowed.kernel, rows, on_host(grid[-1]), final, trajectory, adjoint, noise, once, keep_x0, live)
+
+
+def padded(rows: Rows, capacity: int) -> Rows:
+    """The table with its last row repeated up to `capacity` rows. Raises ValueError where there are more."""
+    more = capacity - len(rows.last)
+    if more < 0:
+        raise ValueError(
+            f"got rows={capacity} for a run of {len(rows.last)} steps; expected as many or more; to fix: "
+            f"rows={len(rows.last)}"
+        )
+
+    def pad(leaf):
+        last = leaf[-1:] if len(leaf) else np.zeros((1, *leaf.shape[1:]), leaf.dtype)
+        return namespace(leaf).concatenate([leaf, np.repeat(last, more, 0)])
+
+    return jax.tree.map(pad, rows)
 
 
 class Adaptive(eqx.Module):
@@ -144,4 +181,4 @@ class Adaptive(eqx.Module):
         x = jnp.where(solution.result == diffrax.RESULTS.successful, solution.ys[-1], jnp.nan)
         if self.final == "denoise":
             x, calls = denoise(x, end), calls + 1
-        return Solved(x, calls, None)
+        return Solved(x, calls, None, None)

@@ -18,6 +18,7 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from jaxdiff.numbers import as_leaves
 from jaxdiff.process.gaussian import alpha, namespace, on_host, sigma
+from jaxdiff.representation import representation
 
 
 class Point(NamedTuple):
@@ -46,12 +47,14 @@ class Rows(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What diffrax hands to the solver as `args`: one image's denoiser, the table, noise by row index, the image's key."""
+    """What diffrax hands to the solver as `args`: one image's denoiser, the table, noise by row index, the image's key, and
+    how many rows of the table the run has."""
 
     denoise: Callable[[Array, Array], Array]
     rows: Rows
     noise: Callable[[Array], Array]
     key: Array
+    steps: Any
 
 
 def row(run: Run, k) -> Rows:
@@ -75,6 +78,8 @@ class RowSolver(diffrax.AbstractSolver):
         order: Any
     term_structure: ClassVar = diffrax.AbstractTerm
     interpolation_cls: ClassVar = diffrax.LocalLinearInterpolation
+
+    __repr__ = representation
 
     def __check_init__(self):
         as_leaves(self)
@@ -215,8 +220,7 @@ class Solver(RowSolver):
     def _noise(self, k: Array, run: Run) -> Array:
         if self.noises == 1:
             return run.noise(k)
-        rows = len(run.rows.last)
-        return jnp.stack([run.noise(k + j * rows) for j in range(self.noises)])
+        return jnp.stack([run.noise(k + j * run.steps) for j in range(self.noises)])
 
 
 def recorded(denoise: Callable) -> tuple[Callable, list[Array]]:

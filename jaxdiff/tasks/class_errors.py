@@ -40,6 +40,7 @@ from jaxdiff.nn import condition
 from jaxdiff.plain import to_plain
 from jaxdiff.process.gaussian import alpha, sigma
 from jaxdiff.programs import kept_programs
+from jaxdiff.seeds import check_key
 from jaxdiff.training.lam_sampler import LamSampler
 from jaxdiff.training.weighting import Sigmoid, Weighting
 
@@ -105,6 +106,7 @@ def class_errors(
     difference depends on λ between neighbours.
     All network calls are one program of one shape.
     """
+    check_key(key)
     key_lam, key_eps = jax.random.split(key)
     lam, inverse_density = _lams(how)(key_lam)
     weight = np.asarray(how.weighting(lam), np.float64)

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from jaxdiff.data.levels import blank
 from jaxdiff.guidance.windowed import window_starts
 from jaxdiff.model import Model
+from jaxdiff.seeds import check_key
 from jaxdiff.tasks.class_calibration import Calibration, fitted, probabilities
 from jaxdiff.tasks.class_errors import ClassErrors, Draws, class_errors
 from jaxdiff.tasks.sampled import reflected, with_channels
@@ -84,6 +85,7 @@ def classify(
         ValueError: for a model without classes or with another condition, class names that are not one for each class, images
             with other axes or channels, pixels that are not finite, and a calibration of other settings.
     """
+    check_key(key)
     check_classes(model)
     how = draws_of(
         model, draws, weighting=weighting, lam_sampler=lam_sampler, standard_errors=standard_errors, batch=batch
@@ -140,6 +142,7 @@ def calibrate(
     Raises:
         ValueError: for blank images, and what `classify` and `jaxdiff.tasks.class_calibration.fitted` refuse.
     """
+    check_key(key)
     check_classes(model)
     how = draws_of(
         model, draws, weighting=weighting, lam_sampler=lam_sampler, standard_errors=standard_errors, batch=batch

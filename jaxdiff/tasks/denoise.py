@@ -8,6 +8,7 @@ from jaxtyping import Float, PRNGKeyArray
 
 from jaxdiff.data.pairs import Denoising
 from jaxdiff.model import Model
+from jaxdiff.seeds import check_key
 from jaxdiff.tasks.estimate import Estimate, mean_bias, say_unmeasured
 from jaxdiff.tasks.sampled import check_task, given, with_channels
 from jaxdiff.tasks.scale import blank_input, repeated
@@ -54,6 +55,7 @@ def denoise(
     Raises:
         ValueError: for a model trained for something else, for pixels that are not finite, and other axes or channels.
     """
+    check_key(key)
     check_task(model, "denoise")
     if blank_input(model, image):
         return Denoised.of(repeated(with_channels(image, model.inputs.info), samples), bias=None)

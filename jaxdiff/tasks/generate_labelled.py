@@ -10,6 +10,7 @@ from jaxdiff.data.pairs import Joint, LabelledGeneration, signed_distance
 from jaxdiff.guidance import Guidance
 from jaxdiff.model import Model
 from jaxdiff.process import grids
+from jaxdiff.seeds import check_key
 from jaxdiff.tasks.instances import instances
 from jaxdiff.tasks.sampled import check_task, sampled, with_channels
 from jaxdiff.tasks.scale import say_scale
@@ -68,6 +69,7 @@ def generate_labelled(
         ValueError: for masks that are not integers or of another rank, start images that do not fit them, classes that the
             model does not have, and for a model trained for something else.
     """
+    check_key(key)
     check_task(model, "generate")
     pairs = None if model.pairing is None else model.pairing.pairs
     if not isinstance(pairs, Joint | LabelledGeneration):

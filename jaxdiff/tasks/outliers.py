@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from jaxdiff.model import Model
 from jaxdiff.process.gaussian import alpha, sigma
 from jaxdiff.programs import kept_programs
+from jaxdiff.seeds import check_key
 
 LAMS = tuple(np.linspace(-2.0, 4.0, 9).tolist())
 
@@ -36,6 +37,7 @@ class Familiar(NamedTuple):
         Returns:
             What `familiar.score` compares other images with.
         """
+        check_key(key)
         logs = np.log(denoising_errors(key, model, images, lams))
         if len(logs) < 2:
             raise ValueError(
@@ -52,6 +54,7 @@ class Familiar(NamedTuple):
         2023, "Denoising diffusion models for out-of-distribution detection", arXiv 2211.07740, with the squared error of one
         call in place of perceptual distances of whole reconstructions.
         """
+        check_key(key)
         logs = np.log(denoising_errors(key, model, images, self.lams))
         return np.sqrt(np.mean(((logs - self.mean) / self.std) ** 2, axis=1))
 
@@ -70,6 +73,7 @@ def denoising_errors(
     Returns:
         (num, levels), model units squared.
     """
+    check_key(key)
     if np.shape(images)[1:] != model.shape:
         raise ValueError(f"got images of shape {np.shape(images)[1:]}; expected {model.shape}, the model's window")
     levels = jnp.asarray(lams, jnp.float32)

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int, PRNGKeyArray
 
 from jaxdiff.data.pairs.distance import TRUNCATION
 from jaxdiff.model import Model
+from jaxdiff.seeds import check_key
 from jaxdiff.tasks.instances import instances
 from jaxdiff.tasks.sampled import check_task, given
 from jaxdiff.tasks.scale import blank_input, check_samples
@@ -60,6 +61,7 @@ def segment(
     Raises:
         ValueError: for a model trained for something else, for pixels that are not finite, and other axes or channels.
     """
+    check_key(key)
     check_task(model, "segment")
     if fuse not in ("mean", "vote"):
         raise ValueError(f"got fuse={fuse!r}; expected 'mean' or 'vote'")

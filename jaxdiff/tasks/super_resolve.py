@@ -7,6 +7,7 @@ from jaxtyping import Float, PRNGKeyArray
 
 from jaxdiff.data.pairing import spread
 from jaxdiff.model import Model
+from jaxdiff.seeds import check_key
 from jaxdiff.tasks.estimate import Estimate
 from jaxdiff.tasks.sampled import check_task, given, with_channels
 from jaxdiff.tasks.scale import blank_input, repeated
@@ -40,6 +41,7 @@ def super_resolve(
     Raises:
         ValueError: for a model trained for something else, for pixels that are not finite, and other axes or channels.
     """
+    check_key(key)
     check_task(model, "super-resolve")
     if blank_input(model, image):
         image = with_channels(image, model.inputs.info)

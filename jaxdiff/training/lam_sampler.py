@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from jaxdiff.process.schedules import Schedule
+from jaxdiff.seeds import check_key
 
 
 class LamSampler(Protocol):
@@ -36,6 +37,7 @@ class Stratified:
     def __call__(
         self, key: PRNGKeyArray, index: Int[Array, ""], total: int
     ) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        check_key(key)
         clean, noisy = (float(self.schedule.to_time(lam)) for lam in (self.schedule.lam_max, self.schedule.lam_min))
         u = jnp.mod(jax.random.uniform(key) + index / total, 1.0)
         t = clean + (noisy - clean) * u

@@ -13,6 +13,7 @@ from jaxdiff.nn.condition import null
 from jaxdiff.numbers import cast
 from jaxdiff.predictions import PredictionKind, kind_of
 from jaxdiff.process.gaussian import alpha, sigma
+from jaxdiff.seeds import check_key
 from jaxdiff.training.lam_sampler import LamSampler
 from jaxdiff.training.weighting import Sigmoid, Weighting
 
@@ -60,6 +61,7 @@ class DenoisingLoss:
         first: Any = 0,
         total: int | None = None,
     ) -> tuple[Float[Array, ""], Metrics]:
+        check_key(key)
         x0 = jnp.asarray(batch["image"], jnp.float32)
         size = x0.shape[0]
         index = first + jnp.arange(size)

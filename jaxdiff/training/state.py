@@ -9,6 +9,7 @@ import optax
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from jaxdiff.network import Network, initialised
+from jaxdiff.seeds import check_key
 
 
 @flax.struct.dataclass
@@ -53,6 +54,7 @@ class TrainState:
         Returns:
             The state before the first step.
         """
+        check_key(key)
         # Every kernel is a random program of its own; optimising them takes three times as long as running them once.
         options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
         init = cls._init(network, optimizer, example, tracked)
@@ -79,6 +81,7 @@ class TrainState:
         Returns:
             A state of shapes.
         """
+        check_key(key)
         return jax.eval_shape(cls._init(network, optimizer, example, tracked), key)
 
     @classmethod

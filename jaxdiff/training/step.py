@@ -13,6 +13,7 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray, PyTree
 
+from jaxdiff.seeds import check_key
 from jaxdiff.training.ema import EMA
 from jaxdiff.training.gradients import gradients_of, gradients_over, place_in
 from jaxdiff.training.objective import Loss, asked, check_teacher, extras
@@ -33,6 +34,7 @@ class Step:
     def __call__(
         self, state: TrainState, batch: Any, key: PRNGKeyArray, progress: float = 0.0, teacher: PyTree | None = None
     ):
+        check_key(key)
         if state is not self._made():  # to look at hundreds of arrays takes milliseconds
             state = self.place(state)
         if teacher is not None or "teacher" in asked(self.loss):

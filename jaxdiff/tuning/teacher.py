@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.process.gaussian import start_noise
 from jaxdiff.sampling import sample
+from jaxdiff.seeds import check_key
 from jaxdiff.solvers import UniPC
 
 
@@ -59,6 +60,7 @@ def teach(
     Raises:
         ValueError: where an image is not finite.
     """
+    check_key(key)
     dtype = jnp.promote_types(jnp.float32, jnp.result_type(float))
     start = jax.vmap(lambda i: start_noise(jax.random.fold_in(key, i), shape, dtype))(jnp.arange(num))
     images = []

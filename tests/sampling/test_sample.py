@@ -75,6 +75,87 @@ def test_trajectory_of_a_solver_of_several_calls_ends_with_the_image():
     np.testing.assert_allclose(out.images, last, atol=1e-6)
 
 
+class Midpoint(jd.Solver):
+    """DDIM to the middle of the step, and with D there from its start: two calls a step."""
+
+    order = 2
+    evaluations = 2
+
+    def update(self, denoise, x, at, to, noise, memory):
+        middle = jd.Point.of(0.5 * (at.lam + to.lam))
+        move = lambda to, x0: to.alpha * x0 + to.sigma / at.sigma * (x - at.alpha * x0)  # noqa: E731
+        return move(to, denoise(move(middle, denoise(x, at.lam)), middle.lam)), memory
+
+
+@pytest.mark.parametrize("solver", [jd.DPMpp(2, eta=0.5), Midpoint()], ids=lambda s: type(s).__name__)
+def test_d_is_kept_beside_the_states(solver):
+    """At step k it is the denoiser at the state before, here the exact one of Gaussian data; the last is the result."""
+    start = jax.random.normal(jax.random.key(1), (3, *SHAPE))
+    out = run(solver, start=start, trajectory=1, keep_x0=True)
+    before = np.concatenate([np.asarray(start)[:, None], out.trajectory[:, :-1]], axis=1)
+    exact = jax.vmap(jax.vmap(DENOISE, in_axes=(0, None)), in_axes=(1, 0), out_axes=1)(
+        before, jnp.asarray(GRID, jnp.float32)
+    )
+    np.testing.assert_allclose(out.x0, exact, atol=1e-6)
+    np.testing.assert_array_equal(out.x0[:, -1], out.images)
+
+
+def test_d_of_a_stride_and_a_guidance_with_a_memory(ddpm):
+    class Counting(jd.guidance.Remembering):
+        """Adds nothing, but counts."""
+
+        def memory(self, x):
+            return jnp.zeros(())
+
+        def update(self, x, lam, cond, memory, step):
+            return DENOISE(x, lam) + 0 * memory, memory + 1
+
+    out = run(jd.DDPM(), Counting(), trajectory=4, keep_x0=True)
+    for k, state, x0 in zip((3, 5), (2, 4), (0, 1), strict=True):
+        exact = jax.vmap(lambda x, k=k: DENOISE(x, GRID[k]))(ddpm.trajectory[:, state])
+        np.testing.assert_allclose(out.x0[:, x0], exact, atol=1e-5)
+    assert ddpm.x0 is None
+
+
+traces = []
+
+
+class Counted(eqx.Module):
+    mean: jax.Array
+
+    def __call__(self, x, lam, cond):
+        traces.append(1)
+        return DENOISE(x, lam) + self.mean
+
+
+@pytest.mark.parametrize("solver", [jd.Renoised(jd.DDPM(), 2), diffrax.Heun()], ids=lambda s: type(s).__name__)
+def test_grids_of_several_lengths_share_a_padded_program(solver):
+    """With the images of unpadded ones, bitwise where more than one step leaves XLA a loop."""
+    denoise = Counted(jnp.ones(SHAPE))
+    plain = run(solver, denoise)
+    padded = run(solver, denoise, rows=16)
+    np.testing.assert_array_equal(padded.images, plain.images)
+    assert padded.nfe == plain.nfe
+    before = len(traces)
+    short = run(solver, denoise, rows=16, grid=GRID[:1])
+    assert short.nfe == 1
+    start = run(jd.DDIM(), grid=GRID[:1], final="state").images
+    np.testing.assert_allclose(short.images, jax.vmap(lambda x: DENOISE(x, GRID[0]) + 1)(start), atol=1e-6)
+    longer = run(solver, denoise, rows=16, grid=np.linspace(-3.0, 2.0, 8))
+    assert longer.finite.all()
+    assert not np.array_equal(longer.images, padded.images)
+    assert len(traces) == before
+
+
+def test_a_padded_run_is_differentiated():
+    def loss(start):
+        return jnp.sum(run(jd.DPMpp(2), start=start, rows=16).images ** 2)
+
+    start, slope = jnp.ones((3, *SHAPE)), jax.value_and_grad(loss)
+    values = [slope(scale * start)[0] for scale in (0.5, 1.5)]
+    np.testing.assert_allclose(jnp.vdot(slope(start)[1], start), values[1] - values[0], rtol=1e-4)  # exact for a square
+
+
 @pytest.mark.parametrize(
     "solver", [jd.DDIM(), jd.EDMHeun(), diffrax.Euler(), diffrax.Tsit5()], ids=lambda s: type(s).__name__
 )
@@ -159,6 +240,12 @@ REFUSALS = [
     (dict(final="image"), "got final='image'; expected 'denoise' or 'state'"),
     (dict(trajectory=0), "got trajectory=0; expected a stride of at least 1"),
     (dict(solver=diffrax.Tsit5(), trajectory=1, controller=ADAPTIVE), "to fix: leave out controller"),
+    (dict(keep_x0=True), "got keep_x0 with trajectory=None and DDIM; expected a stride"),
+    (dict(solver=diffrax.Heun(), trajectory=1, keep_x0=True), "and Heun; expected a stride, and a jd.Solver"),
+    (dict(rows=5), "got rows=5 for a run of 6 steps; expected as many or more; to fix: rows=6"),
+    (dict(rows=8.0), "got rows=8.0; expected a whole number"),
+    (dict(rows=8, trajectory=1), "got rows=8 with trajectory=1; expected a fixed grid of which the result alone"),
+    (dict(solver=diffrax.Tsit5(), rows=8, controller=ADAPTIVE), "got rows=8 with a controller"),
     (dict(solver="ddim"), "got solver='ddim'; expected an object"),
     (dict(controller=ADAPTIVE), "got DDIM with controller or eta"),
     (dict(eta=1.0), "got DDIM with controller or eta"),
@@ -181,9 +268,13 @@ def test_refusals(options, message):
         run(**{"denoise": never, **options})
 
 
-@pytest.mark.parametrize("key", [0, None, np.zeros(2), jax.random.split(jax.random.key(0), 2)], ids=str)
+@pytest.mark.parametrize(
+    "key",
+    [0, None, np.zeros(2), jax.random.split(jax.random.key(0), 2), jax.random.PRNGKey(0)],
+    ids=lambda key: f"{key!r:.12}",
+)
 def test_what_is_no_key_is_refused(key):
-    with pytest.raises(ValueError, match=r"expected one random key of JAX; to fix: jax.random.key\(0\)"):
+    with pytest.raises(ValueError, match=r"expected a key; to fix: jax.random.key\(0\)"):
         jd.sample(key, lambda x, lam, cond: x, shape=(2, 1), num=1, solver=jd.DDIM(), grid=[0.0, 1.0])
 
 

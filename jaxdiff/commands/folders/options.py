@@ -16,9 +16,10 @@ from jaxdiff.commands.folders.over_folder import over_folder
 from jaxdiff.commands.readers_named import readers_named
 from jaxdiff.commands.solver_options import SolverOptions
 from jaxdiff.data.info import DataInfo
-from jaxdiff.model import Model, load
+from jaxdiff.loading import load
+from jaxdiff.model import Model
 from jaxdiff.seeds import key_of
-from jaxdiff.shipped import shipped
+from jaxdiff.shipped import folder_of, shipped
 from jaxdiff.training.run_folder import read_run
 
 Work = Callable[[PRNGKeyArray, np.ndarray, DataInfo, Path], Mapping[str, str | float]]
@@ -34,7 +35,7 @@ class ImagesOptions:
     out: Path
     """Folder for the results: new or empty, or with --resume that of the same command."""
     run: Path | None = None
-    """Folder of the run; default the model that comes with jaxdiff, where there is one for the task."""
+    """Folder of the run, or the name of a model that comes with jaxdiff; default the one for the task, where there is one."""
     seed: int = 0
     """The noise of an image depends on this and its name alone."""
     checkpoint: int | None = None
@@ -122,7 +123,7 @@ def by_run(options: Any, of_pairs: type, of_images: type) -> Any:
     options: all of both, None where their defaults differ. of_pairs: of a run that was trained for the task, or the shipped
     one; of_images: of one of images alone. Raises ValueError for an option that the run has no use for.
     """
-    run = options.run
+    run = None if options.run is None else folder_of(options.run)
     values = {one: getattr(options, one.name) for one in fields(options)}
     chosen = {one.name: value for one, value in values.items() if value != one.default}
     known = {one.name for one in fields(of_pairs)}

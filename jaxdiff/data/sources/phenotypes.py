@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxdiff.seeds import check_key
+
 WAVES, LOBES, NUCLEOLI, FRAGMENTS = 8, 4, 3, 5
 FRAGMENT_PLACE, FRAGMENT_SIZE = 0.83, 0.42  # largest distance from the centre and radius, relative to the radius
 SIZE_SPREAD, LIGHT_SPREAD = 0.1, 0.2  # standard deviations of log radius and log brightness within a phenotype
@@ -66,6 +68,8 @@ def reach_um(phenotype: Phenotype, rank: int) -> float:
 
 def draw(key: Array, phenotypes: tuple[Phenotype, ...], kind: Int[Array, ""], rank: int) -> Nucleus:
     """A random nucleus of class `kind`."""
+
+    check_key(key)
 
     def of_kind(name):
         return jnp.asarray([float(getattr(p, name)) for p in phenotypes], jnp.float32)[kind]

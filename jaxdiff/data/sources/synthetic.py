@@ -20,6 +20,7 @@ from jax.scipy.special import erf
 from jaxtyping import Array, Float, Int, UInt16
 
 from jaxdiff.data.sources.phenotypes import PHENOTYPES, Nucleus, Phenotype, draw, light, reach_um
+from jaxdiff.seeds import check_key
 
 ABSENT = -1  # class of the unused places of `Field.classes`
 LAYER_UM = 15.0  # depth of tissue that holds `density_per_mm2` nuclei, about one nucleus
@@ -100,10 +101,12 @@ class Microscope:
 
     def field(self, key: Array, size: tuple[int, ...]) -> Field:
         """One field of `size` pixels, (H, W) or (D, H, W). Raises ValueError for any other size."""
+        check_key(key)
         return _field(self, key, _checked(size))
 
     def fields(self, key: Array, num: int, size: tuple[int, ...], chunk: int = 64) -> Field:
         """`num` fields, `chunk` of them at a time; field i is `field(fold_in(key, i), size)` whatever num and chunk."""
+        check_key(key)
         if num < 1:
             raise ValueError(f"got num={num}; expected 1 or more; to fix: num=1")
         if chunk < 1:
@@ -138,6 +141,7 @@ def record(scope: Microscope, key: Array, electrons: Float[Array, "*field"]) -> 
 
     Below saturation the mean is offset + gain S and the variance gain² (S + read_noise²) + 1/12, S = `electrons`.
     """
+    check_key(key)
     photon_key, read_key = jax.random.split(key)
     counts = jax.random.poisson(photon_key, electrons, dtype=jnp.int32).astype(jnp.float32)
     noise = scope.read_noise * jax.random.normal(read_key, electrons.shape, jnp.float32)
@@ -191,6 +195,7 @@ def _geometry(scope: Microscope, size: tuple[int, ...]) -> _Geometry:
 
 def expose(scope: Microscope, key: Array, size: tuple[int, ...]) -> tuple[Any, Any, Any, Any]:
     """Expected electrons (*size), mask (*size), classes (most,) and label () of one field."""
+    check_key(key)
     geometry = _geometry(scope, size)
     rank, most = len(size), geometry.most
     sample_key, place_key, shape_key, count_key = jax.random.split(key, 4)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.guidance.posterior.measurement import AbstractMeasurement
+from jaxdiff.representation import representation
 
 
 class DDNM(eqx.Module):
@@ -17,6 +18,8 @@ class DDNM(eqx.Module):
 
     denoise: Denoiser
     measurement: AbstractMeasurement
+
+    __repr__ = representation
 
     def __call__(self, x, lam, cond=None):
         x0 = self.denoise(x, lam, cond)

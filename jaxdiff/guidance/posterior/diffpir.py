@@ -6,6 +6,7 @@ import numpy as np
 
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.guidance.posterior.measurement import AbstractMeasurement
+from jaxdiff.representation import representation
 from jaxdiff.solvers.base import array_leaf
 
 
@@ -24,6 +25,8 @@ class DiffPIR(eqx.Module):
     denoise: Denoiser
     measurement: AbstractMeasurement
     scale: np.ndarray = eqx.field(converter=array_leaf, default=1.0)  # type: ignore[assignment]
+
+    __repr__ = representation
 
     def __call__(self, x, lam, cond=None):
         x0 = self.denoise(x, lam, cond)

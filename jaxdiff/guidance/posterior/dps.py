@@ -8,6 +8,7 @@ import numpy as np
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.guidance.posterior.jacobian import Spread
 from jaxdiff.guidance.posterior.measurement import AbstractMeasurement, dot, unit_and_length
+from jaxdiff.representation import representation
 from jaxdiff.solvers.base import array_leaf
 
 
@@ -27,6 +28,8 @@ class DPS(eqx.Module):
     denoise: Denoiser
     measurement: AbstractMeasurement
     scale: np.ndarray = eqx.field(converter=array_leaf, default=1.0)  # type: ignore[assignment]
+
+    __repr__ = representation
 
     def __call__(self, x, lam, cond=None):
         x0, pull = jax.vjp(lambda x: self.denoise(x, lam, cond), x)

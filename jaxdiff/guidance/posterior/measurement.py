@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jaxdiff.physics.operators import LinearOperator
+from jaxdiff.representation import representation
 from jaxdiff.solvers.base import array_leaf
 
 
@@ -52,6 +53,8 @@ class AbstractMeasurement(eqx.Module):
 
     noise: eqx.AbstractVar[Any]
     """The standard deviation s of `at`."""
+
+    __repr__ = representation
 
     @abc.abstractmethod
     def at(self, x0: Float[Array, "*spatial C"]) -> Linearised:

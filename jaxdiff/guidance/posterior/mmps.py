@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.guidance.posterior.jacobian import Spread
 from jaxdiff.guidance.posterior.measurement import AbstractMeasurement, dot, unit_and_length
+from jaxdiff.representation import representation
 
 
 class MMPS(eqx.Module):
@@ -20,6 +21,8 @@ class MMPS(eqx.Module):
     denoise: Denoiser
     measurement: AbstractMeasurement
     iterations: int = eqx.field(static=True, default=2)
+
+    __repr__ = representation
 
     def __check_init__(self):
         if self.iterations < 1:

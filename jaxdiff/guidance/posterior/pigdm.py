@@ -8,6 +8,7 @@ import numpy as np
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.guidance.posterior.measurement import AbstractMeasurement
 from jaxdiff.process.gaussian import alpha, sigma
+from jaxdiff.representation import representation
 from jaxdiff.solvers.base import array_leaf
 
 
@@ -23,6 +24,8 @@ class PiGDM(eqx.Module):
     denoise: Denoiser
     measurement: AbstractMeasurement
     variance: np.ndarray = eqx.field(converter=array_leaf, default=1.0)  # type: ignore[assignment]
+
+    __repr__ = representation
 
     def __check_init__(self):
         if isinstance(self.variance, np.ndarray) and not (self.variance > 0).all():

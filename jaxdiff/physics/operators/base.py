@@ -9,9 +9,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxdiff.representation import representation
+
 
 class LinearOperator(eqx.Module):
     """y = A x of one example (*spatial, C). A new operator is `__call__` and `adjoint`, and `pseudo_inverse` where cheap."""
+
+    __repr__ = representation
 
     @abc.abstractmethod
     def __call__(self, x: Float[Array, "*spatial C"]) -> Float[Array, "*measured C"]:

@@ -5,6 +5,7 @@ from abc import abstractmethod
 import equinox as eqx
 
 from jaxdiff.process.gaussian import namespace
+from jaxdiff.representation import representation
 
 # Outside these the images are pure signal or pure noise to float32, whatever a formula says at t = 0 or 1.
 LAM_MIN, LAM_MAX = -10.0, 10.0
@@ -17,6 +18,8 @@ class Schedule(eqx.Module):
     `namespace(t)` so that NumPy float64 (host tables) and JAX (training draws) share them. Where a formula is
     infinite at an end, `lam_min` and `lam_max` bound it.
     """
+
+    __repr__ = representation
 
     @property
     def lam_min(self) -> float:

@@ -10,6 +10,7 @@ from jaxdiff.data.maps import Anscombe
 from jaxdiff.model import Model
 from jaxdiff.physics.camera import Camera
 from jaxdiff.process.gaussian import alpha
+from jaxdiff.seeds import check_key
 from jaxdiff.solvers import DPMpp
 from jaxdiff.tasks.estimate import Estimate
 from jaxdiff.tasks.restoration.camera import camera_of
@@ -60,6 +61,7 @@ def denoise_directly(
     Raises:
         ValueError: for noise that is not even in the model's units, with its sizes: there `restore` is right.
     """
+    check_key(key)
     check_prior(model)
     image = with_channels(recording, model.info)
     if say_scale(image, model.levels, model.normaliser, model.info, noisy=True):

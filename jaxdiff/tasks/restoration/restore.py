@@ -19,6 +19,7 @@ from jaxdiff.physics.camera import Camera
 from jaxdiff.physics.operators import Crop, Diagonal, LinearOperator
 from jaxdiff.physics.photon_transfer import Interval
 from jaxdiff.programs import Programs
+from jaxdiff.seeds import check_key
 from jaxdiff.solvers import DPMpp
 from jaxdiff.tasks.estimate import Estimate, mean_bias, say_unmeasured
 from jaxdiff.tasks.restoration.agreement import diverged_of, misfits_of
@@ -125,6 +126,7 @@ def restore(
         ValueError: for a model that is not unconditional, a recording that the operator does not make of an image of `size`,
             and samples that are not finite.
     """
+    check_key(key)
     check_prior(model)
     if samples < 1:
         raise ValueError(f"got samples={samples}; expected at least 1; to fix: samples=8")

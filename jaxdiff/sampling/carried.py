@@ -1,14 +1,13 @@
-"""The memory of a guidance along the rows of a solver."""
+"""What is carried along the rows beside a solver's own: the memory of a guidance, and D of each step."""
 
-from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jaxtyping import PyTree
 
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.guidance.remembering import Remembering
-from jaxdiff.solvers.base import RowSolver, Run
+from jaxdiff.solvers.base import RowSolver, Run, recorded
 from jaxdiff.solvers.stepped import Stepped
 
 
@@ -27,15 +26,16 @@ def _refusal(denoise: Any, solver: Any) -> str:
 
 class Remembers(NamedTuple):
     """What diffrax hands to the solver as `args`: the run, whose `denoise(x, lam, memory, step)` returns the memory as well,
-    and the memory before the first call, from x."""
+    and the memory before the first call."""
 
     run: Run
-    memory: Callable[[Array], PyTree]
+    memory: PyTree
 
 
-def still(k, x, args: Remembers):
-    """In the place of `solvers.base.drift`, of which diffrax asks the shape: D without a memory has no value."""
-    return x
+def still(k, y, args: Any):
+    """In the place of `solvers.base.drift`, of which diffrax asks the shape, where it does not fit: D without a memory has no
+    value, and what is carried no derivative."""
+    return y
 
 
 class Threaded(RowSolver):
@@ -49,7 +49,7 @@ class Threaded(RowSolver):
             raise ValueError(_refusal(self, self.solver.solver))
 
     def init(self, terms, t0, t1, y0, args: Remembers):
-        return self.solver.init(terms, t0, t1, y0, args.run), args.memory(y0)
+        return self.solver.init(terms, t0, t1, y0, args.run), args.memory
 
     def step(self, terms, t0, t1, y0, args: Remembers, solver_state, made_jump):
         own, memory = solver_state
@@ -64,3 +64,20 @@ class Threaded(RowSolver):
         run = args.run._replace(denoise=denoise)
         y1, error, dense, own, result = self.solver.step(terms, t0, t1, y0, run, own, made_jump)
         return y1, error, dense, (own, left[-1]), result
+
+
+class KeepsX0(RowSolver):
+    """A solver whose state is (x, D): what the step that led to x has called first."""
+
+    solver: RowSolver
+    order: ClassVar[int] = 1
+
+    def init(self, terms, t0, t1, y0, args: Run):
+        return self.solver.init(terms, t0, t1, y0[0], args)
+
+    def step(self, terms, t0, t1, y0, args: Run, solver_state, made_jump):
+        denoise, called = recorded(args.denoise)
+        run = args._replace(denoise=denoise)
+        x, error, _, own, result = self.solver.step(terms, t0, t1, y0[0], run, solver_state, made_jump)
+        y1 = x, called[0].astype(x.dtype)
+        return y1, error, dict(y0=y0, y1=y1), own, result

@@ -1,0 +1,85 @@
+"""A run folder, or a model that comes with jaxdiff, as a `Model`: `jd.load("runs/nuclei")`, `jd.load("nuclei_prior")`."""
+
+from pathlib import Path
+
+import jax
+
+from jaxdiff.data.info import DataInfo
+from jaxdiff.data.normalise import Normaliser
+from jaxdiff.denoiser import bind
+from jaxdiff.malformed import malformed, within
+from jaxdiff.model import Model
+from jaxdiff.nn.condition import size_of
+from jaxdiff.parts import Allow, allowed
+from jaxdiff.schema import fields
+from jaxdiff.shipped import folder_of
+from jaxdiff.training.leaves import check_variables, variables_of
+from jaxdiff.training.packed import is_packed, unpack
+from jaxdiff.training.run_folder import read_levels, read_pairing, read_run
+from jaxdiff.training.snapshots import average
+from jaxdiff.training.stored_config import config_of
+
+
+def load(
+    run: str | Path,
+    step: int | None = None,
+    *,
+    ema: bool = True,
+    length: float | None = None,
+    allow: Allow = (),
+) -> Model:
+    """The model of a run folder: a checkpoint with what its images are.
+
+    A folder that `jaxdiff pack` wrote holds one checkpoint, averaged. Nothing in the folder is executed.
+
+    Args:
+        run: the folder, or where there is no such path the name of a model that comes with jaxdiff (`jd.models()`).
+        step: of the checkpoint; default the newest.
+        ema: averaged parameters, or those of the step itself.
+        length: instead of the run's moving average, the power-function average of this length σ_rel at the newest snapshot or
+            that of `step`, of a run that kept some (`TrainConfig.power_ema`).
+        allow: where the run's parts (network, schedule, data, …) are of a person's own classes, what may be imported
+            for them: packages by name ("mypackage": it and what is below it), .py files by path ("configs/mine.py",
+            executed as training does), or the classes themselves. Nothing else is imported.
+
+    Returns:
+        The model.
+
+    Raises:
+        FileNotFoundError: where there is no run or checkpoint; of a plain name it lists the models there are.
+        ValueError: naming file and field, for a format that this version does not know, for values that contradict
+            each other, for parameters that are not the network's or not finite, and for parts that are not allowed.
+    """
+    allow, run = allowed(allow), folder_of(run)
+    stored = read_run(run, allow)
+    with within(run / "run.json"):
+        config = config_of(stored["config"], allow)
+        info, pairing = DataInfo.from_json(stored["data"]), read_pairing(stored, allow)
+        reads = size_of(config.network, "image_channels")
+        has = pairing and pairing.inputs and pairing.inputs.info.channels
+        if has and reads != has:
+            raise malformed("config.network.image_channels", reads, f"{has}, the channels of pairing.inputs")
+        like = variables_of(config.network, stored["shape"])
+    if is_packed(run):
+        step_stored = fields(stored, {"step": int})["step"]
+        if not ema or length is not None or step not in (None, step_stored):
+            raise ValueError(
+                f"got step={step}, ema={ema}, length={length} for {run}, a packed model; expected its one checkpoint, "
+                f"{step_stored}, averaged; to fix: leave them out, or load the run that it was packed from"
+            )
+        found, variables = step_stored, unpack(run, like)
+    else:
+        found, variables = average(run, step, ema=ema, length=length, like=like)
+    check_variables(like, variables, f"{run} at step {found}")
+    return Model(
+        denoise=bind(config.network, jax.device_put(variables), config.predicts, sigma_data=config.sigma_data),
+        network=config.network,
+        schedule=config.schedule,
+        shape=tuple(stored["shape"]),
+        normaliser=Normaliser.from_json(stored["normaliser"], allow),
+        info=info,
+        pairing=pairing,
+        step=found,
+        run=run,
+        levels=read_levels(stored),
+    )
