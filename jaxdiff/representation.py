@@ -5,6 +5,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
@@ -12,12 +13,12 @@ FEW, LARGEST = 4, 2**20
 """Values of an array that are written out, and up to how many its ends are looked for."""
 
 
-def representation(part: Any) -> str:
-    """`Name(field=value, …)` of a dataclass or `eqx.Module`; for `__repr__` of base classes."""
+def representation(self: Any) -> str:
+    """`Name(field=value, …)` of a dataclass or `eqx.Module`: base classes take it for their `__repr__`."""
     shown = [
-        f"{field.name}={value(getattr(part, field.name, None))}" for field in dataclasses.fields(part) if field.repr
+        f"{field.name}={value(getattr(self, field.name, None))}" for field in dataclasses.fields(self) if field.repr
     ]
-    return f"{type(part).__name__}({', '.join(shown)})"
+    return f"{type(self).__name__}({', '.join(shown)})"
 
 
 def value(what: Any) -> str:
@@ -38,7 +39,7 @@ def value(what: Any) -> str:
 
 def array(values: Any) -> str:
     """0.5; [1, 2]; or float64[20], -6 to 3.5."""
-    if jax.dtypes.issubdtype(values.dtype, jax.dtypes.prng_key):
+    if jnp.issubdtype(values.dtype, jax.dtypes.prng_key):
         return f"{values.dtype}{list(values.shape)}"
     if values.ndim == 0:
         return f"{values.item():.6g}" if values.dtype.kind == "f" else str(values.item())

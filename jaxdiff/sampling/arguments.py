@@ -1,5 +1,7 @@
 """What `sample` refuses of its arguments, before anything is traced."""
 
+from typing import Any
+
 import diffrax
 import jax
 import jax.numpy as jnp

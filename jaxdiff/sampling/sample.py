@@ -170,9 +170,10 @@ def sample(
     start = None if start is None else start.astype(dtype)
     check_leading("cond", cond, num)
 
-    if adjoint is None and (controller is not None or rows is not None):
-        adjoint = of_inputs(denoise, cond, start, grid, eta, solver, controller)
+    if controller is not None or rows is not None:
+        adjoint = of_inputs(denoise, cond, start, grid, eta, solver, controller) if adjoint is None else adjoint
     if controller is not None:
+        assert adjoint is not None
         ends, etas = namespace(grid).stack([grid[0], grid[-1]]), on_host(eta)
         solve: Any = Adaptive(solver, controller, ends, etas, final, is_stochastic(eta), 4096, adjoint)
     else:
