@@ -27,7 +27,7 @@ from jaxdiff.nn.unet import UNet
 from jaxdiff.training.cadence import Every
 from jaxdiff.training.config import TrainConfig
 from jaxdiff.training.environment import environment
-from jaxdiff.training.restore import read, steps
+from jaxdiff.training.restore import read_checkpoint, steps
 
 RESULTS = Path(__file__).parent / "results"
 CHILD = "import json, sys; from jaxdiff.training.loop import train; from jaxdiff.training.config import TrainConfig; "
@@ -74,7 +74,7 @@ def measure(folder: Path, kills: int, length: int, rng: random.Random) -> dict:
         print(f"kill {len(moments)}: newest complete checkpoint {moments[-1]}", flush=True)
     if run(killed, folder).wait():
         sys.exit("the last session failed")
-    a, b = (read(c.folder / "checkpoints" / str(length)) for c in (undisturbed, killed))
+    a, b = (read_checkpoint(c.folder / "checkpoints" / str(length)) for c in (undisturbed, killed))
     same = [np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a[0]), jax.tree.leaves(b[0]), strict=True)]
     lines = [json.loads(line) for line in (killed.folder / "metrics.jsonl").read_text().splitlines()]
     rows = [line["step"] for line in lines if "grad_norm" in line]

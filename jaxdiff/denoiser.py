@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from jaxdiff.network import applied, check
+from jaxdiff.network import applied, check_network
 from jaxdiff.numbers import cast, with_leaves
 from jaxdiff.predictions import PredictionKind, kind_of
 from jaxdiff.representation import representation
@@ -98,7 +98,7 @@ def bind(
         raise ValueError(
             f"got no parameters for a {type(network).__name__}; expected its variables; to fix: bind(network, variables)"
         )
-    check(network)
+    check_network(network)
     _warn_of_lost_digits(params)
     return Bound(params, network, kind, input_scale, time)
 

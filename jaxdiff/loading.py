@@ -13,7 +13,7 @@ from jaxdiff.nn.condition import size_of
 from jaxdiff.parts import Allow, allowed
 from jaxdiff.schema import fields
 from jaxdiff.shipped import folder_of
-from jaxdiff.training.leaves import check_variables, variables_of
+from jaxdiff.training.leaves import check_variables, variable_shapes
 from jaxdiff.training.packed import is_packed, unpack
 from jaxdiff.training.run_folder import read_levels, read_pairing, read_run
 from jaxdiff.training.snapshots import average
@@ -59,7 +59,7 @@ def load(
         has = pairing and pairing.inputs and pairing.inputs.info.channels
         if has and reads != has:
             raise malformed("config.network.image_channels", reads, f"{has}, the channels of pairing.inputs")
-        like = variables_of(config.network, stored["shape"])
+        like = variable_shapes(config.network, stored["shape"])
     if is_packed(run):
         step_stored = fields(stored, {"step": int})["step"]
         if not ema or length is not None or step not in (None, step_stored):

@@ -106,7 +106,7 @@ class Model:
         """
         if self.run is None:
             raise ValueError("got a model that was not loaded from a run; expected one of jd.load(run)")
-        solver, record = stored.load(self.run, calls)
+        solver, record = stored.load_tuned(self.run, calls)
         for name, here in (("checkpoint", self.step), ("guidance", guidance)):
             if record.get(name) != here:
                 warnings.warn(

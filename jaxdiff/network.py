@@ -99,7 +99,7 @@ _CONSTANT = (
 )
 
 
-def check(network: Any) -> None:
+def check_network(network: Any) -> None:
     """Raises ValueError for what has no `apply`, or cannot be called as `Network` says."""
     if not callable(getattr(network, "apply", None)):
         raise ValueError(f"got a {_named(network)}; expected a network with apply(params, x, lam, cond)")

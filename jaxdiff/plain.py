@@ -118,7 +118,7 @@ def own_parts(config: Any) -> Allowed:
     return Allowed.with_modules(own_classes(config))
 
 
-def differences(value: Any, other: Any, field: str = "") -> list[str]:
+def different_fields(value: Any, other: Any, field: str = "") -> list[str]:
     """The fields in which two configs differ; a list and a tuple of equal values do not."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         if type(value) is not type(other):
@@ -127,16 +127,16 @@ def differences(value: Any, other: Any, field: str = "") -> list[str]:
         return [
             found
             for name in names
-            for found in differences(getattr(value, name), getattr(other, name), joined(field, name))
+            for found in different_fields(getattr(value, name), getattr(other, name), joined(field, name))
         ]
     if isinstance(value, Mapping) and isinstance(other, Mapping):
         if value.keys() != other.keys():
             return [field]
-        return [found for key in value for found in differences(value[key], other[key], joined(field, key))]
+        return [found for key in value for found in different_fields(value[key], other[key], joined(field, key))]
     if isinstance(value, list | tuple) and isinstance(other, list | tuple):
         if len(value) != len(other):
             return [field]
-        return [f for i, (a, b) in enumerate(zip(value, other)) for f in differences(a, b, f"{field}[{i}]")]
+        return [f for i, (a, b) in enumerate(zip(value, other)) for f in different_fields(a, b, f"{field}[{i}]")]
     arrays = [hasattr(one, "shape") and not isinstance(one, np.dtype | type) for one in (value, other)]
     if any(arrays):
         same = all(arrays) and np.array_equal(np.asarray(value), np.asarray(other))

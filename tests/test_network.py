@@ -8,7 +8,7 @@ import optax
 import pytest
 
 import jaxdiff as jd
-from jaxdiff.network import applied, check, initialised
+from jaxdiff.network import applied, check_network, initialised
 from jaxdiff.training.lam_sampler import Stratified
 
 KEY = jax.random.key(0)
@@ -123,7 +123,7 @@ def test_rngs_go_to_those_that_take_them():
 )
 def test_what_cannot_be_called_is_refused_before_anything_runs(call, message):
     with pytest.raises(ValueError, match=message):
-        check(Takes(call))
+        check_network(Takes(call))
     with pytest.raises(ValueError, match=message):
         jd.bind(Takes(call), {})
 

@@ -14,7 +14,7 @@ import pytest
 
 import jaxdiff as jd
 from jaxdiff.parts import Allowed, Parts, at_place, place_of, run_file
-from jaxdiff.plain import differences, from_plain, own_classes, to_plain
+from jaxdiff.plain import different_fields, from_plain, own_classes, to_plain
 from jaxdiff.training.cadence import Every
 from jaxdiff.training.config import CLASSES, TrainConfig
 from jaxdiff.training.stored_config import check_round_trip
@@ -217,8 +217,8 @@ def test_what_a_run_folder_cannot_give_back_is_refused_by_its_field(value, messa
 def test_differences_are_named():
     one = {"a": Every(steps=1), "b": [1, (2, 3)], "c": np.ones(2)}
     other = {"a": Every(steps=2), "b": (1, [2, 4]), "c": np.ones(2)}
-    assert differences(one, one, "x") == []
-    assert differences(one, other, "x") == ["x.a.steps", "x.b[1][1]"]
+    assert different_fields(one, one, "x") == []
+    assert different_fields(one, other, "x") == ["x.a.steps", "x.b[1][1]"]
 
 
 def test_a_part_by_its_place_as_a_person_types_it(tmp_path, package):

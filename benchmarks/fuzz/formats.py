@@ -15,7 +15,7 @@ import tifffile
 import jaxdiff as jd
 from benchmarks.fuzz.image_files import IMAGES, Format, picture
 from jaxdiff.bulk import manifest
-from jaxdiff.bulk.shards import Record, Shard, Written, records
+from jaxdiff.bulk.shards import Shard, ShardRecord, Written, records
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
@@ -116,7 +116,7 @@ def bulk(folder: Path) -> None:
     (out / "sections").mkdir(parents=True)
     (out / "shards").mkdir()
     (out / "0").write_bytes(np.random.default_rng(0).bytes(500))
-    Record(0, 0, 4, 2, [Written("0", 500, sha256(out / "0"))], [1], 3, 0, 0.5, "cpu").save(out)
+    ShardRecord(0, 0, 4, 2, [Written("0", 500, sha256(out / "0"))], [1], 3, 0, 0.5, "cpu").save(out)
     sections = [{"batch": 4, "why": "measured", "rates": {"4": 1.5}}]
     request = {"num": 4, "shard": 4, "seed": 0, "grid": [-3.0, 3.0], "shape": [8, 8, 1], "dtype": "uint16"}
     values = {"request": request, "asked_batch": None, "calls_per_image": 2, "sections": sections, "complete": False}
@@ -126,7 +126,7 @@ def bulk(folder: Path) -> None:
 
 
 def continued(folder: Path) -> list[Any]:
-    values = manifest.read(folder / "out")
+    values = manifest.read_manifest(folder / "out")
     if values is None:
         raise ValueError("got a folder without manifest; expected one; to fix: begin anew")
     found = list(records(folder / "out"))
@@ -210,7 +210,7 @@ FORMATS: dict[str, Format] = {
         "CRC-32 of every leaf and of meta",
         quick=False,
     ),
-    "tuned sampler": Format(tuned, lambda folder: [stored.load(folder, 3).solver.to_json()], ["tuned/3.json"]),
+    "tuned sampler": Format(tuned, lambda folder: [stored.load_tuned(folder, 3).solver.to_json()], ["tuned/3.json"]),
     "classifier.json": Format(calibration, lambda folder: asdict(load_calibration(folder)), ["*.json"]),
     "exported sampler": Format(exported, sampler, ["a.zip"], "CRC-32 of every part", quick=False),
     "diffusers: config": Format(diffusers, pretrained, ["unet/config.json", "scheduler/*.json"], quick=False),

@@ -34,7 +34,7 @@ def measure(run: Path, progress: Progress, num: int = 16) -> dict[str, Any]:
     best, _ = on_own_best(problem, choose, CALLS, progress, SEARCH)
     for calls in CALLS:
         if (run / "tuned" / f"{calls}.json").is_file():
-            best.append(tuned_cell(problem, stored.load(run, calls).solver))
+            best.append(tuned_cell(problem, stored.load_tuned(run, calls).solver))
     return {
         "run": run.name,
         "shape": list(model.shape),

@@ -27,7 +27,7 @@ from jaxdiff.guidance import windowed
 from jaxdiff.lock import only_writer
 from jaxdiff.model import Model
 from jaxdiff.nn import condition
-from jaxdiff.tasks.sampled import TOGETHER, reflected, with_channels
+from jaxdiff.tasks.sampled import WINDOWS_TOGETHER, reflected, with_channels
 from jaxdiff.training.batch import to_batch
 from jaxdiff.training.cadence import Budget, Clock
 from jaxdiff.training.checkpoint import Checkpoints
@@ -35,7 +35,7 @@ from jaxdiff.training.config import TrainConfig
 from jaxdiff.training.interrupt import Interrupt
 from jaxdiff.training.progress import Progress
 from jaxdiff.training.restore import steps
-from jaxdiff.training.run_folder import check_same, describe, read_pairing, read_run
+from jaxdiff.training.run_folder import check_config, describe, read_pairing, read_run
 from jaxdiff.training.state import TrainState
 from jaxdiff.training.step import make_train_step
 
@@ -102,7 +102,7 @@ def _train(config: TrainConfig, end: float, stack: contextlib.ExitStack) -> Path
     stack.enter_context(only_writer(folder))
     stored = read_run(folder) if (folder / "run.json").exists() else None
     if stored:
-        check_same(config, stored, folder)
+        check_config(config, stored, folder)
     normaliser = Normaliser.from_json(stored["normaliser"]) if stored else None
     data = open_data(config.data, config.patch, config.seed, normaliser, config.pairs, read_pairing(stored or {}))
 
@@ -162,7 +162,7 @@ def predict(model: Model, image: np.ndarray) -> np.ndarray:
     cond = condition(image=reflected(normal[None], size)[0])
     denoise = model.denoise
     if size != window:
-        denoise = windowed(denoise, window, tuple(int(OVERLAP * w) for w in window), chunk=TOGETHER)
+        denoise = windowed(denoise, window, tuple(int(OVERLAP * w) for w in window), chunk=WINDOWS_TOGETHER)
     out = _at_zero(denoise, jnp.zeros((*size, model.info.channels)), cond)
     return model.normaliser.inverse(np.asarray(out)[tuple(slice(0, n) for n in fine)]).astype(np.float32)
 

@@ -102,7 +102,7 @@ def parameters_checksum(model: Model) -> str:
     return _digest(_leaves(model.denoise))
 
 
-def versions() -> dict[str, str]:
+def numeric_versions() -> dict[str, str]:
     """Of what the last digits of the images may depend on."""
     return {name: importlib.metadata.version(name) for name in ("jaxdiff", "jax", "jaxlib", "diffrax")}
 

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jaxdiff.bulk.shards import Record, Written
+from jaxdiff.bulk.shards import ShardRecord, Written
 from jaxdiff.durable import create_json, read_json, sealed, unsealed, write_json
 from jaxdiff.lock import NAME as LOCK
 from jaxdiff.malformed import malformed, within
@@ -47,7 +47,7 @@ OURS = (LOCK, ".lock", f".{NAME}.")
 """Beginnings of what may be in a folder of which the manifest is not written yet."""
 
 
-def read(out: Path) -> dict[str, Any] | None:
+def read_manifest(out: Path) -> dict[str, Any] | None:
     """The manifest in `out`, or None where the folder is new or empty.
 
     Raises ValueError for a folder with anything else in it, and for a manifest of another format.
@@ -76,7 +76,7 @@ def write(out: Path, values: Mapping[str, Any]) -> None:
     write_json(out / NAME, sealed({**values, "format": FORMAT}))
 
 
-def check_same(out: Path, manifest: Mapping[str, Any], request: Mapping[str, Any]) -> None:
+def check_request(out: Path, manifest: Mapping[str, Any], request: Mapping[str, Any]) -> None:
     """Raises ValueError where the folder was begun with another request, with every value that differs."""
     old, new = flat(manifest["request"]), flat(request)
     names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
@@ -118,7 +118,7 @@ def add_section(out: Path, manifest: Mapping[str, Any], batch: int, why: str) ->
 
 
 def completed(
-    manifest: Mapping[str, Any], known: list[dict[str, Any]], finished: list[Record], descriptions: list[Written]
+    manifest: Mapping[str, Any], known: list[dict[str, Any]], finished: list[ShardRecord], descriptions: list[Written]
 ) -> dict[str, Any]:
     """The manifest of a folder in which every shard is finished.
 

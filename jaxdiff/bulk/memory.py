@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from jaxdiff.bulk.program import Program
+from jaxdiff.bulk.program import CompiledSampler
 
 SHARE = 0.9
 """Of an accelerator's free memory; the rest is left to fragmentation."""
@@ -26,7 +26,7 @@ SECONDS = 0.3
 class Chosen:
     """A micro-batch, its program, and the rates (images/s by micro-batch) that led to it."""
 
-    program: Program
+    program: CompiledSampler
     rates: dict[int, float]
 
 
@@ -47,7 +47,10 @@ def free_bytes(device: Any, sharing: int = 1) -> int | None:
 
 
 def choose_batch(
-    build: Callable[[int], Program], run: Callable[[Program], Any], free: int | None, batches: Iterable[int] = BATCHES
+    build: Callable[[int], CompiledSampler],
+    run: Callable[[CompiledSampler], Any],
+    free: int | None,
+    batches: Iterable[int] = BATCHES,
 ) -> Chosen:
     """The micro-batch that fits and is, within 5 %, the fastest: sizes are tried upwards until the rate rises no more.
 
@@ -55,7 +58,7 @@ def choose_batch(
     Where the smallest does not fit it is halved. Raises ValueError where not even one image fits.
     """
     rates: dict[int, float] = {}
-    best: Program | None = None
+    best: CompiledSampler | None = None
     for batch in batches:
         program = _tried(build, run, batch, free, rates)
         if program is None or (best is not None and rates[batch] < GAIN * rates[best.batch]):
@@ -73,7 +76,7 @@ def choose_batch(
     return Chosen(best, rates)
 
 
-def _tried(build, run, batch: int, free: int | None, rates: dict[int, float]) -> Program | None:
+def _tried(build, run, batch: int, free: int | None, rates: dict[int, float]) -> CompiledSampler | None:
     """The program of a micro-batch, its rate added to `rates`; None where it does not fit."""
     try:
         program = build(batch)

@@ -8,16 +8,16 @@ import jax
 import numpy as np
 
 from jaxdiff.bulk import manifest
-from jaxdiff.bulk.job import Job, versions
+from jaxdiff.bulk.job import Job, numeric_versions
 from jaxdiff.bulk.memory import BATCHES, choose_batch, free_bytes, is_out_of_memory
 from jaxdiff.bulk.processes import wait_for_manifest
-from jaxdiff.bulk.program import Program
+from jaxdiff.bulk.program import CompiledSampler
 
 SHARD_BYTES = 128e6
 SHARD_SECONDS = 600.0
 """The most work that a kill can cost, where the rate is known."""
 
-Build = Callable[[int], Program]
+Build = Callable[[int], CompiledSampler]
 Say = Callable[[str], None]
 
 
@@ -27,7 +27,7 @@ class Plan:
 
     manifest: dict[str, Any]
     sections: list[dict[str, Any]]
-    program: Program | None
+    program: CompiledSampler | None
     """None until it is needed: a folder in which all is finished needs none."""
     resumed: bool
 
@@ -52,7 +52,7 @@ def plan_of(job: Job, build: Build, say: Say) -> Plan:
 
     Raises ValueError where the folder is not this job's, or where the micro-batch of its manifest does not fit.
     """
-    found = manifest.read(job.out)
+    found = manifest.read_manifest(job.out)
     if found is None and job.process == 0:
         return _begun(job, build, say)
     return _continued(job, wait_for_manifest(job.out) if found is None else found, build, say, found is not None)
@@ -89,7 +89,7 @@ def _begun(job: Job, build: Build, say: Say) -> Plan:
     return Plan(values, manifest.sections(job.out, values), program, resumed=False)
 
 
-def _asked_for(batch: int, build: Build) -> Program:
+def _asked_for(batch: int, build: Build) -> CompiledSampler:
     try:
         return build(batch)
     except jax.errors.JaxRuntimeError as error:
@@ -103,7 +103,7 @@ def _asked_for(batch: int, build: Build) -> Program:
 
 def _continued(job: Job, values: dict[str, Any], build: Build, say: Say, resumed: bool) -> Plan:
     shard = values["request"]["shard"]
-    manifest.check_same(job.out, values, {**job.request(), "shard": job.shard or shard})
+    manifest.check_request(job.out, values, {**job.request(), "shard": job.shard or shard})
     known = manifest.sections(job.out, values)
     batch = known[-1]["batch"]
     if job.batch is not None and job.batch not in (batch, values["asked_batch"]):
@@ -122,7 +122,7 @@ def _continued(job: Job, values: dict[str, Any], build: Build, say: Say, resumed
     return Plan(values, known, None, resumed)
 
 
-def fitting(job: Job, batch: int, build: Build) -> Program:
+def fitting(job: Job, batch: int, build: Build) -> CompiledSampler:
     """The program of a micro-batch that the manifest asks for. Raises ValueError where memory does not suffice."""
     devices = jax.local_devices()
     free = free_bytes(devices[0], sharing=len(devices))
@@ -147,7 +147,7 @@ def does_not_fit(job: Job, batch: int, free: int | None) -> ValueError:
     )
 
 
-def default_shard(job: Job, program: Program, rate: float | None) -> int:
+def default_shard(job: Job, program: CompiledSampler, rate: float | None) -> int:
     """Images in a file: micro-batches of all devices, doubled while it stays below 128 MB and ten minutes' work."""
     image_bytes = int(np.prod(job.model.shape)) * np.dtype(job.info.dtype).itemsize
     most = min(SHARD_BYTES / image_bytes, job.num / job.processes, np.inf if rate is None else rate * SHARD_SECONDS)
@@ -157,7 +157,7 @@ def default_shard(job: Job, program: Program, rate: float | None) -> int:
     return size
 
 
-def _once(program: Program, job: Job) -> None:
+def _once(program: CompiledSampler, job: Job) -> None:
     num = min(program.size, job.num)
     jax.block_until_ready(program(0, job.cond_of(0, num, program.size)))
 
@@ -176,4 +176,8 @@ def _divisor(number: int) -> int:
 
 
 def _where() -> dict[str, Any]:
-    return {"versions": versions(), "device": jax.local_devices()[0].device_kind, "devices": jax.local_device_count()}
+    return {
+        "versions": numeric_versions(),
+        "device": jax.local_devices()[0].device_kind,
+        "devices": jax.local_device_count(),
+    }

@@ -22,7 +22,7 @@ PATIENCE = 1800.0
 
 
 @contextlib.contextmanager
-def joined(
+def joined_processes(
     distributed: bool = False,
     coordinator: str | None = None,
     num_processes: int | None = None,
@@ -60,7 +60,7 @@ def wait_for_manifest(out: Path) -> dict[str, Any]:
     """The manifest, once process 0 has written it. Raises TimeoutError where it does not."""
     began = time.monotonic()
     while time.monotonic() - began < PATIENCE:
-        found = manifest.read(out)
+        found = manifest.read_manifest(out)
         if found is not None:
             return found
         time.sleep(0.2)

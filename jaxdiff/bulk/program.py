@@ -18,7 +18,7 @@ from jaxdiff.sampling.solve import on_rows
 from jaxdiff.seeds import key_of
 
 
-class Program:
+class CompiledSampler:
     """`drawn = program(first, cond)`: (images, finite) from `first` on in model units, on the devices, not waited for.
 
     It is the program of `jd.sample`: at equal `batch` the images are the same.

@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 from etils import epath
 from tensorflow_datasets.core import dataset_info, example_serializer, naming, splits
 
-from jaxdiff.bulk.shards import Filled, Record, Written
+from jaxdiff.bulk.shards import Filled, ShardRecord, Written
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.prepared.build import METADATA
 from jaxdiff.durable import publish, sha256, with_number
@@ -86,7 +86,7 @@ class RecordStore:
             raise with_number(error) from None
         return [Written(path.name, size, digest)], payload
 
-    def complete(self, finished: list[Record]) -> None:
+    def complete(self, finished: list[ShardRecord]) -> None:
         """Writes TFDS's description of the set."""
         identity = dataset_info.DatasetIdentity(
             name=NAME, version=tfds.core.Version("1.0.0"), data_dir=str(self.out), module_name=__name__
@@ -114,7 +114,7 @@ class RecordStore:
         with contextlib.suppress(OSError):
             folder.rmdir()
 
-    def first(self, record: Record, most: int) -> np.ndarray:
+    def first(self, record: ShardRecord, most: int) -> np.ndarray:
         """The first images of shard 0, at most `most`: all that are written are finite."""
         module: Any = importlib.import_module("array_record.python.array_record_module")
 

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from jaxdiff.bulk import manifest, overview
 from jaxdiff.bulk.job import Job
 from jaxdiff.bulk.plan import Build, plan_of
-from jaxdiff.bulk.program import Program
+from jaxdiff.bulk.program import CompiledSampler
 from jaxdiff.bulk.session import ASIDE, Session, Stopped
 from jaxdiff.bulk.shards import RECORDS, Written, records
 from jaxdiff.bulk.stores import store_of
@@ -49,9 +49,9 @@ def bulk(job: Job, build: Build | None = None) -> int:
         return _end(session)
 
 
-def program_of(job: Job, batch: int) -> Program:
+def program_of(job: Job, batch: int) -> CompiledSampler:
     """The sampler of `job` for `batch` images on each local device."""
-    return Program(
+    return CompiledSampler(
         job.guidance(job.model.denoise),
         seed=job.seed,
         shape=job.model.shape,
@@ -75,7 +75,7 @@ def _end(session: Session) -> int:
             f"{plan.shards - len(finished)} of {plan.shards} shards are with other processes"
         )
         return 0
-    stored = manifest.read(out) or plan.manifest
+    stored = manifest.read_manifest(out) or plan.manifest
     if not stored["complete"] or not _described(session, stored):
         store.complete(finished)
         overview.draw(job, store.first(finished[0], overview.MOST))

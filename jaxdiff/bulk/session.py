@@ -16,8 +16,8 @@ from jaxdiff.bulk.memory import is_out_of_memory
 from jaxdiff.bulk.overview import draw
 from jaxdiff.bulk.pipeline import pump
 from jaxdiff.bulk.plan import Build, Plan, Say, does_not_fit, fitting
-from jaxdiff.bulk.program import Program
-from jaxdiff.bulk.shards import Filled, Record, Shard, forget, shard_of, state
+from jaxdiff.bulk.program import CompiledSampler
+from jaxdiff.bulk.shards import Filled, Shard, ShardRecord, forget, shard_of, state
 from jaxdiff.bulk.stores import Store
 from jaxdiff.durable import is_full
 from jaxdiff.training.interrupt import Interrupt
@@ -42,7 +42,7 @@ class Session:
     """Images sampled."""
     seconds: float = 0.0
     """That took, compilation left out."""
-    program: Program = field(init=False)
+    program: CompiledSampler = field(init=False)
     bar: tqdm = field(init=False)
 
     def make(self, interrupt: Interrupt) -> None:
@@ -100,11 +100,11 @@ class Session:
         job = self.job
         return [shard_of(i, job.num, self.plan.shard) for i in range(job.process, self.plan.shards, job.processes)]
 
-    def finished(self) -> list[Record]:
+    def finished(self) -> list[ShardRecord]:
         """The records of the finished shards of all processes."""
         job, size = self.job, self.plan.shard
         states = [state(job.out, shard_of(i, job.num, size), self.store.files(i)) for i in range(self.plan.shards)]
-        return [one for one in states if isinstance(one, Record)]
+        return [one for one in states if isinstance(one, ShardRecord)]
 
     def _unfinished(self, verify: bool = False) -> list[Shard]:
         """This process's shards that are not finished; records of files that are not what was written are removed."""
@@ -114,7 +114,7 @@ class Session:
             if isinstance(found, str):
                 self.say(f"shard {shard.index} is made again: {found}")
                 forget(self.job.out, shard.index)
-            if not isinstance(found, Record):
+            if not isinstance(found, ShardRecord):
                 todo.append(shard)
         return todo
 
@@ -137,7 +137,7 @@ class Session:
             if shard.index == 0:
                 draw(job, filled.images[filled.finite])
             files, payload = self.store.write(filled, job.out / ASIDE / f"{shard.index:05d}")
-            Record(
+            ShardRecord(
                 shard=shard.index,
                 first=shard.first,
                 num=shard.num,

@@ -78,7 +78,7 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Record:
+class ShardRecord:
     """What is known of a finished shard; as JSON in `shards/00012.json`, with a checksum of its own, written after
     the shard's files."""
 
@@ -121,26 +121,26 @@ def record_path(out: Path, shard: int) -> Path:
     return out / RECORDS / f"{shard:05d}.json"
 
 
-def records(out: Path) -> Iterator[Record]:
+def records(out: Path) -> Iterator[ShardRecord]:
     """The readable ones in the folder, by shard: one that is damaged is none, and its images are made again."""
     found = [(int(p.stem), p) for p in (out / RECORDS).glob("*.json") if re.fullmatch(r"\d{5,}", p.stem)]
     for _, path in sorted(found):
         with contextlib.suppress(ValueError, OSError):
-            yield read(path)
+            yield read_record(path)
 
 
-def read(path: Path) -> Record:
+def read_record(path: Path) -> ShardRecord:
     """The record in a file. Raises ValueError or OSError where it is none."""
     with within(path, "remove it, and its images are made again"):
         if not path.is_file():
             raise malformed("the record", path.name, "a file")
-        record = dataclass_of(Record, unsealed(read_json(path)))
+        record = dataclass_of(ShardRecord, unsealed(read_json(path)))
         if record_path(path.parents[1], record.shard) != path:
             raise malformed("shard", record.shard, f"{int(path.stem)}, as its name says")
     return record
 
 
-def state(out: Path, shard: Shard, files: Sequence[str], verify: bool = False) -> Record | str | None:
+def state(out: Path, shard: Shard, files: Sequence[str], verify: bool = False) -> ShardRecord | str | None:
     """The record of a shard that is finished; why one has to be made again; None where there is nothing of it.
 
     files: those of the shard, by their names in the folder. verify: with the checksums of the files, besides their sizes.
@@ -149,7 +149,7 @@ def state(out: Path, shard: Shard, files: Sequence[str], verify: bool = False) -
     if not os.path.lexists(path):
         return None
     try:
-        record = read(path)
+        record = read_record(path)
         return record.problem(out, shard, files, verify) or record
     except (ValueError, OSError) as error:
         return str(error)

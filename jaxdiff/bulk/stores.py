@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from jaxdiff.bulk.job import Job
-from jaxdiff.bulk.shards import Filled, Record, Written
+from jaxdiff.bulk.shards import Filled, ShardRecord, Written
 
 
 class Store(Protocol):
@@ -34,11 +34,11 @@ class Store(Protocol):
         """Writes a shard's files, each whole or not at all, by way of the file `aside`; and the bytes of its records."""
         ...
 
-    def complete(self, finished: list[Record]) -> None:
+    def complete(self, finished: list[ShardRecord]) -> None:
         """Writes what can be said when every shard is there; the same each time."""
         ...
 
-    def first(self, record: Record, most: int) -> np.ndarray:
+    def first(self, record: ShardRecord, most: int) -> np.ndarray:
         """The first finite images of shard 0, at most `most`, out of the files of a complete set."""
         ...
 

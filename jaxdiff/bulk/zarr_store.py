@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorstore as ts
 
-from jaxdiff.bulk.shards import Filled, Record, Written
+from jaxdiff.bulk.shards import Filled, ShardRecord, Written
 from jaxdiff.data.info import DataInfo
 from jaxdiff.durable import write_bytes, write_json
 
@@ -66,11 +66,11 @@ class ZarrStore:
             written.append(Written(path, len(data), hashlib.sha256(data).hexdigest()))
         return written, 0
 
-    def complete(self, finished: list[Record]) -> None:
+    def complete(self, finished: list[ShardRecord]) -> None:
         """Says in the group's attributes that all is there, and which images are not finite."""
         self._write({"complete": True, "not_finite": [i for record in finished for i in record.not_finite]})
 
-    def first(self, record: Record, most: int) -> np.ndarray:
+    def first(self, record: ShardRecord, most: int) -> np.ndarray:
         """The first finite images of shard 0, at most `most`."""
         spec = {"driver": "zarr3", "kvstore": f"file://{self.path.absolute()}/image/"}
         array: Any = ts.open(ts.Spec(spec), context=ts.Context()).result()

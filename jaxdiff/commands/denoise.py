@@ -20,7 +20,7 @@ class Denoise(EstimateOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnyDenoise(restoration.Denoise):
+class AnyDenoise(restoration.DenoiseByPrior):
     """The clean image behind every noisy one of a folder, with the standard deviation of its samples.
 
     By a run that was trained for it, as the default is, or by one of images alone, which alone takes the options of camera,
@@ -36,8 +36,8 @@ class AnyDenoise(restoration.Denoise):
 
 def main(args: list[str], prog: str = "sample.py denoise") -> int:
     """The command: options from `args`; exit status."""
-    options = by_run(parsed(AnyDenoise, args, prog), Denoise, restoration.Denoise)
-    if isinstance(options, restoration.Denoise):
+    options = by_run(parsed(AnyDenoise, args, prog), Denoise, restoration.DenoiseByPrior)
+    if isinstance(options, restoration.DenoiseByPrior):
         return restoration.restored(options)
 
     def numbers(result: Denoised) -> dict[str, str | float]:

@@ -14,7 +14,7 @@ import tyro
 from tqdm import tqdm
 
 from jaxdiff.bulk import Job, bulk, manifest
-from jaxdiff.bulk.processes import joined
+from jaxdiff.bulk.processes import joined_processes
 from jaxdiff.commands.solver_options import SolverOptions
 from jaxdiff.data.files.write import check_writable, write_image
 from jaxdiff.data.shown.picture import sheet
@@ -95,7 +95,7 @@ def generate(options: Generate, runs: Path = Path("runs"), command: str = "the s
     chosen = options.format or ("tiff" if options.num <= MOST_FILES else "zarr")
     _check_options(options, chosen)
     parts = (options.distributed, options.coordinator, options.num_processes, options.process_id)
-    with joined(*parts) as (process, processes):
+    with joined_processes(*parts) as (process, processes):
         model, solver, cond = _prepared(options, runs)  # where there are several processes, they read it together
     if options.format is None and chosen != "tiff":
         print(
@@ -104,7 +104,7 @@ def generate(options: Generate, runs: Path = Path("runs"), command: str = "the s
     if chosen == "tiff":
         check_writable(options.dtype or model.info.dtype)
         with only_writer(options.out):
-            manifest.read(options.out)  # another process may have been there since
+            manifest.read_manifest(options.out)  # another process may have been there since
             return _files(options, model, solver, cond)
     job = Job(
         model=model,
@@ -200,7 +200,7 @@ def _prepared(options: Generate, runs: Path) -> tuple[Model, Any, dict[str, Any]
             else "`jaxdiff demo-train` or `python train.py CONFIG` makes one, then --run runs/NAME"
         )
         raise ValueError(f"got no --run; expected a run folder ({known}); to fix: {fix}")
-    begun = manifest.read(Path(options.out))  # refuses a folder with anything but a bulk run in it
+    begun = manifest.read_manifest(Path(options.out))  # refuses a folder with anything but a bulk run in it
     options.named(options.run)  # what it refuses is refused before the run is read
     # A run that was trained further meanwhile is continued from the checkpoint that it was begun with.
     before = None if begun is None else begun["request"].get("checkpoint")  # None of a bulk run by the library

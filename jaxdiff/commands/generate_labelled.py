@@ -44,7 +44,7 @@ from jaxdiff.shipped import shipped
 from jaxdiff.tasks.generate_labelled import START, generate_labelled
 from jaxdiff.terminal import one_line
 
-TOGETHER = 64
+IMAGES_TOGETHER = 64
 """Images that are made together, and shown on the sheet."""
 
 
@@ -122,8 +122,8 @@ def _labelled_set(options: GenerateLabelled) -> int:
         files = MasksOfFolder(
             options.masks, options.start, info, options.axes, options.num, readers_named(options.readers)
         )
-    groups = _drawn(options, model, joint) if files is None else files.groups(TOGETHER)
-    total = len(files) if files is not None else options.num or TOGETHER
+    groups = _drawn(options, model, joint) if files is None else files.groups(IMAGES_TOGETHER)
+    total = len(files) if files is not None else options.num or IMAGES_TOGETHER
     _check_places(out, [item.name for item in files.items] if files is not None else _names(0, total))
     rows: dict[str, list[Any]] = {"name": [], "label": [], "class": []}
     shown: list[tuple[np.ndarray, np.ndarray]] = []
@@ -210,7 +210,7 @@ def _names(low: int, high: int) -> list[str]:
 
 def _shows(shown: list[tuple[np.ndarray, np.ndarray]], size: tuple[int, ...]) -> bool:
     """Whether an image of this size has a place on the sheet."""
-    return len(shown) < TOGETHER and (not shown or shown[0][1].shape == tuple(size))
+    return len(shown) < IMAGES_TOGETHER and (not shown or shown[0][1].shape == tuple(size))
 
 
 def _paths(out: Path, name: str) -> tuple[Path, Path, Path]:
@@ -252,7 +252,7 @@ def _caught() -> Iterator[list[warnings.WarningMessage]]:
 
 def _drawn(options: GenerateLabelled, model: Model, joint: bool) -> Iterator[Group]:
     """Names, and shapes of nuclei where the model does not make its own masks."""
-    total, size = options.num or TOGETHER, model.shape[:-1]
+    total, size = options.num or IMAGES_TOGETHER, model.shape[:-1]
     scope = replace(
         Microscope(),
         pixel_size_um=options.pixel_size,
@@ -260,12 +260,12 @@ def _drawn(options: GenerateLabelled, model: Model, joint: bool) -> Iterator[Gro
         density_per_mm2=2400.0,
         phenotypes=PHENOTYPES[:1],
     )
-    for low in range(0, total, TOGETHER):
-        names = _names(low, min(low + TOGETHER, total))
+    for low in range(0, total, IMAGES_TOGETHER):
+        names = _names(low, min(low + IMAGES_TOGETHER, total))
         masks = None
         if not joint:
             key = jax.random.fold_in(key_of(options.seed), 2**31 + low)
-            masks = np.asarray(scope.fields(key, TOGETHER, size).mask)[: len(names)]
+            masks = np.asarray(scope.fields(key, IMAGES_TOGETHER, size).mask)[: len(names)]
         yield Group(names, masks)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import tyro
 
 from jaxdiff.data.info import DataInfo
-from jaxdiff.data.shown.mask_report import lines as of_masks
+from jaxdiff.data.shown.mask_report import mask_lines as of_masks
 from jaxdiff.durable import read_json
 from jaxdiff.terminal import one_line
 

@@ -99,7 +99,7 @@ def solver_named(name: str, run: str | Path | None = None, **options: Any) -> di
                 f"got solver {name!r} with {', '.join(fields) or 'no options'}; expected tuned:CALLS of a run, such as "
                 "tuned:5, without options; to fix: `jaxdiff tune RUN` makes them"
             )
-        return stored.load(run, int(calls)).solver
+        return stored.load_tuned(run, int(calls)).solver
     if ":" in name:
         cls = at_place(name, "solver")
     elif name in NAMES:

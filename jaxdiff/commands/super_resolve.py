@@ -14,7 +14,7 @@ class SuperResolve(EstimateOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnySuperResolve(restoration.SuperResolve):
+class AnySuperResolve(restoration.SuperResolveByPrior):
     """The image of more pixels behind every coarse one of a folder, with the standard deviation of its samples.
 
     By a run that was trained for it, or by one of images alone, which knows the factor from --factor, and alone takes a PSF
@@ -30,7 +30,7 @@ class AnySuperResolve(restoration.SuperResolve):
 
 def main(args: list[str], prog: str = "sample.py super-resolve") -> int:
     """The command: options from `args`; exit status."""
-    options = by_run(parsed(AnySuperResolve, args, prog), SuperResolve, restoration.SuperResolve)
-    if isinstance(options, restoration.SuperResolve):
+    options = by_run(parsed(AnySuperResolve, args, prog), SuperResolve, restoration.SuperResolveByPrior)
+    if isinstance(options, restoration.SuperResolveByPrior):
         return restoration.restored(options)
     return estimate_folder(options, "super-resolve", super_resolve)

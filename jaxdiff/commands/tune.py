@@ -56,7 +56,7 @@ class Tune:
             raise ValueError(f"got nfe={self.nfe}; expected numbers of calls from 1 to below teacher={self.teacher}")
 
 
-def tune(options: Tune) -> dict[int, list[tuning.Score]]:
+def tune(options: Tune) -> dict[int, list[tuning.GridScore]]:
     """Tunes, scores beside the other solvers and saves; returns the scores by calls.
 
     Raises FileNotFoundError where there is no run, ValueError for options that contradict it or each other, and where another
@@ -68,7 +68,7 @@ def tune(options: Tune) -> dict[int, list[tuning.Score]]:
         return _tune(options)
 
 
-def _tune(options: Tune) -> dict[int, list[tuning.Score]]:
+def _tune(options: Tune) -> dict[int, list[tuning.GridScore]]:
     model = load(options.run, options.checkpoint, allow=options.allow)
     wanted = [n for n in dict.fromkeys(options.nfe) if options.again or not stored.path_of(options.run, n).exists()]
     for n in sorted(set(options.nfe) - set(wanted)):
@@ -115,7 +115,7 @@ def _tune(options: Tune) -> dict[int, list[tuning.Score]]:
     return scores
 
 
-def _record(options: Tune, step: int | None, scores: list[tuning.Score], seconds: float) -> dict[str, Any]:
+def _record(options: Tune, step: int | None, scores: list[tuning.GridScore], seconds: float) -> dict[str, Any]:
     return {
         "checkpoint": step,
         "guidance": options.guidance,

@@ -196,7 +196,7 @@ def order(subject: Subject) -> Row:
 def limit(subject: Subject) -> Row:
     """As the steps grow shorter, the result tends to the exact one."""
     if subject.noisy:
-        return moments.limit(subject)
+        return moments.limit_of_moments(subject)
     furthest = {name: max(_of(subject, name), key=lambda course: course.off) for name in ALL}
     return Row.judged(
         "limit",

@@ -13,7 +13,7 @@ from jaxdiff.conformance.noise import UNBENT, bent_noise
 from jaxdiff.conformance.problems import COLOURED, DISTANT, ENDS, SINGLE, WIDTH, GaussianProblem, scaled
 from jaxdiff.conformance.recursion import recursion, row_maps
 from jaxdiff.conformance.report import Row
-from jaxdiff.conformance.samples import local_error, sampled, step_error
+from jaxdiff.conformance.samples import local_error, samples_by_kind, step_error
 from jaxdiff.conformance.subject import Subject
 from jaxdiff.solvers.base import RowSolver, tabulate
 
@@ -111,7 +111,7 @@ SPREAD = (
 )
 
 
-def limit(subject: Subject) -> Row:
+def limit_of_moments(subject: Subject) -> Row:
     """As the steps grow shorter, mean and covariance tend to the marginal's."""
     exact = marginals(subject)
     if exact is not None:
@@ -122,7 +122,7 @@ def limit(subject: Subject) -> Row:
             f"mean and covariance ≤ {LIMIT:.0e} from the marginal, extrapolated",
             SPREAD,
         )
-    drawn, local, off, bent = sampled(subject), local_error(subject), imbalance(subject), bent_noise(subject)
+    drawn, local, off, bent = samples_by_kind(subject), local_error(subject), imbalance(subject), bent_noise(subject)
     cells = [f"{each.errors[0]:.1e}, {each.errors[1]:.1e} ({kind})" for kind, each in drawn.items()]
     cells += [
         f"{value:.1e} ({what})"

@@ -35,7 +35,7 @@ class Probe(eqx.Module):
         return self.denoise(x, lam)
 
 
-def run(
+def run_subject(
     subject: Subject,
     rows=slice(None),
     *,
@@ -73,13 +73,13 @@ def run(
 @functools.lru_cache(maxsize=1)
 def base(subject: Subject) -> np.ndarray:
     """All images, undisturbed."""
-    return np.asarray(run(subject).images)
+    return np.asarray(run_subject(subject).images)
 
 
 def nfe(subject: Subject) -> Row:
     """The calls declared are those that happen."""
     called.clear()
-    out = run(subject, slice(0, BATCH))
+    out = run_subject(subject, slice(0, BATCH))
     jax.effects_barrier()
     happened = len(called)  # without arguments: once for the whole batch
     return Row.judged(
@@ -98,9 +98,9 @@ def batch(subject: Subject) -> Row:
     mates = START.copy()
     mates[1::2] += 1.0
     seen = {
-        "num": (run(subject, slice(0, 3)).images, wanted[:3]),
-        "position": (run(subject, slice(2, 7)).images, wanted[2:7]),
-        "mates": (run(subject, start=mates).images[::2], wanted[::2]),
+        "num": (run_subject(subject, slice(0, 3)).images, wanted[:3]),
+        "position": (run_subject(subject, slice(2, 7)).images, wanted[2:7]),
+        "mates": (run_subject(subject, start=mates).images[::2], wanted[::2]),
     }
     wrong = [what for what, (got, right) in seen.items() if np.asarray(got).tobytes() != right.tobytes()]
     return Row.judged(
@@ -120,7 +120,7 @@ def devices(subject: Subject) -> Row:
     if len(found) == 1:
         return Row("devices", "not checked", "one device", expected)
     mesh = jax.make_mesh((len(found),), ("image",), devices=found)
-    same = np.asarray(run(subject, mesh=mesh).images).tobytes() == base(subject).tobytes()
+    same = np.asarray(run_subject(subject, mesh=mesh).images).tobytes() == base(subject).tobytes()
     return Row.judged(
         "devices",
         same,
@@ -146,7 +146,7 @@ def traces(subject: Subject) -> Row:
     for name, options in changes.items():
         before = len(traced)
         try:
-            run(subject, **options)
+            run_subject(subject, **options)
         except ValueError:  # a number that this solver refuses
             continue
         if len(traced) > before:

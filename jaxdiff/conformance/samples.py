@@ -45,7 +45,7 @@ class Sampled(NamedTuple):
 
 
 @functools.lru_cache(maxsize=1)
-def sampled(subject: Subject) -> dict[str, Sampled]:
+def samples_by_kind(subject: Subject) -> dict[str, Sampled]:
     """From the marginal at `LOW`, which every η of (★) brings to that at `HIGH`."""
     return {kind: _sampled(subject, problem, shift) for kind, (problem, shift) in KINDS.items()}
 

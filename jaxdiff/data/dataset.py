@@ -184,7 +184,7 @@ def _check(record: Record, info: DataInfo, patch: tuple[int, ...], allow_blank: 
         check_pixels(record["input"], f"the input of {name}", allow_blank)
 
 
-def blank(image: np.ndarray) -> bool:
+def has_one_value(image: np.ndarray) -> bool:
     """Whether all pixels have one value."""
     return bool(image.min() == image.max())
 
@@ -194,7 +194,7 @@ def check_pixels(image: np.ndarray, name: str, allow_blank: bool) -> None:
     if image.dtype.kind == "f" and not np.isfinite(image).all():
         bad = int(np.count_nonzero(~np.isfinite(image)))
         raise DataError(f"{name} with {bad} NaN or infinite pixels", "finite numbers", "repair or remove the image")
-    if not allow_blank and blank(image):
+    if not allow_blank and has_one_value(image):
         raise DataError(
             f"{name} with the value {image.flat[0]} in every pixel",
             "an image",

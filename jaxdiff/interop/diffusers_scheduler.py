@@ -13,15 +13,15 @@ from jaxdiff.process.schedules import DiscreteBetas
 from jaxdiff.schema import fields, numbers
 
 PREDICTS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
-DDPM = {"beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "linear"}
+DDPM_BETAS = {"beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "linear"}
 KARRAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "linear"}
 LATENT = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 DEFAULTS = {
-    **dict.fromkeys(("DDPM", "DDPMParallel", "DDIM", "DDIMParallel", "DDIMInverse", "PNDM", "RePaint"), DDPM),
+    **dict.fromkeys(("DDPM", "DDPMParallel", "DDIM", "DDIMParallel", "DDIMInverse", "PNDM", "RePaint"), DDPM_BETAS),
     **dict.fromkeys(
-        ("EulerDiscrete", "EulerAncestralDiscrete", "LMSDiscrete", "DEISMultistep", "UniPCMultistep"), DDPM
+        ("EulerDiscrete", "EulerAncestralDiscrete", "LMSDiscrete", "DEISMultistep", "UniPCMultistep"), DDPM_BETAS
     ),
-    **dict.fromkeys(("DPMSolverMultistep", "DPMSolverMultistepInverse", "DPMSolverSinglestep", "SASolver"), DDPM),
+    **dict.fromkeys(("DPMSolverMultistep", "DPMSolverMultistepInverse", "DPMSolverSinglestep", "SASolver"), DDPM_BETAS),
     **dict.fromkeys(("HeunDiscrete", "KDPM2Discrete", "KDPM2AncestralDiscrete", "DPMSolverSDE"), KARRAS),
     **dict.fromkeys(("LCM", "TCD"), LATENT),
 }
@@ -87,7 +87,7 @@ def _defaults(config: Mapping[str, Any]) -> Mapping[str, Any]:
             + (" with use_flow_sigmas" if config.get("use_flow_sigmas") else " without beta_schedule")
             + f"; expected a schedule of betas, of one of {', '.join(DEFAULTS)}, or trained_betas; to fix: {FIX}"
         )
-    return DDPM if known is None else known
+    return DDPM_BETAS if known is None else known
 
 
 def _betas(config: Mapping[str, Any], total: int) -> np.ndarray:

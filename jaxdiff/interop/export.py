@@ -104,8 +104,8 @@ def export_sampler(
         "calling_convention": exported.calling_convention_version,
         "platforms": list(exported.platforms),
         "arguments": {"weights": "weights/*.npy, by name"}
-        | {k: jax.tree.map(kind_of, v) for k, v in arguments.items()},
-        "result": {**kind_of(exported.out_avals[0]), "units": units},
+        | {k: jax.tree.map(dtype_and_shape, v) for k, v in arguments.items()},
+        "result": {**dtype_and_shape(exported.out_avals[0]), "units": units},
         "calls": solve.calls,
         "grid": grid.tolist(),
         "solver": _described(solver),
@@ -201,7 +201,7 @@ def _described(solver: Any) -> dict[str, Any]:
         return {"type": type(solver).__name__}
 
 
-def kind_of(aval: Any) -> dict[str, Any]:
+def dtype_and_shape(aval: Any) -> dict[str, Any]:
     """Dtype and shape of an argument or a result, as meta.json has them."""
     return {"dtype": np.dtype(aval.dtype).name, "shape": [n if isinstance(n, int) else str(n) for n in aval.shape]}
 

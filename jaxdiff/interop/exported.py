@@ -17,14 +17,14 @@ from jax import export as jax_export
 
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
-from jaxdiff.interop.export import FORMAT, PLATFORMS, kind_of
+from jaxdiff.interop.export import FORMAT, PLATFORMS, dtype_and_shape
 from jaxdiff.malformed import malformed, parsed, within
 from jaxdiff.nn import UNet
 from jaxdiff.plain import from_plain
 from jaxdiff.schema import fields
 from jaxdiff.seeds import WORD, checked_seed
 from jaxdiff.training.npz import read_npz, read_part
-from jaxdiff.training.run_folder import check_classes
+from jaxdiff.training.run_folder import check_class_names
 
 PROGRAM, META, README = "sampler.stablehlo", "meta.json", "README.md"
 LIMIT = 2**30
@@ -118,7 +118,7 @@ def _described(values: Any) -> tuple[dict[str, Any], DataInfo]:
         normaliser = {**normaliser, "map": "linear"}
     if (channels := Normaliser.from_json(normaliser).channels) != info.channels:
         raise malformed("normaliser channels", channels, f"{info.channels}, as of images")
-    check_classes(meta["network"], info, "images.class_names")
+    check_class_names(meta["network"], info, "images.class_names")
     if meta["network"]["type"] == UNet.__name__:
         from_plain(meta["network"], [UNet], "network")
     return meta, info
@@ -144,10 +144,10 @@ def _weights(program: jax_export.Exported, meta: Mapping[str, Any]) -> dict[str,
     weights = {name: (tuple(aval.shape), np.dtype(aval.dtype)) for name, aval in arguments[0].items()}
     total = sum(int(np.prod(shape, dtype=object)) for shape, _ in weights.values())
     made = program.out_avals[0]
-    kinds = {name: jax.tree.map(kind_of, one) for name, one in zip(("seed", "index", "cond"), arguments[1:])}
+    kinds = {name: jax.tree.map(dtype_and_shape, one) for name, one in zip(("seed", "index", "cond"), arguments[1:])}
     for name, here, there in (
         ("arguments", {**meta["arguments"], "weights": None}, {"weights": None, **kinds}),
-        ("result", {**meta["result"], "units": None}, {**kind_of(made), "units": None}),
+        ("result", {**meta["result"], "units": None}, {**dtype_and_shape(made), "units": None}),
         ("calling_convention", meta["calling_convention"], program.calling_convention_version),
         ("parameters", meta["parameters"], total),
         ("images.shape", meta["images"].get("shape"), list(made.shape[1:])),

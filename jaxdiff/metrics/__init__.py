@@ -18,7 +18,7 @@ from jaxdiff.metrics.calibration import reliability as reliability
 from jaxdiff.metrics.contingency import Contingency as Contingency
 from jaxdiff.metrics.contingency import contingency as contingency
 from jaxdiff.metrics.distribution import Frechet as Frechet
-from jaxdiff.metrics.distribution import Kernel as Kernel
+from jaxdiff.metrics.distribution import KernelDistance as KernelDistance
 from jaxdiff.metrics.distribution import PrecisionRecall as PrecisionRecall
 from jaxdiff.metrics.distribution import SetComparison as SetComparison
 from jaxdiff.metrics.distribution import compare_sets as compare_sets

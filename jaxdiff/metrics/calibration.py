@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
-from jaxdiff.metrics.paired import finite, paired
+from jaxdiff.metrics.paired import as_pair, finite
 
 ROUNDING = 1e-3
 
@@ -148,8 +148,8 @@ def error_by_std(truth: ArrayLike, *, mean: ArrayLike, std: ArrayLike, bins: int
     Raises:
         ValueError: for different shapes, negative std, values that are not finite, or fewer elements than bins.
     """
-    truth, mean = paired(truth, mean, "mean")
-    _, std = paired(truth, std, "std")
+    truth, mean = as_pair(truth, mean, "mean")
+    _, std = as_pair(truth, std, "std")
     if std.min() < 0:
         raise ValueError(f"got a std of {std.min():g}; expected 0 or more; to fix: take the square root of a variance")
     if not 1 <= bins <= std.size:

@@ -27,7 +27,7 @@ class Frechet(NamedTuple):
     generated: int
 
 
-class Kernel(NamedTuple):
+class KernelDistance(NamedTuple):
     """Squared maximum mean discrepancy of two sets."""
 
     distance: float
@@ -53,7 +53,7 @@ class SetComparison(NamedTuple):
     """All distances of one pair of sets."""
 
     frechet: Frechet
-    kernel: Kernel
+    kernel: KernelDistance
     precision_recall: PrecisionRecall
 
 
@@ -86,7 +86,7 @@ def frechet_distance(reference: ArrayLike, generated: ArrayLike) -> Frechet:
     return Frechet(float(max(apart + spread - 2 * cross, 0.0)), len(x), len(y))
 
 
-def kernel_distance(reference: ArrayLike, generated: ArrayLike, blocks: int = BLOCKS) -> Kernel:
+def kernel_distance(reference: ArrayLike, generated: ArrayLike, blocks: int = BLOCKS) -> KernelDistance:
     """Unbiased squared MMD of features (N, d) and (M, d) with the kernel (x·y/d + 1)³; below 0 by chance.
 
     With Inception features this is called KID (Binkowski et al. 2018, arXiv:1801.01401). Its standard error is the
@@ -113,7 +113,7 @@ def kernel_distance(reference: ArrayLike, generated: ArrayLike, blocks: int = BL
 
     without = np.array([mmd2(kept) for kept in 1.0 - np.eye(blocks)])
     error = np.sqrt((blocks - 1) * np.mean((without - without.mean()) ** 2))
-    return Kernel(mmd2(np.ones(blocks)), float(error), len(x), len(y))
+    return KernelDistance(mmd2(np.ones(blocks)), float(error), len(x), len(y))
 
 
 def precision_recall(reference: ArrayLike, *, generated: ArrayLike, neighbours: int = 3) -> PrecisionRecall:

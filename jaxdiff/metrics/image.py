@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxdiff.metrics.paired import finite, paired
+from jaxdiff.metrics.paired import as_pair, finite
 
 
 def data_range(truths: Iterable[ArrayLike], low: float = 0.1, high: float = 99.9) -> float:
@@ -44,7 +44,7 @@ def psnr(truth: ArrayLike, image: ArrayLike, data_range: float) -> float:
 
     Raises ValueError for different shapes, values that are not finite, or a range that is not positive.
     """
-    truth, image = paired(truth, image)
+    truth, image = as_pair(truth, image)
     peak = positive_range(data_range)
     with np.errstate(divide="ignore"):
         return float(10 * np.log10(peak**2 / np.mean((truth - image) ** 2)))
@@ -57,7 +57,7 @@ def nrmse(truth: ArrayLike, *, image: ArrayLike, by: Literal["rms", "mean", "ran
 
     Raises ValueError as `psnr` does, and where that size of the truth is 0.
     """
-    truth, image = paired(truth, image)
+    truth, image = as_pair(truth, image)
     sizes = {"rms": np.sqrt(np.mean(truth**2)), "mean": np.abs(np.mean(truth)), "range": np.ptp(truth)}
     if by not in sizes:
         raise ValueError(f"got by={by!r}; expected one of {', '.join(sizes)}; to fix: choose one of these")
@@ -71,7 +71,7 @@ def pearson(truth: ArrayLike, image: ArrayLike) -> float:
 
     Raises ValueError for different shapes or values that are not finite.
     """
-    truth, image = paired(truth, image)
+    truth, image = as_pair(truth, image)
     if np.ptp(truth) == 0 or np.ptp(image) == 0:
         return float("nan")
     x, y = truth - truth.mean(), image - image.mean()

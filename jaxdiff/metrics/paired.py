@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 
-def paired(truth: ArrayLike, other: ArrayLike, name: str = "image") -> tuple[np.ndarray, np.ndarray]:
+def as_pair(truth: ArrayLike, other: ArrayLike, name: str = "image") -> tuple[np.ndarray, np.ndarray]:
     """Both in float64. Raises ValueError unless they have one shape, at least one element and finite real numbers."""
     one, two = np.asarray(truth), np.asarray(other)
     if one.shape != two.shape:

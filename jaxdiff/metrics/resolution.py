@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
-from jaxdiff.metrics.paired import paired
+from jaxdiff.metrics.paired import as_pair
 from jaxdiff.metrics.rings import rings, taper
 
 SHORTEST = 8
@@ -69,7 +69,7 @@ def fourier_ring_correlation(
     Raises:
         ValueError: for different shapes, several channels, an axis below 8 pixels, or values that are not finite.
     """
-    a, b = paired(a, b, "the other image")
+    a, b = as_pair(a, b, "the other image")
     if a.ndim not in (3, 4) or a.shape[-1] != 1 or min(a.shape[:-1]) < SHORTEST:
         raise ValueError(
             f"got images of shape {a.shape}; expected (*spatial, 1), 2-D or 3-D, with at least {SHORTEST} pixels along "

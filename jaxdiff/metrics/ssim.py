@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from jaxdiff.metrics.image import positive_range
-from jaxdiff.metrics.paired import paired
+from jaxdiff.metrics.paired import as_pair
 
 SIGMA = 1.5
 RADIUS = 5  # 11 pixels
@@ -25,7 +25,7 @@ def ssim(truth: ArrayLike, image: ArrayLike, data_range: float) -> float:
     Raises ValueError for different shapes, an image below 11 pixels, values that are not finite, or a range that is
     not positive.
     """
-    truth, image = paired(truth, image)
+    truth, image = as_pair(truth, image)
     peak = positive_range(data_range)
     if truth.ndim not in (3, 4) or min(truth.shape[:-1]) <= 2 * RADIUS:
         raise ValueError(

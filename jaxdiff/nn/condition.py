@@ -108,7 +108,7 @@ def expected_shapes(network: Any, batch: int, spatial: tuple[int, ...]) -> dict[
     return {name: shape for name, shape in shapes.items() if sizes[name]}
 
 
-def check(cond: Mapping[str, Any] | None, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+def check_condition(cond: Mapping[str, Any] | None, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     """The conditions that are given, those that are None left out. Raises ValueError for an unknown key or shape."""
     given = {name: value for name, value in (cond or {}).items() if value is not None}
     for name, value in given.items():

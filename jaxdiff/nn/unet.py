@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from jaxdiff.nn import conv
 from jaxdiff.nn.attention import Implementation, SelfAttention
 from jaxdiff.nn.blocks import Down, ResidualBlock, Up, depth_to_space, pad_to_multiple, space_to_depth
-from jaxdiff.nn.condition import check, expected_shapes
+from jaxdiff.nn.condition import check_condition, expected_shapes
 from jaxdiff.nn.conv import Conv
 from jaxdiff.nn.embed import Embedding
 from jaxdiff.nn.norm import GroupNorm
@@ -130,7 +130,7 @@ class UNet(nn.Module):
         if lam.shape != x.shape[:1]:
             raise ValueError(f"got lam of shape {lam.shape}; expected {x.shape[:1]}; to fix: one lam an image")
         batch, *spatial, channels = x.shape
-        cond = check(cond, expected_shapes(self, batch, tuple(spatial)))
+        cond = check_condition(cond, expected_shapes(self, batch, tuple(spatial)))
 
         sizes = (self.num_classes, self.vector_size, self.augmentation_size)
         embedding = Embedding(4 * self.width, *sizes, name="embedding")

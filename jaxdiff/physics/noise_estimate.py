@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float
 from scipy import ndimage
 
 from jaxdiff.physics.camera import Camera
-from jaxdiff.physics.photon_transfer import Fit, Interval, fit
+from jaxdiff.physics.photon_transfer import Fit, Interval, fit_curve
 from jaxdiff.physics.rounding import ROUGH, rounded_variance
 
 AROUND, CORE = 5, 3
@@ -114,7 +114,11 @@ class NoiseEstimate:
         clear |= few
         means, variances, errors = self.means[clear], self.variances[clear], self.errors[clear]
         # A free offset is a free intercept, of any sign, whatever the read noise.
-        line = fit(means, variances, errors, free=True) if offset is None else fit(means - offset, variances, errors)
+        line = (
+            fit_curve(means, variances, errors, free=True)
+            if offset is None
+            else fit_curve(means - offset, variances, errors)
+        )
         if few:
             line = line._replace(gain=Interval(line.gain.value, 0.0, float("inf")))
         if offset is None or not self.step or line.intercept > ROUGH * self.step**2 or not line.gain.value:
@@ -124,7 +128,7 @@ class NoiseEstimate:
 
     def _known(self, offset: float, read_noise: float, groups: np.ndarray) -> Fit:
         means, variances, errors = self.means[groups], self.variances[groups], self.errors[groups]
-        return fit(
+        return fit_curve(
             means - offset,
             variances,
             errors,
@@ -198,7 +202,7 @@ def estimate_noise(
     if not some.any():
         raise ValueError("got an image without noise; expected a recording; to fix: give --gain and --read-noise")
     means, variances, errors = means[some], variances[some], errors[some]
-    line = fit(means, variances, errors, free=True)
+    line = fit_curve(means, variances, errors, free=True)
     return NoiseEstimate(line.gain.value, line.intercept, means, variances, errors, *_steps(image[inside]))
 
 

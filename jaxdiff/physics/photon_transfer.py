@@ -63,7 +63,7 @@ class Fit(NamedTuple):
         return float(np.sqrt(max(self.intercept, 0.0))) / self.gain.value if self.gain.value > 0 else 0.0
 
 
-def fit(
+def fit_curve(
     light: Float[np.ndarray, " groups"],
     variances: Float[np.ndarray, " groups"],
     errors: Float[np.ndarray, " groups"],

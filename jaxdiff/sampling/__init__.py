@@ -2,7 +2,7 @@
 
 from jaxdiff.sampling.encode import encode as encode
 from jaxdiff.sampling.encode import slerp as slerp
-from jaxdiff.sampling.log_likelihood import Likelihood as Likelihood
+from jaxdiff.sampling.log_likelihood import LogLikelihood as LogLikelihood
 from jaxdiff.sampling.log_likelihood import log_likelihood as log_likelihood
 from jaxdiff.sampling.sample import Samples as Samples
 from jaxdiff.sampling.sample import sample as sample

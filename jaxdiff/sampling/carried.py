@@ -7,11 +7,11 @@ from jaxtyping import PyTree
 
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.guidance.remembering import Remembering
-from jaxdiff.solvers.base import RowSolver, Run, recorded
+from jaxdiff.solvers.base import RowSolver, SolveArgs, recorded
 from jaxdiff.solvers.stepped import Stepped
 
 
-def check(denoise: Denoiser, solver: Any, controller: Any) -> None:
+def check_memory(denoise: Denoiser, solver: Any, controller: Any) -> None:
     """Raises ValueError for a guidance with a memory that this solver cannot carry on."""
     if isinstance(denoise, Remembering) and (controller is not None or not isinstance(solver, RowSolver)):
         raise ValueError(_refusal(denoise, solver))
@@ -28,7 +28,7 @@ class Remembers(NamedTuple):
     """What diffrax hands to the solver as `args`: the run, whose `denoise(x, lam, memory, step)` returns the memory as well,
     and the memory before the first call."""
 
-    run: Run
+    run: SolveArgs
     memory: PyTree
 
 
@@ -72,10 +72,10 @@ class KeepsX0(RowSolver):
     solver: RowSolver
     order: ClassVar[int] = 1
 
-    def init(self, terms, t0, t1, y0, args: Run):
+    def init(self, terms, t0, t1, y0, args: SolveArgs):
         return self.solver.init(terms, t0, t1, y0[0], args)
 
-    def step(self, terms, t0, t1, y0, args: Run, solver_state, made_jump):
+    def step(self, terms, t0, t1, y0, args: SolveArgs, solver_state, made_jump):
         denoise, called = recorded(args.denoise)
         run = args._replace(denoise=denoise)
         x, error, _, own, result = self.solver.step(terms, t0, t1, y0[0], run, solver_state, made_jump)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from jaxdiff.denoiser import Denoiser
-from jaxdiff.sampling.flow import batched, keys_of, options, start
+from jaxdiff.sampling.flow import batched, keys_of, options, start_states
 
 
 def encode(
@@ -38,7 +38,7 @@ def encode(
     Raises:
         ValueError: for ends that do not rise.
     """
-    x, span = start(images, ends)
+    x, span = start_states(images, ends)
     choices = options(None, solver, controller, denoise, x, span, cond)
     return batched(denoise, x, span, keys_of(jax.random.key(0), len(x)), cond, choices).x
 

@@ -115,7 +115,7 @@ def batched(denoise: Any, images: Array, ends: Array, keys: Array, cond: Any, op
     )(images, keys, cond)
 
 
-def start(images: ArrayLike, ends: tuple[float, float]) -> tuple[Array, Array]:
+def start_states(images: ArrayLike, ends: tuple[float, float]) -> tuple[Array, Array]:
     """The states at the clean end, and the ends. Raises ValueError for ends that do not rise, unless they are traced."""
     low, high = (on_host(end) for end in ends)
     traced = isinstance(low, Tracer) or isinstance(high, Tracer)

@@ -15,7 +15,7 @@ from jaxdiff.sampling import flow
 from jaxdiff.seeds import check_key
 
 
-class Likelihood(NamedTuple):
+class LogLikelihood(NamedTuple):
     """What `log_likelihood` returns."""
 
     nats: Float[Array, " num"]
@@ -43,7 +43,7 @@ def log_likelihood(
     solver: diffrax.AbstractAdaptiveSolver | None = None,
     controller: diffrax.AbstractStepSizeController | None = None,
     batch: int = 64,
-) -> Likelihood:
+) -> LogLikelihood:
     """log p of `images` (num, *shape), model units.
 
     p is the density of images with noise of standard deviation e^(−ends[1]) added, and at ends[0] it is taken for N(α D, I),
@@ -71,7 +71,7 @@ def log_likelihood(
     check_key(key)
     if probes is not None and probes < 1:
         raise ValueError(f"got probes={probes}; expected 1 or more, or None for the exact divergence; to fix: probes=1")
-    x, span = flow.start(images, ends)
+    x, span = flow.start_states(images, ends)
     keys = flow.keys_of(key, len(x))
     options = flow.options(_trace(probes), solver, controller, denoise, x, span, cond)
     parts = []
@@ -82,7 +82,7 @@ def log_likelihood(
     back = parts[0] if len(parts) == 1 else jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
     size = x[0].size
     # p of images is that of the states α x0, times α for each value.
-    return Likelihood(back.log_noise + back.gained + size * log_alpha(on_host(ends[1])), back.x, back.steps)
+    return LogLikelihood(back.log_noise + back.gained + size * log_alpha(on_host(ends[1])), back.x, back.steps)
 
 
 @functools.lru_cache

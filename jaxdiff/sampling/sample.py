@@ -159,7 +159,7 @@ def sample(
     check_counts(num=num, batch=batch, first=first, trajectory=trajectory, rows=rows)
     check_solver(solver, shape=shape, controller=controller, eta=eta)
     check_kept(solver, final=final, trajectory=trajectory, keep_x0=keep_x0, fixed=controller is None, rows=rows)
-    carried.check(denoise, solver, controller)
+    carried.check_memory(denoise, solver, controller)
     if mesh is not None:  # with automatic axes, so that any number of images can be cut from what comes back
         mesh = Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
     devices = image_devices(mesh)

@@ -14,7 +14,7 @@ from jaxdiff.process.gaussian import namespace, on_host, step_noise
 from jaxdiff.sampling.adjoint import AlongRows
 from jaxdiff.sampling.carried import KeepsX0, Remembers, Threaded, still
 from jaxdiff.sampling.first_stages import CountFirstStages
-from jaxdiff.solvers.base import Rows, RowSolver, Run, drift, tabulate
+from jaxdiff.solvers.base import Rows, RowSolver, SolveArgs, drift, tabulate
 from jaxdiff.solvers.stepped import Stepped, cost, terms
 
 NoiseSource = Callable[[Array, Array, tuple[int, ...], Any], Array]
@@ -70,7 +70,7 @@ class OnRows(eqx.Module):
             solver = Threaded(solver=solver)
         states: Any = jax.tree.map(lambda leaf: leaf[None], state)
         if capacity:
-            run = Run(denoise, rows, lambda k: self.noise(key, k, x.shape, x.dtype), key, self.steps)
+            run = SolveArgs(denoise, rows, lambda k: self.noise(key, k, x.shape, x.dtype), key, self.steps)
             solution = diffrax.diffeqsolve(
                 diffrax.ODETerm(drift if solver is self.solver else still),
                 solver,

@@ -46,7 +46,7 @@ class Rows(NamedTuple):
     """True in the row whose denoiser call is the result (`final="denoise"`)."""
 
 
-class Run(NamedTuple):
+class SolveArgs(NamedTuple):
     """What diffrax hands to the solver as `args`: one image's denoiser, the table, noise by row index, the image's key, and
     how many rows of the table the run has."""
 
@@ -57,12 +57,12 @@ class Run(NamedTuple):
     steps: Any
 
 
-def row(run: Run, k) -> Rows:
+def row(run: SolveArgs, k) -> Rows:
     """Row k of the table."""
     return jax.tree.map(lambda leaf: leaf[k], run.rows)
 
 
-def drift(k, x, run: Run):
+def drift(k, x, run: SolveArgs):
     """(★) at η = 0 in λ, at row k: what diffrax may ask of the equation itself."""
     at = row(run, jnp.asarray(k, jnp.int32)).at
     return at.alpha * run.denoise(x, at.lam) - at.alpha**2 * x
@@ -217,7 +217,7 @@ class Solver(RowSolver):
         y1 = y1.astype(y0.dtype)
         return y1, None, dict(y0=y0, y1=y1), memory, diffrax.RESULTS.successful
 
-    def _noise(self, k: Array, run: Run) -> Array:
+    def _noise(self, k: Array, run: SolveArgs) -> Array:
         if self.noises == 1:
             return run.noise(k)
         return jnp.stack([run.noise(k + j * run.steps) for j in range(self.noises)])

@@ -17,7 +17,7 @@ from jaxdiff.tasks.restoration import Restored as Restored
 from jaxdiff.tasks.restoration import denoise_directly as denoise_directly
 from jaxdiff.tasks.restoration import restore as restore
 from jaxdiff.tasks.restoration import volume as volume
-from jaxdiff.tasks.segment import Segmentation as Segmentation
+from jaxdiff.tasks.segment import Segmented as Segmented
 from jaxdiff.tasks.segment import segment as segment
 from jaxdiff.tasks.super_resolve import super_resolve as super_resolve
 from jaxdiff.tasks.translate import translate as translate

@@ -25,7 +25,7 @@ from jaxdiff.tasks.scale import say_scale
 from jaxdiff.training.lam_sampler import LamSampler, Stratified
 from jaxdiff.training.weighting import Sigmoid, Weighting
 
-Images = Float[np.ndarray, "*n spatial channels"] | Sequence[np.ndarray]
+ImageOrImages = Float[np.ndarray, "*n spatial channels"] | Sequence[np.ndarray]
 
 
 class Classification(NamedTuple):
@@ -48,7 +48,7 @@ class Classification(NamedTuple):
 def classify(
     key: PRNGKeyArray,
     model: Model,
-    image: Images,
+    image: ImageOrImages,
     draws: int = 64,
     *,
     weighting: Weighting | None = None,
@@ -111,7 +111,7 @@ def classify(
 def calibrate(
     key: PRNGKeyArray,
     model: Model,
-    images: Images,
+    images: ImageOrImages,
     labels: Sequence[int] | Int[np.ndarray, " n"],
     draws: int = 64,
     *,
@@ -194,7 +194,7 @@ def draws_of(
     )
 
 
-def _images(images: Images, model: Model) -> tuple[list[np.ndarray], bool]:
+def _images(images: ImageOrImages, model: Model) -> tuple[list[np.ndarray], bool]:
     """The images (*spatial, C), and whether it is one that was not in a stack."""
     is_single = isinstance(images, np.ndarray | jax.Array) and np.ndim(images) <= len(model.info.axes)
     checked = [with_channels(pixels, model.info) for pixels in ([images] if is_single else images)]

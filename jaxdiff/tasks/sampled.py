@@ -25,7 +25,7 @@ from jaxdiff.sampling.program import WINDOW, image_devices
 from jaxdiff.solvers import DPMpp
 
 Remat = Literal["cheap", "all"]
-TOGETHER = 32
+WINDOWS_TOGETHER = 32
 """Windows in one network call, over all samples that are computed together."""
 
 
@@ -82,7 +82,7 @@ def sampled(
     guidance: Guidance | None = None,
     overlap: float = 0.25,
     around: Callable[[Denoiser, tuple[int, ...]], Denoiser] | None = None,
-    together: int = TOGETHER,
+    together: int = WINDOWS_TOGETHER,
     mesh: Mesh | None = None,
     out: Float[np.ndarray, "num *size channels"] | None = None,
     remat: Remat = "all",

@@ -15,7 +15,7 @@ from jaxdiff.tasks.scale import blank_input, check_samples
 Fuse = Literal["mean", "vote"]
 
 
-class Segmentation(NamedTuple):
+class Segmented(NamedTuple):
     """What `segment` returns, all of the image's spatial shape."""
 
     labels: Int[np.ndarray, "*spatial"]
@@ -39,7 +39,7 @@ def segment(
     fuse: Fuse = "mean",
     dynamic: float = 2.5,
     least: int = 20,
-) -> Segmentation:
+) -> Segmented:
     """The instances in an image of any size, (*spatial, C) in the data's own units.
 
     An image whose grey levels are not those of training is said with numbers, as a warning; a blank one has no objects.
@@ -74,13 +74,13 @@ def segment(
     return fused(distances, fuse, dynamic, least)
 
 
-def fused(distances: Float[np.ndarray, "k *spatial"], fuse: str, dynamic: float, least: int) -> Segmentation:
+def fused(distances: Float[np.ndarray, "k *spatial"], fuse: str, dynamic: float, least: int) -> Segmented:
     """The segmentation of samples of the distance."""
     mean, probability = distances.mean(axis=0), (distances > 0).mean(axis=0, dtype=np.float32)
     foreground = mean > 0 if fuse == "mean" else probability > 0.5
     labels = instances(mean, foreground, dynamic=dynamic, least=least)
     unsure = entropy(probability) if len(distances) > 1 else np.full_like(probability, np.nan)
-    return Segmentation(labels, probability, unsure, mean)
+    return Segmented(labels, probability, unsure, mean)
 
 
 def entropy(probability: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:

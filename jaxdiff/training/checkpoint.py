@@ -21,7 +21,7 @@ import orbax.checkpoint as ocp
 from jaxdiff.training import hosts
 from jaxdiff.training.leaves import checksums, merged, mismatches
 from jaxdiff.training.quiet import quiet_orbax
-from jaxdiff.training.restore import ITEMS, CheckpointError, Damaged, one_line, read, seal, steps
+from jaxdiff.training.restore import ITEMS, CheckpointError, Damaged, one_line, read_checkpoint, seal, steps
 from jaxdiff.training.state import TrainState
 
 MARGIN = 10e6
@@ -91,7 +91,7 @@ class Checkpoints:
         found, damaged = steps(self.folder), []
         for step in reversed(found):
             try:
-                tree, meta = read(self.folder / str(step))
+                tree, meta = read_checkpoint(self.folder / str(step))
                 break
             except Damaged as error:
                 damaged.append((step, error))

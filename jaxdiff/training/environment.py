@@ -36,6 +36,6 @@ def _version(package: str) -> str | None:
         return None
 
 
-def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """One line for each entry that changed: "cores: 8 -> 2"."""
     return [f"{k}: {before.get(k)} -> {now.get(k)}" for k in sorted({*before, *now}) if before.get(k) != now.get(k)]

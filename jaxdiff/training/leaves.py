@@ -18,7 +18,7 @@ def named(tree: Any) -> dict[str, Any]:
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in flat}
 
 
-def variables_of(network: Network, shape: Sequence[int]) -> Any:
+def variable_shapes(network: Network, shape: Sequence[int]) -> Any:
     """Shapes and dtypes of the variables of a network for images (*spatial, channels); nothing is computed.
 
     Raises ValueError for a network that cannot be built.

@@ -16,9 +16,8 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from jaxdiff.training.lam_sampler import Stratified
 from jaxdiff.training.leaves import check_finite, checksums
-from jaxdiff.training.loss import DenoisingLoss
+from jaxdiff.training.loss import DenoisingLoss, Metrics
 
-Metrics = dict[str, Array]
 ASKED = ("average", "teacher", "step")
 """What a loss gets where its signature has a parameter of this name."""
 

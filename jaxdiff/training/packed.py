@@ -56,8 +56,8 @@ def is_packed(folder: str | Path) -> bool:
 def unpack(folder: str | Path, like: Any = None) -> dict[str, Any]:
     """The network's variables in a folder that `pack` wrote, float32.
 
-    like: the variables' shapes (`jaxdiff.training.leaves.variables_of`), compared before any is read. Raises ValueError for
-    a damaged file and for other arrays or types of numbers, each by its name.
+    like: the variables' shapes (`jaxdiff.training.leaves.variable_shapes`), compared before any is read. Raises ValueError
+    for a damaged file and for other arrays or types of numbers, each by its name.
     """
     shapes = None if like is None else {name: leaf.shape for name, leaf in named(like).items()}
     path = Path(folder) / NAME

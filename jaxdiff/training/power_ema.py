@@ -61,7 +61,7 @@ def exponent(length: float) -> float:
     return float(roots.real.max())
 
 
-def coefficients(
+def combination(
     times: Sequence[float], lengths: Sequence[float], time: float, length: float
 ) -> tuple[np.ndarray, float]:
     """The combination of averages (time, length) whose weights are nearest to those wanted, and the relative rms misfit.

@@ -36,7 +36,9 @@ def seal(meta: Any, leaves: dict[str, int]) -> dict[str, Any]:
     return {"meta": meta, "leaves": leaves, "crc": zlib.crc32(json.dumps([meta, leaves], sort_keys=True).encode())}
 
 
-def read(folder: Path, items: tuple[str, ...] = ITEMS, like: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_checkpoint(
+    folder: Path, items: tuple[str, ...] = ITEMS, like: Any = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """({item: tree of NumPy arrays}, meta) of one checkpoint folder, every leaf verified. Raises Damaged.
 
     like: shapes and dtypes of each item, compared before its arrays are read. Raises ValueError, naming the leaves, for
@@ -110,7 +112,7 @@ def restore_step(
     item, newest = "ema" if ema else "params", None
     for candidate in [step] if step is not None else found[::-1]:
         try:
-            return candidate, read(folder / str(candidate), (item,), like)[0][item]
+            return candidate, read_checkpoint(folder / str(candidate), (item,), like)[0][item]
         except Damaged as error:
             if step is not None:
                 raise CheckpointError(

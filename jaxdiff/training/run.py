@@ -25,14 +25,14 @@ from jaxdiff.training import hosts
 from jaxdiff.training.batch import to_batch
 from jaxdiff.training.checkpoint import Checkpoints
 from jaxdiff.training.config import TrainConfig
-from jaxdiff.training.environment import differences, environment
+from jaxdiff.training.environment import changes, environment
 from jaxdiff.training.fine_tune import start_from
 from jaxdiff.training.known_data import KnownData, know, read_known
 from jaxdiff.training.objective import Loss, check_loss, check_same_teacher, loss_of, teacher_checksum
 from jaxdiff.training.prefetch import Prefetch
 from jaxdiff.training.preview import sheet_solver
 from jaxdiff.training.restore import steps
-from jaxdiff.training.run_folder import check_classes, check_same, describe, read_pairing, read_run
+from jaxdiff.training.run_folder import check_class_names, check_config, describe, read_pairing, read_run
 from jaxdiff.training.state import TrainState
 from jaxdiff.training.step import Step, make_train_step
 from jaxdiff.training.stored_config import check_round_trip
@@ -180,7 +180,7 @@ def _stored(config: TrainConfig, stack: contextlib.ExitStack) -> dict[str, Any] 
     foreign = stored is None and folder.exists() and not all(map(is_lock, folder.iterdir()))
     hosts.wait("all have looked at the run folder")
     if stored:
-        check_same(config, stored, folder)
+        check_config(config, stored, folder)
     elif foreign:
         raise ValueError(
             f"got the folder {folder}, which is not empty and holds no run.json; expected a run folder or none; to fix: "
@@ -201,7 +201,7 @@ def _known_data(config: TrainConfig, stored: dict[str, Any] | None) -> tuple[Dat
         read_pairing(stored or {}, own_parts(config)),
         before if before and (config.other_data or before.accepted) else None,
     )
-    check_classes(config.network, data.info)
+    check_class_names(config.network, data.info)
     known = know(config, config.folder, data, before, resumed=stored is not None)
     images = {"training": len(data.train), "held out": len(data.validation), "left out": len(data.skipped)}
     seen = {"images": images, "info": data.info.to_json(), "normaliser": data.normaliser.to_json()}
@@ -247,7 +247,7 @@ def _resumed(batches: Prefetch, known: KnownData, meta: dict[str, Any]) -> PRNGK
     if known.accepted:  # draws go on from the same number, of other records
         position = {**batches.get_state(), "position": position["position"]}
     batches.set_state(position)
-    if changed := differences(meta["environment"], environment()):
+    if changed := changes(meta["environment"], environment()):
         warnings.warn(
             "this run resumes in another environment and may differ in the last digits from an undisturbed one: "
             + "; ".join(changed),

@@ -48,7 +48,7 @@ def describe(
     }
 
 
-def check_classes(network: Any, info: DataInfo, field: str = "class_names of the data") -> None:
+def check_class_names(network: Any, info: DataInfo, field: str = "class_names of the data") -> None:
     """Raises Malformed where classes have names, and a network that reads labels has another number of classes.
 
     network: the module, or its fields in a file.
@@ -170,7 +170,7 @@ def _check(stored: Mapping[str, Any], allow: Allowed) -> None:
     if allow or not _types(values["normaliser"]):  # but for a person's own map, which is theirs to allow
         channels = Normaliser.from_json(values["normaliser"], allow).channels
         agree.append(("normaliser", channels, "the channels of data", info.channels))
-    check_classes(config.get("network") or {}, info, "data.class_names")
+    check_class_names(config.get("network") or {}, info, "data.class_names")
     if values.get("step", 0) < 0:
         raise malformed("step", values["step"], "0 or more")
     read_levels(stored)
@@ -211,7 +211,7 @@ def _types(value: Any) -> set[str]:
     return set().union(*map(_types, value)) if isinstance(value, list | tuple) else set()
 
 
-def check_same(config: TrainConfig, stored: Mapping[str, Any], folder: Path) -> None:
+def check_config(config: TrainConfig, stored: Mapping[str, Any], folder: Path) -> None:
     """Raises ValueError where the run in `folder` was made by another config, with every field that differs.
 
     Fields that the jaxdiff which made it did not know have their defaults there.

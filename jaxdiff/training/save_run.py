@@ -19,9 +19,9 @@ from jaxdiff.process.schedules import Schedule
 from jaxdiff.training import hosts
 from jaxdiff.training.checkpoint import Checkpoints
 from jaxdiff.training.environment import environment
-from jaxdiff.training.leaves import check_variables, variables_of
+from jaxdiff.training.leaves import check_variables, variable_shapes
 from jaxdiff.training.restore import steps
-from jaxdiff.training.run_folder import check_classes, describe, read_run
+from jaxdiff.training.run_folder import check_class_names, describe, read_run
 from jaxdiff.training.sharding import on_one_device
 from jaxdiff.training.state import TrainState
 from jaxdiff.training.stored_config import OwnLoop, check_round_trip
@@ -95,8 +95,8 @@ def save_run(
     parts: dict[str, Any] = {"schedule": schedule, "pairs": None if pairing is None else pairing.pairs}
     loop = OwnLoop(network=network, predicts=predicts, sigma_data=sigma_data, patch=shape[:-1], **parts)
     check_round_trip(loop)
-    check_classes(network, info)
-    like = variables_of(network, shape)
+    check_class_names(network, info)
+    like = variable_shapes(network, shape)
     step = int(state.step)
     for name in ("params", "ema"):
         check_variables(like, _whole(getattr(state, name)), f"{name} of the state at step {step}")

@@ -9,7 +9,7 @@ import numpy as np
 from jaxdiff.schema import dataclass_of
 from jaxdiff.training.leaves import named
 from jaxdiff.training.npz import check_floats, nested, read_npz, write_npz
-from jaxdiff.training.power_ema import PowerEMA, coefficients
+from jaxdiff.training.power_ema import PowerEMA, combination
 from jaxdiff.training.restore import restore_step
 from jaxdiff.training.run_folder import read_run
 
@@ -94,7 +94,7 @@ def reconstruct(
         each = {name: leaf.shape for name, leaf in named(like).items()}
         shapes = {f"{i}/{name}": shape for i in range(len(lengths)) for name, shape in each.items()} | {"applied": ()}
     pairs = [(time, one) for time in times for one in lengths]
-    weights, misfit = coefficients([time for time, _ in pairs], [one for _, one in pairs], times[-1], length)
+    weights, misfit = combination([time for time, _ in pairs], [one for _, one in pairs], times[-1], length)
     if misfit > MISFIT:
         raise ValueError(
             f"got length {length} at step {step}, whose weights the {len(used)} snapshots of {run} with lengths {lengths} "

@@ -6,7 +6,7 @@ from typing import Any
 
 from jaxdiff.malformed import malformed, within
 from jaxdiff.parts import Allow, Parts
-from jaxdiff.plain import differences, from_plain, own_parts, to_plain
+from jaxdiff.plain import different_fields, from_plain, own_parts, to_plain
 from jaxdiff.predictions import stored_form
 from jaxdiff.training.config import CLASSES, AnyPairs, AnySchedule, TrainConfig
 
@@ -55,7 +55,7 @@ def check_round_trip(config: TrainConfig | OwnLoop) -> None:
     values = json.loads(json.dumps(config.to_json()))
     with within("config"):
         back = config_of(values, own_parts(config))
-    if names := differences(config, back, "config"):
+    if names := different_fields(config, back, "config"):
         raise ValueError(
             f"got {', '.join(names)}, which a run folder does not give back as they are; expected numbers, text, tuples, "
             "dicts by text, and dataclasses of these, each as the field is annotated; to fix: annotate the field with its "

@@ -1,6 +1,6 @@
 """Samplers learned for one model: grid and weights against the model's own solution at many calls."""
 
-from jaxdiff.tuning.compare import Score as Score
+from jaxdiff.tuning.compare import GridScore as GridScore
 from jaxdiff.tuning.compare import compare as compare
 from jaxdiff.tuning.compare import ranked as ranked
 from jaxdiff.tuning.compare import score as score

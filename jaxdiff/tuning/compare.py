@@ -33,7 +33,7 @@ GRIDS: dict[str, Callable] = {
 ENDS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
 
 
-class Score(NamedTuple):
+class GridScore(NamedTuple):
     """rms of a solver on its best grid."""
 
     solver: str
@@ -45,7 +45,7 @@ class Score(NamedTuple):
     lams: np.ndarray
 
 
-def score(name: str, denoise: Denoiser, solver: Tuned, unseen: Examples) -> Score:
+def score(name: str, denoise: Denoiser, solver: Tuned, unseen: Examples) -> GridScore:
     """The rms error of a sampler with its own grid.
 
     Args:
@@ -57,7 +57,7 @@ def score(name: str, denoise: Denoiser, solver: Tuned, unseen: Examples) -> Scor
     Returns:
         The score.
     """
-    return Score(name, "its own", float(solver.grid[-1]), _rms(denoise, solver, solver.grid, unseen), solver.grid)
+    return GridScore(name, "its own", float(solver.grid[-1]), _rms(denoise, solver, solver.grid, unseen), solver.grid)
 
 
 def compare(
@@ -69,7 +69,7 @@ def compare(
     *,
     screen: int = 16,
     progress: Callable[[Sequence[Any]], Any] = lambda items: items,
-) -> list[Score]:
+) -> list[GridScore]:
     """Solvers of `calls` calls by their rms error, best first.
 
     Every solver is tried on every grid and end with the first `screen` examples of `choose`, its best three again with
@@ -97,16 +97,16 @@ def compare(
         best = sorted(tried[name], key=lambda one: one[0])[:3]
         again = [(_rms(denoise, solver, lams, more), kind, end, lams) for _, kind, end, lams in best]
         _, kind, end, lams = min(again, key=lambda one: one[0])
-        scores.append(Score(name, kind, end, _rms(denoise, solver, lams, unseen), lams))
+        scores.append(GridScore(name, kind, end, _rms(denoise, solver, lams, unseen), lams))
     return ranked(scores)
 
 
-def ranked(scores: Sequence[Score], *more: Score) -> list[Score]:
+def ranked(scores: Sequence[GridScore], *more: GridScore) -> list[GridScore]:
     """Best first."""
     return sorted([*scores, *more], key=lambda score: score.rms)
 
 
-def table(scores: Sequence[Score]) -> str:
+def table(scores: Sequence[GridScore]) -> str:
     """To be read."""
     lines = [f"{'sampler':20} {'grid':14} {'ends at λ':>9}  rms on unseen start noise"]
     return "\n".join([*lines, *(f"{s.solver:20} {s.grid:14} {s.end:9.2f}  {s.rms:.4f}" for s in scores)])

@@ -30,7 +30,7 @@ def save(run: str | Path, solver: Tuned, record: dict[str, Any]) -> Path:
     return path
 
 
-def load(run: str | Path, calls: int) -> Stored:
+def load_tuned(run: str | Path, calls: int) -> Stored:
     """The sampler of `calls` calls of a run. Raises FileNotFoundError or ValueError that say how to make it."""
     path = path_of(run, calls)
     if not path.is_file():

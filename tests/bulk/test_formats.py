@@ -13,7 +13,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from jaxdiff.bulk import bulk
 from jaxdiff.bulk.record_store import RecordStore
-from jaxdiff.bulk.shards import Filled, Record, shard_of
+from jaxdiff.bulk.shards import Filled, ShardRecord, shard_of
 from jaxdiff.bulk.zarr_store import ZarrStore
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.prepared.tfds import TfdsSource
@@ -142,7 +142,7 @@ def test_volumes_of_two_channels_without_classes(tmp_path, store):
         shard = shard_of(i, 3, 2)
         own = volumes[shard.first : shard.first + shard.num]
         written, payload = files.write(Filled(shard, own, None, np.ones(shard.num, bool)), tmp_path / "aside")
-        finished.append(Record(i, shard.first, shard.num, 1, written, payload=payload))
+        finished.append(ShardRecord(i, shard.first, shard.num, 1, written, payload=payload))
         assert all((tmp_path / file.path).stat().st_size == file.bytes for file in written)
     files.complete(finished)
     if store is ZarrStore:

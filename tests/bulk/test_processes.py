@@ -16,7 +16,7 @@ import zarr
 from bulk_jobs import INFO, NORMALISER, data_files
 
 from jaxdiff import script
-from jaxdiff.bulk.processes import joined
+from jaxdiff.bulk.processes import joined_processes
 from jaxdiff.cli import COMMANDS
 from jaxdiff.data.config import Folder
 from jaxdiff.durable import write_json
@@ -114,7 +114,7 @@ def test_what_does_not_go_together_is_refused(run, tmp_path, capsys):
         assert script.run(COMMANDS["sample"], arguments(run, out, *more), "sample.py") == 2
         assert words in capsys.readouterr().err
         assert not out.exists()
-    with joined() as alone:
+    with joined_processes() as alone:
         assert alone == (0, 1)
 
 

@@ -228,7 +228,7 @@ def everything(out):
 
 @pytest.mark.parametrize("written", [0, 1, 3, 4])
 def test_a_set_that_was_cut_short_is_gone_on_with(desk, monkeypatch, capsys, written):
-    monkeypatch.setattr(labelled_set, "TOGETHER", 2)
+    monkeypatch.setattr(labelled_set, "IMAGES_TOGETHER", 2)
     for i in range(3):
         write_labels(f"masks/d{i}.ome.tif", disc(*WINDOW, at=(4 + i, 7)), IMAGE)
     assert command("--out", "whole", "--masks", "masks") == 0
@@ -264,7 +264,7 @@ def test_a_set_that_was_cut_short_is_gone_on_with(desk, monkeypatch, capsys, wri
 
 def test_pictures_of_a_set_that_is_gone_on_with_are_those_of_an_undisturbed_one(desk, monkeypatch):
     """Also where an image of the sheet comes late, behind others of another size."""
-    monkeypatch.setattr(labelled_set, "TOGETHER", 2)
+    monkeypatch.setattr(labelled_set, "IMAGES_TOGETHER", 2)
     write_labels("masks/A.ome.tif", two(17, 20), IMAGE)
     assert command("--out", "out", "--masks", "masks") == 0
     before = everything(desk / "out")

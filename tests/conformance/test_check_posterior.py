@@ -12,7 +12,14 @@ import jaxdiff as jd
 from jaxdiff import cli, script
 from jaxdiff.conformance.posterior import Cell, PosteriorConformance, check_posterior
 from jaxdiff.conformance.posterior.harsh import bounded
-from jaxdiff.conformance.posterior.moments import affine, grid_of, moments, recursion, sampled, solver_of
+from jaxdiff.conformance.posterior.moments import (
+    affine,
+    grid_of,
+    moments_by_recursion,
+    moments_of,
+    moments_of_samples,
+    solver_of,
+)
 from jaxdiff.conformance.posterior.problems import NOISES, OPERATORS, SHAPE, SIZE, Problem
 from jaxdiff.conformance.report import Row
 from jaxdiff.guidance.posterior import DPS, MMPS, DiffPIR, Measurement
@@ -64,9 +71,9 @@ def raising(denoise, measurement):
 @pytest.mark.parametrize("operator", ["binning", "mask"])
 def test_the_recursion_has_the_moments_of_samples(operator):
     problem, calls = Problem(operator, "rough", 0.1), 20
-    exact = moments(problem, DiffPIR, (calls,), 0)[0]
+    exact = moments_of(problem, DiffPIR, (calls,), 0)[0]
     assert exact.samples is None
-    some = sampled(problem.guided(DiffPIR), calls, 2048)
+    some = moments_of_samples(problem.guided(DiffPIR), calls, 2048)
     std = np.sqrt(np.diag(exact.cov))
     assert np.abs((some.mean - exact.mean) / std).max() < 5 / np.sqrt(2048)
     np.testing.assert_allclose(some.cov, exact.cov, atol=6 * std.max() ** 2 / np.sqrt(2048))
@@ -78,7 +85,7 @@ def test_the_recursion_is_exact_for_the_exact_denoiser():
     grid = grid_of(1000)
     with jax.enable_x64(True):
         K, k = affine(problem.exact(), grid)
-    got, (mean, cov) = recursion(solver_of(1000), grid, K, k), problem.posterior
+    got, (mean, cov) = moments_by_recursion(solver_of(1000), grid, K, k), problem.posterior
     np.testing.assert_allclose(got.mean, mean, atol=1e-4)
     np.testing.assert_allclose(got.cov, cov, atol=4e-3)
 
@@ -169,7 +176,7 @@ def test_dps_at_its_default_is_bounded_everywhere_and_has_the_posterior_s_spread
     assert bounded(DPS).result == "ok"
     problem = Problem("mask", "smooth", 0.1)
     with jax.enable_x64(False):
-        got = sampled(problem.guided(DPS), 20, 256)
+        got = moments_of_samples(problem.guided(DPS), 20, 256)
     spread = np.sqrt(np.mean(np.diag(got.cov) / np.diag(problem.posterior[1])))
     assert 0.85 < spread < 1.2
 

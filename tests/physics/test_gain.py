@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from jaxdiff.physics.camera import Camera
 from jaxdiff.physics.noise_estimate import estimate_noise
-from jaxdiff.physics.photon_transfer import fit
+from jaxdiff.physics.photon_transfer import fit_curve
 
 
 def scene(kind, peak, background, seed, shape=(192, 192)):
@@ -152,20 +152,22 @@ def test_eight_bits_several_channels_and_volumes():
 def test_the_curve_alone():
     """Exact variances give exact terms; the interval is that of least squares where nothing is at 0."""
     light, errors = np.geomspace(1, 1e4, 40), np.full(40, 0.05)
-    exact = fit(light, 9.0 + 1.7 * light, errors)
+    exact = fit_curve(light, 9.0 + 1.7 * light, errors)
     np.testing.assert_allclose(
         [exact.gain.value, exact.intercept, exact.texture], [1.7, 9.0, 0.0], rtol=1e-6, atol=1e-9
     )
     np.testing.assert_allclose(
-        fit(light, (1.7 * 3) ** 2 + 1.7 * light, errors, lambda b: (3 * b) ** 2 + b * light).gain.value, 1.7, rtol=1e-4
+        fit_curve(light, (1.7 * 3) ** 2 + 1.7 * light, errors, lambda b: (3 * b) ** 2 + b * light).gain.value,
+        1.7,
+        rtol=1e-4,
     )
-    textured = fit(light, 9.0 + 1.7 * light + 1e-3 * light**2, errors)
+    textured = fit_curve(light, 9.0 + 1.7 * light + 1e-3 * light**2, errors)
     np.testing.assert_allclose([textured.gain.value, textured.texture], [1.7, 1e-3], rtol=1e-6)
     variances = 9.0 + 1.7 * light
     columns = np.stack([np.ones(40), light], axis=1) / (variances * errors)[:, None]
     error = np.sqrt(np.linalg.inv(columns.T @ columns)[1, 1])
     np.testing.assert_allclose([exact.gain.high - 1.7, 1.7 - exact.gain.low], 2 * error, rtol=1e-3)
     # Less noise than photons make, at the dark end: no read noise, and not the dark end's gain.
-    low = fit(light, np.maximum(1.7 * light - 3.0, 0.1), errors)
+    low = fit_curve(light, np.maximum(1.7 * light - 3.0, 0.1), errors)
     assert low.intercept == 0.0
     np.testing.assert_allclose(low.gain.value, 1.7, rtol=0.1)

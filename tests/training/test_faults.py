@@ -14,7 +14,7 @@ import pytest
 
 from jaxdiff.training.cadence import Every
 from jaxdiff.training.loop import train
-from jaxdiff.training.restore import read, steps
+from jaxdiff.training.restore import read_checkpoint, steps
 
 pytestmark = [pytest.mark.usefixtures("compiled_once"), pytest.mark.skipif(os.name != "posix", reason="needs signals")]
 
@@ -62,7 +62,7 @@ class Child:
 
 def final(folder):
     step = steps(folder / "checkpoints")[-1]
-    tree, meta = read(folder / "checkpoints" / str(step))
+    tree, meta = read_checkpoint(folder / "checkpoints" / str(step))
     return step, tree, meta["loader"]
 
 

@@ -23,7 +23,7 @@ from jaxdiff.training.lam_sampler import Stratified
 from jaxdiff.training.loop import train
 from jaxdiff.training.loss import DenoisingLoss
 from jaxdiff.training.optimizer import AdamW
-from jaxdiff.training.restore import read, restore_params, steps
+from jaxdiff.training.restore import read_checkpoint, restore_params, steps
 from jaxdiff.training.state import TrainState
 from jaxdiff.training.step import make_train_step
 
@@ -220,7 +220,7 @@ def test_two_hosts_train_as_one_survive_a_kill_and_a_preemption_and_one_device_g
     rows = [[json.loads(x) for x in (f / "metrics.jsonl").open()] for f in (alone, run.folder)]
     assert [row["step"] for row in rows[1]] == [row["step"] for row in rows[0]] == list(range(1, saved[-1] + 3))
     np.testing.assert_allclose(*([row["loss"] for row in of[:6]] for of in rows), rtol=1e-4)
-    meta = [read(f / "checkpoints" / str(saved[-1] + 2))[1] for f in (alone, run.folder)]
+    meta = [read_checkpoint(f / "checkpoints" / str(saved[-1] + 2))[1] for f in (alone, run.folder)]
     assert meta[0]["loader"] == meta[1]["loader"]
 
     for fsdp in (1, 8):

@@ -11,7 +11,7 @@ import tifffile
 from jaxdiff.data.config import Folder, Synthetic, open_data
 from jaxdiff.training.known_data import NAME, know, read_known
 from jaxdiff.training.loop import train
-from jaxdiff.training.run_folder import check_same, read_run
+from jaxdiff.training.run_folder import check_config, read_run
 
 pytestmark = [pytest.mark.usefixtures("compiled_once")]
 
@@ -92,7 +92,7 @@ def test_synthetic_images_are_known_by_their_parameters(config, tmp_path):
     assert not (tmp_path / NAME).exists()
     stored = {"config": config(data=Synthetic(num=8)).to_json()}
     with pytest.raises(ValueError, match=r"data\.num: 8 in the run, 9 now"):
-        check_same(config(data=Synthetic(num=9), other_data=True), stored, tmp_path)
+        check_config(config(data=Synthetic(num=9), other_data=True), stored, tmp_path)
 
 
 def test_a_run_keeps_the_levels_of_its_training(config):

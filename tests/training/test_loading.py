@@ -21,7 +21,7 @@ from jaxdiff.training.checkpoint import Checkpoints
 from jaxdiff.training.npz import nested, read_npz, write_npz
 from jaxdiff.training.packed import NAME, pack, unpack
 from jaxdiff.training.restore import CheckpointError, seal
-from jaxdiff.training.run_folder import check_classes, read_run
+from jaxdiff.training.run_folder import check_class_names, read_run
 
 CLEAN = r"(?s)^got .*; expected .*; to fix: "
 
@@ -128,13 +128,13 @@ def test_run_json(small, path, to, message):
 
 def test_training_is_refused_what_could_not_be_loaded():
     with pytest.raises(ValueError, match=r"class_names of the data .*expected 4 names.*--network.num-classes 3"):
-        check_classes(NETWORK.clone(num_classes=4), INFO)
+        check_class_names(NETWORK.clone(num_classes=4), INFO)
     for network, info in (
         (NETWORK.clone(num_classes=0), INFO),
         (NETWORK, INFO.replace(class_names=())),
         (NETWORK, INFO),
     ):
-        check_classes(network, info)
+        check_class_names(network, info)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from jaxdiff.training.loop import TrainingDiverged, train
 from jaxdiff.training.npz import read_npz
 from jaxdiff.training.optimizer import AdamW
 from jaxdiff.training.power_ema import PowerEMA
-from jaxdiff.training.restore import CheckpointError, read, restore_params, steps
+from jaxdiff.training.restore import CheckpointError, read_checkpoint, restore_params, steps
 from jaxdiff.training.run_folder import read_run
 from jaxdiff.training.snapshots import snapshots
 from jaxdiff.training.state import TrainState
@@ -37,7 +37,7 @@ pytestmark = [pytest.mark.usefixtures("compiled_once")]
 def final(folder: Path):
     """Everything but the clock in the newest checkpoint."""
     step = steps(folder / "checkpoints")[-1]
-    tree, meta = read(folder / "checkpoints" / str(step))
+    tree, meta = read_checkpoint(folder / "checkpoints" / str(step))
     changing = ("seconds", "config")
     return tree, {name: value for name, value in meta.items() if name not in changing}
 

@@ -9,7 +9,7 @@ import jaxdiff as jd
 from jaxdiff.nn import UNet
 from jaxdiff.training.loop import train
 from jaxdiff.training.packed import pack, unpack
-from jaxdiff.training.power_ema import LONGEST, PowerEMA, coefficients, exponent
+from jaxdiff.training.power_ema import LONGEST, PowerEMA, combination, exponent
 from jaxdiff.training.snapshots import MISFIT, reconstruct, snapshots
 
 
@@ -62,13 +62,13 @@ def test_other_lengths_and_times_come_out_as_exact_tracking_gives_them():
     for end in (steps, 3000):
         used = [i for i, (time, _) in enumerate(pairs) if time <= end]
         for of_length, length in zip(exact, wanted):
-            weights, misfit = coefficients(*zip(*[pairs[i] for i in used]), end, length)
+            weights, misfit = combination(*zip(*[pairs[i] for i in used]), end, length)
             error = np.linalg.norm(weights @ snapshots[used] - of_length[end - 1]) / np.linalg.norm(
                 of_length[end - 1] - path[end - 1]
             )
             assert misfit < MISFIT, (length, end, misfit)
             assert error < (5e-3 if 0.03 <= length <= 0.2 else 0.05), (length, end, error)
-    assert coefficients(*zip(*pairs), steps, 0.003)[1] > 0.2  # much shorter than any that was kept
+    assert combination(*zip(*pairs), steps, 0.003)[1] > 0.2  # much shorter than any that was kept
 
 
 def test_a_run_keeps_snapshots_and_gives_any_length(config, compiled_once):

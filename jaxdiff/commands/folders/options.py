@@ -22,7 +22,7 @@ from jaxdiff.seeds import key_of
 from jaxdiff.shipped import folder_of, shipped
 from jaxdiff.training.run_folder import read_run
 
-Work = Callable[[PRNGKeyArray, np.ndarray, DataInfo, Path], Mapping[str, str | float]]
+SeededWork = Callable[[PRNGKeyArray, np.ndarray, DataInfo, Path], Mapping[str, str | float]]
 """(key, image, what is known of it, OUT/NAME without ending) -> numbers for the summary; writes the results."""
 
 
@@ -73,7 +73,7 @@ def task_over_folder(
     options: ImagesOptions,
     model: Model,
     suffixes: tuple[str, ...],
-    work: Work,
+    work: SeededWork,
     *,
     numbers: Mapping[str, Any] | None = None,
     expected: DataInfo | None = None,

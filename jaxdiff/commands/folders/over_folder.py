@@ -32,7 +32,7 @@ from jaxdiff.plain import to_plain
 from jaxdiff.tasks.scale import BLANK
 from jaxdiff.terminal import one_line
 
-Work = Callable[[np.ndarray, DataInfo, str], Mapping[str, str | float]]
+ImageWork = Callable[[np.ndarray, DataInfo, str], Mapping[str, str | float]]
 """(image (*spatial, C) in data units, what is known of it, its name) -> numbers for the summary.
 
 It writes the image's results as NAME + each suffix, with the writers of `jaxdiff.data`, whole or not at all.
@@ -65,7 +65,7 @@ Look = Callable[[Path], list[Item]]
 def over_folder(
     inputs: Path,
     out: Path,
-    work: Work,
+    work: ImageWork,
     *,
     suffixes: Sequence[str],
     resume: bool,
@@ -198,7 +198,7 @@ def _check_names(items: list[Item], folder: ResultsFolder) -> None:
                 )
 
 
-def _made(item: Item, folder: ResultsFolder, work: Work, expected: DataInfo, look: Look) -> dict[str, Any]:
+def _made(item: Item, folder: ResultsFolder, work: ImageWork, expected: DataInfo, look: Look) -> dict[str, Any]:
     """Makes the results of one image and then its record; of one that failed nothing is left, its record not kept."""
     began = time.perf_counter()
     record: dict[str, Any] = {"name": item.name, "file": printable(item.file.name), "status": "failed", "warnings": []}

@@ -17,7 +17,7 @@ NAME = "generate.json"
 
 
 @dataclass(frozen=True)
-class Made:
+class Group:
     """Images that were made together and are on disk."""
 
     names: tuple[str, ...]
@@ -29,7 +29,7 @@ class Made:
     """Of the masks and start images of these and all groups before them."""
 
     @classmethod
-    def of(cls, values: dict[str, Any]) -> "Made":
+    def of(cls, values: dict[str, Any]) -> "Group":
         """From JSON. Raises KeyError, TypeError or ValueError where it is something else."""
         numbers = [values["saturated"], values["crc32"], *values["bytes"]]
         if not all(type(number) is int for number in numbers) or not all(isinstance(n, str) for n in values["names"]):
@@ -44,12 +44,12 @@ class SetProgress:
     path: Path
     about: dict[str, Any]
     """Plain values that the set depends on."""
-    groups: list[Made] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
     seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
     """What was said of the images that are there."""
     _seen: list[int] = field(default_factory=list, init=False)
-    """Checksums of the groups that were asked for, as in `Made.crc32`."""
+    """Checksums of the groups that were asked for, as in `Group.crc32`."""
     _since: float = field(default_factory=time.perf_counter, init=False)
 
     @classmethod
@@ -65,7 +65,7 @@ class SetProgress:
         stored = read_json(path)
         try:
             known = fields(stored, {"groups": list, "seconds": float, "warnings": list})
-            groups = [Made.of(values) for values in known["groups"]]
+            groups = [Group.of(values) for values in known["groups"]]
             seconds, said = known["seconds"], [str(text) for text in known["warnings"]]
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(
@@ -105,7 +105,7 @@ class SetProgress:
     def add(self, names: Sequence[str], files: Sequence[Path], saturated: int, warnings: Sequence[str] = ()) -> None:
         """The group last asked for is on disk, in `files`."""
         at = len(self._seen) - 1
-        self.groups[at : at + 1] = [Made(tuple(names), _bytes(files), saturated, self._seen[-1])]
+        self.groups[at : at + 1] = [Group(tuple(names), _bytes(files), saturated, self._seen[-1])]
         self.warnings = sorted({*self.warnings, *warnings})
         self.store()
 

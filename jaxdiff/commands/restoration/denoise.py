@@ -10,14 +10,14 @@ from jaxdiff.tasks.restoration.direct import denoise_directly
 
 
 @dataclass(frozen=True, kw_only=True)
-class Denoise(RestoreOptions):
+class DenoiseByPrior(RestoreOptions):
     """Samples of the image behind every noisy one of a folder: their mean, and their standard deviation."""
 
     direct: bool = False
     """Take the noisy image for the model's own x at the size of its noise: --calls 1 is its mean; for even noise only."""
 
 
-def restored(options: Denoise) -> int:
+def restored(options: DenoiseByPrior) -> int:
     """The command; exit status."""
     if not options.direct:
         return restore_folder(options, lambda image, info: {})

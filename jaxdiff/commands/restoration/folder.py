@@ -28,13 +28,13 @@ from jaxdiff.sampling.program import WINDOW
 from jaxdiff.tasks.restoration.restore import check_prior, restore
 from jaxdiff.tasks.scale import say_end
 
-Problem = Callable[[np.ndarray, DataInfo], dict[str, Any]]
+ProblemOf = Callable[[np.ndarray, DataInfo], dict[str, Any]]
 """(image of a file, what is known of it) -> `operator`, `size`, `seen` of `restore`, as far as they differ from its own."""
 
 
 def restore_folder(
     options: RestoreOptions,
-    problem: Problem,
+    problem: ProblemOf,
     factor: tuple[int, ...] | None = None,
     adapt: Callable[[Model], Model] = lambda model: model,
     **settings: Any,

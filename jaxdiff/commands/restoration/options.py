@@ -16,11 +16,12 @@ from jaxdiff.data.files.imagefile import ImageFile
 from jaxdiff.data.files.read import check_image
 from jaxdiff.data.files.units import MICROMETRES
 from jaxdiff.data.info import DataInfo
+from jaxdiff.guidance.posterior import Method
 from jaxdiff.parts import at_place
 from jaxdiff.physics.camera import Camera
 from jaxdiff.physics.operators import Convolution
 from jaxdiff.physics.psf import Optics, confocal_psf, gaussian_psf, measured_psf, widefield_psf
-from jaxdiff.tasks.restoration.restore import METHODS, Method, default_order
+from jaxdiff.tasks.restoration.restore import METHODS, default_order
 from jaxdiff.tasks.sampled import Remat
 
 

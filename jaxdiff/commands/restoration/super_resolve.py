@@ -8,14 +8,14 @@ from jaxdiff.physics.operators import Bin
 
 
 @dataclass(frozen=True, kw_only=True)
-class SuperResolve(PsfOptions):
+class SuperResolveByPrior(PsfOptions):
     """Samples of the image of smaller pixels behind every one of a folder; a PSF is in these smaller pixels."""
 
     factor: tuple[int, ...] = (2,)
     """Pixels of the result for one of the image: one number for all axes, or one for each."""
 
 
-def restored(options: SuperResolve) -> int:
+def restored(options: SuperResolveByPrior) -> int:
     """The command; exit status."""
     axes = len(options.model("restoration").shape) - 1
     factor = options.factor * axes if len(options.factor) == 1 else options.factor

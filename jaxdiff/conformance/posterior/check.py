@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.conformance.posterior.harsh import bounded
-from jaxdiff.conformance.posterior.moments import Moments, moments, of_the_solver
-from jaxdiff.conformance.posterior.problems import NOISES, OPERATORS, PRIORS, SHAPE, Method, Problem, denoiser_of
+from jaxdiff.conformance.posterior.moments import Moments, moments_of, of_the_solver
+from jaxdiff.conformance.posterior.problems import NOISES, OPERATORS, PRIORS, SHAPE, Problem, denoiser_of
 from jaxdiff.conformance.posterior.report import Cell, PosteriorConformance, region
 from jaxdiff.conformance.report import Row
-from jaxdiff.guidance.posterior import Measurement
+from jaxdiff.guidance.posterior import Measurement, Method
 from jaxdiff.physics.operators import LinearOperator
 
 CALLS = (10, 20, 100)
@@ -59,7 +59,7 @@ def check_posterior(
         )
     _check_suite(operators, noises, calls, samples)
     name = _described(method)
-    rows, cells = [_measured("shapes", lambda: shapes(method, operators))], []
+    rows, cells = [_measured("shapes", lambda: shapes_kept(method, operators))], []
     if rows[0].result == "ok":
         for operator in operators:
             own: list[Cell] = []
@@ -93,7 +93,7 @@ def _check_suite(operators, noises, calls, samples) -> None:
         raise ValueError(f"got samples={samples}; expected {FEWEST} or more, for a spread; to fix: samples=256")
 
 
-def shapes(method: Method, operators: tuple[str, ...]) -> Row:
+def shapes_kept(method: Method, operators: tuple[str, ...]) -> Row:
     """On the operators themselves, whose recordings have other shapes than the image, D_y has x's shape and dtype."""
     wrong, x = [], jax.ShapeDtypeStruct(SHAPE, jnp.float32)
     for name in operators:
@@ -117,7 +117,7 @@ def _right(method, operator, noises, calls, samples, cells: list[Cell]) -> Row:
     for prior in PRIORS:
         for noise in noises:
             problem = Problem(operator, prior, noise)
-            measured = moments(problem, method, calls, samples)
+            measured = moments_of(problem, method, calls, samples)
             for n, own, solver in zip(calls, measured, of_the_solver(problem, calls), strict=True):
                 cells.append(cell(problem, n, own, solver))
     where = region(cells)

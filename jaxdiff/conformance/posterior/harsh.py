@@ -10,8 +10,9 @@ import numpy as np
 
 from jaxdiff.conformance.march import march
 from jaxdiff.conformance.posterior.moments import at_all, grid_of, probes, solver_of
-from jaxdiff.conformance.posterior.problems import SHAPE, Method, Problem
+from jaxdiff.conformance.posterior.problems import SHAPE, Problem
 from jaxdiff.conformance.report import Row
+from jaxdiff.guidance.posterior import Method
 from jaxdiff.solvers import DPMpp
 from jaxdiff.solvers.base import RowSolver
 from jaxdiff.solvers.stepped import Stepped
@@ -21,7 +22,7 @@ FAR = 4.0
 """Root mean square distance from the prior's mean, in its standard deviations, from which samples are no images."""
 
 
-class Run(NamedTuple):
+class HarshRun(NamedTuple):
     """A problem, and how it is sampled."""
 
     name: str
@@ -30,21 +31,21 @@ class Run(NamedTuple):
     grid: np.ndarray
 
 
-def runs() -> Iterator[Run]:
+def runs() -> Iterator[HarshRun]:
     """Of smooth images, where neighbours share the most."""
     for operator in ("mask", "blur", "binning"):
         usual = Problem(operator, "smooth", 0.1)
         solver, grid = solver_of(20), grid_of(20)
         for noise in (0.0, 1e-3):
-            yield Run(f"{operator}, noise {noise:g}", Problem(operator, "smooth", noise), solver, grid)
+            yield HarshRun(f"{operator}, noise {noise:g}", Problem(operator, "smooth", noise), solver, grid)
         for scale in (1e-4, 1e4):
-            yield Run(f"{operator} × {scale:g}", Problem(operator, "smooth", 0.1, scale), solver, grid)
+            yield HarshRun(f"{operator} × {scale:g}", Problem(operator, "smooth", 0.1, scale), solver, grid)
         for calls in (3, 1000):
-            yield Run(f"{operator}, {calls} calls", usual, solver_of(calls), grid_of(calls))
+            yield HarshRun(f"{operator}, {calls} calls", usual, solver_of(calls), grid_of(calls))
         for low, high in ((-12.0, 12.0), (-1.0, 1.0)):
-            yield Run(f"{operator}, λ {low:g} to {high:g}", usual, solver, np.linspace(low, high, 20))
-        yield Run(f"{operator}, η = 0", usual, DPMpp(2), grid)
-        yield Run(f"{operator}, diffrax Heun", usual, Stepped(diffrax.Heun(), 0.0), grid)
+            yield HarshRun(f"{operator}, λ {low:g} to {high:g}", usual, solver, np.linspace(low, high, 20))
+        yield HarshRun(f"{operator}, η = 0", usual, DPMpp(2), grid)
+        yield HarshRun(f"{operator}, diffrax Heun", usual, Stepped(diffrax.Heun(), 0.0), grid)
 
 
 def bounded(method: Method) -> Row:

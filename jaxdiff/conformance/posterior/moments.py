@@ -1,8 +1,8 @@
 """Mean and covariance of what a guided denoiser's samples are: by recursion where it is affine, else of samples.
 
 On Gaussian images many methods are affine in x at each λ. Their matrices come from the images of a basis; with them mean and
-covariance of all samples follow from those of the noise, without any chance (`recursion`). Others (steps of conjugate
-gradients, a step whose length depends on the residual) are sampled.
+covariance of all samples follow from those of the noise, without any chance (`moments_by_recursion`). Others (steps of
+conjugate gradients, a step whose length depends on the residual) are sampled.
 """
 
 import functools
@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.conformance.march import march, quick_jit
-from jaxdiff.conformance.posterior.problems import PRIORS, SHAPE, SIZE, Method, Problem
+from jaxdiff.conformance.posterior.problems import PRIORS, SHAPE, SIZE, Problem
 from jaxdiff.denoiser import Denoiser
+from jaxdiff.guidance.posterior import Method
 from jaxdiff.process.grids import uniform_lam
 from jaxdiff.process.schedules import Cosine
 from jaxdiff.solvers import DPMpp
@@ -79,7 +80,9 @@ def at_all(denoise, states, lams):
     return jax.lax.map(lambda lam: jax.vmap(lambda x: denoise(x, lam, None))(states), lams)
 
 
-def recursion(solver: LinearMultistep, grid: np.ndarray, matrices: np.ndarray, constants: np.ndarray) -> Moments:
+def moments_by_recursion(
+    solver: LinearMultistep, grid: np.ndarray, matrices: np.ndarray, constants: np.ndarray
+) -> Moments:
     """Of D_y at the last λ of `grid`, from x ~ N(0, I) at the first; D_y = K x + k at each λ."""
     table = tabulate(solver, grid).at.weights
     depth = max(2, 1 + int(np.max(np.nonzero(table.predictor_v.any(axis=0))[0])))
@@ -105,7 +108,7 @@ def recursion(solver: LinearMultistep, grid: np.ndarray, matrices: np.ndarray, c
     raise ValueError("got an empty grid; expected one call or more")
 
 
-def sampled(denoise: Denoiser, calls: int, samples: int) -> Moments:
+def moments_of_samples(denoise: Denoiser, calls: int, samples: int) -> Moments:
     """Of `samples` images, in float32."""
     start = np.random.default_rng(2).normal(size=(samples, *SHAPE)).astype(np.float32)
     images = np.asarray(march(solver_of(calls), denoise, grid_of(calls), start, "denoise"), np.float64)
@@ -113,7 +116,7 @@ def sampled(denoise: Denoiser, calls: int, samples: int) -> Moments:
     return Moments(images.mean(axis=0), np.cov(images.T), samples)
 
 
-def moments(problem: Problem, method: Method | None, calls: tuple[int, ...], samples: int) -> list[Moments]:
+def moments_of(problem: Problem, method: Method | None, calls: tuple[int, ...], samples: int) -> list[Moments]:
     """Of a method at each number of calls; None: of the exact denoiser, in the same solver."""
     grids = [grid_of(n) for n in calls]
     with jax.enable_x64(True):
@@ -121,14 +124,14 @@ def moments(problem: Problem, method: Method | None, calls: tuple[int, ...], sam
     if exact is not None:
         ends = np.cumsum([len(grid) for grid in grids])[:-1]
         parts = zip(calls, grids, *(np.split(part, ends) for part in exact), strict=True)
-        return [recursion(solver_of(n), grid, K, k) for n, grid, K, k in parts]
+        return [moments_by_recursion(solver_of(n), grid, K, k) for n, grid, K, k in parts]
     assert method is not None
     with jax.enable_x64(False):
         denoise = problem.guided(method)
-        return [sampled(denoise, n, samples) for n in calls]
+        return [moments_of_samples(denoise, n, samples) for n in calls]
 
 
 @functools.cache
 def of_the_solver(problem: Problem, calls: tuple[int, ...]) -> list[Moments]:
     """What the solver makes of the exact denoiser: no method can do better."""
-    return moments(problem, None, calls, 0)
+    return moments_of(problem, None, calls, 0)

@@ -13,11 +13,9 @@ import numpy as np
 from jaxdiff.analytic import Gaussian
 from jaxdiff.conformance.problems import GaussianProblem
 from jaxdiff.denoiser import Denoiser
-from jaxdiff.guidance.posterior import AbstractMeasurement, Measurement
+from jaxdiff.guidance.posterior import AbstractMeasurement, Measurement, Method
 from jaxdiff.physics.operators import Bin, Convolution, Diagonal, LinearOperator, Mask, Slices
 from jaxdiff.physics.psf import gaussian_psf
-
-Method = Callable[[Denoiser, AbstractMeasurement], Denoiser]
 
 SHAPE = (8, 6, 1)
 """Of the images; not square, so that axes cannot be mixed up unseen."""
@@ -128,7 +126,7 @@ class Problem:
         )
 
 
-class Made(eqx.Module):
+class GuidedOnCall(eqx.Module):
     """A denoiser that `method` makes where it is called: what is no tree of arrays is made anew in each program."""
 
     method: Method = eqx.field(static=True)
@@ -142,4 +140,4 @@ class Made(eqx.Module):
 def denoiser_of(method: Method, denoise: Denoiser, measurement: AbstractMeasurement) -> Denoiser:
     """What `method` makes of them, as a tree of arrays."""
     guided = method(denoise, measurement)
-    return guided if isinstance(guided, eqx.Module) else Made(method, denoise, measurement)
+    return guided if isinstance(guided, eqx.Module) else GuidedOnCall(method, denoise, measurement)

@@ -23,7 +23,7 @@ from jaxdiff.data.files.ome_stacks import ome_stacks
 from jaxdiff.data.files.photometric import meaning
 from jaxdiff.data.files.regular_file import guarded, open_regular
 from jaxdiff.data.files.tiff_pages import Pages, damaged
-from jaxdiff.data.files.tiff_planes import Planes, planes_of
+from jaxdiff.data.files.tiff_planes import StoredPlanes, planes_of
 from jaxdiff.data.files.tiff_stacks import Stack, refuse_unfinished, stacks
 from jaxdiff.data.files.tiff_walk import read_pages
 from jaxdiff.data.files.tifffile_log import heard
@@ -146,7 +146,7 @@ def _image(
         tuple(dict.fromkeys((*notes, *stack.notes, *means.notes))),
         palette=means.palette,
         inverted=means.highest is not None,
-        pixels=Planes(
+        pixels=StoredPlanes(
             stack.dtype,
             stack.of_page,
             stack.offsets,

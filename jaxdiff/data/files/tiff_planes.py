@@ -19,7 +19,7 @@ _PICTURES = (7, 34892, 33007, 33003, 33004, 33005, 34712, 50001, 34927, 34933, 5
 
 
 @dataclass(frozen=True)
-class Planes:
+class StoredPlanes:
     """Where the planes of a series are, and how their numbers become light."""
 
     dtype: str
@@ -42,7 +42,7 @@ def planes_of(
     file: tifffile.TiffFile,
     handle: BinaryIO,
     place: Layout,
-    planes: Planes,
+    planes: StoredPlanes,
     index: int,
     scratch: Path | None,
     large: int,
@@ -77,7 +77,9 @@ def _own(place: Layout, of_page: int, index: int) -> tuple[np.ndarray | None, La
     return numbers, Layout("".join(axes[i] for i in own), tuple(shape[i] for i in own))
 
 
-def _decode(file: tifffile.TiffFile, handle: BinaryIO, planes: Planes, numbers: np.ndarray, out: np.ndarray) -> None:
+def _decode(
+    file: tifffile.TiffFile, handle: BinaryIO, planes: StoredPlanes, numbers: np.ndarray, out: np.ndarray
+) -> None:
     """Planes one after the other into `out`, (planes, numbers of a plane)."""
     if planes.start is not None:
         stored = np.dtype(planes.dtype).newbyteorder(planes.byteorder)  # pyright: ignore[reportArgumentType]
@@ -91,7 +93,7 @@ def _decode(file: tifffile.TiffFile, handle: BinaryIO, planes: Planes, numbers: 
         page.asarray(out=plane.reshape(page.shape))
 
 
-def _pages(file: tifffile.TiffFile, planes: Planes, numbers: list[int]) -> Iterator[Any]:
+def _pages(file: tifffile.TiffFile, planes: StoredPlanes, numbers: list[int]) -> Iterator[Any]:
     """The pages of planes."""
     if planes.offsets is None:
         of_series = file.series[planes.number]._pages

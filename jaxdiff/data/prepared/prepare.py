@@ -16,7 +16,7 @@ from typing import Any
 from tensorflow_datasets.core.utils import tqdm_utils
 from tqdm import tqdm
 
-from jaxdiff.data.dataset import blank, check_pixels
+from jaxdiff.data.dataset import check_pixels, has_one_value
 from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.data.files.labels import renumbered, too_large
 from jaxdiff.data.files.read import Files
@@ -149,7 +149,7 @@ class _Preparation:
                     if kind in one:
                         check_pixels(one[kind], f"{kind} of {one['name']}", allow_blank=True)
                 image = one["image"]
-                if not self.allow_blank and blank(image):
+                if not self.allow_blank and has_one_value(image):
                     self.blank.append(one["name"])
                     continue
                 if "mask" in one:
@@ -182,7 +182,7 @@ class _Preparation:
             file_of.append(files.setdefault(record["file"], len(files)))
             shapes.append(record["image"].shape[:-1])
             digests.append(digest(record))
-            if self.allow_blank and blank(record["image"]):
+            if self.allow_blank and has_one_value(record["image"]):
                 empty.append(i)
         if len(source) != len(self.written):
             raise DataError(f"{len(source)} records of {len(self.written)}", "all", "check the disk and try again")

@@ -101,7 +101,7 @@ class MaskReport:
         }
 
 
-def lines(told: Mapping[str, Any]) -> list[str]:
+def mask_lines(told: Mapping[str, Any]) -> list[str]:
     """The result of a `MaskReport` for people, in the columns of `--check`."""
     objects, masks = told["objects"], told["masks"]
     empty = f", none in {told['without_objects']}" if told["without_objects"] else ""

@@ -9,7 +9,7 @@ import numpy as np
 from jaxdiff.data.dataset import Dataset
 from jaxdiff.data.files.write import OME_DTYPES
 from jaxdiff.data.loader import Loader
-from jaxdiff.data.shown.mask_report import MaskReport, lines
+from jaxdiff.data.shown.mask_report import MaskReport, mask_lines
 from jaxdiff.data.shown.picture import sheet
 from jaxdiff.data.sources.source import Source
 from jaxdiff.data.statistics import PERCENTILES, SAMPLES
@@ -57,7 +57,7 @@ def report(dataset: Dataset, patch: Sequence[int]) -> str:
             "saturation    " + _said(rows, level),
             "blank         " + _list([r.name for r in rows if r.blank], "images with one value in all pixels"),
             "left out      " + _list(list(dataset.skipped), "files that cannot be read"),
-            *(lines(masks.result()) if masks.masks else ()),
+            *(mask_lines(masks.result()) if masks.masks else ()),
             *(f"note          {note}" for note in dataset.notes),
             "",
             *_files(rows, level),

@@ -13,7 +13,7 @@ from jaxdiff.data.files.read import ZARR, Entry, Files, check_image, check_mask,
 from jaxdiff.data.files.readers import BUILT_IN, Readers
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.names import is_hidden, key, printable
-from jaxdiff.data.sources.inputs import check_input, common_factor, input_info
+from jaxdiff.data.sources.inputs import check_input, factor_of_all, input_info
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def list_folder(
     info = _stated(info, pixel_size, channel_names)
     if not given:
         return Listing(Files(entries, info), left_out, ignored, notes=notes)
-    factor = common_factor(entries, factors)
+    factor = factor_of_all(entries, factors)
     of_inputs = input_info(entries, info, factor, stated=pixel_size is not None)
     return Listing(Files(entries, info), left_out, ignored, of_inputs, factor, notes)
 

@@ -35,7 +35,7 @@ def check_input(given: ImageFile, image: ImageFile) -> tuple[int, ...]:
     return tuple(n // m for n, m in zip(fine, coarse))
 
 
-def common_factor(entries: Sequence[Entry], factors: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+def factor_of_all(entries: Sequence[Entry], factors: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     """The factor of all entries. Raises DataError, naming two files, where they differ."""
     for entry, factor in zip(entries, factors):
         if factor != factors[0]:

@@ -66,7 +66,7 @@ def reach_um(phenotype: Phenotype, rank: int) -> float:
     return phenotype.radius_um * math.exp(math.sqrt(3) * SIZE_SPREAD) * furthest
 
 
-def draw(key: Array, phenotypes: tuple[Phenotype, ...], kind: Int[Array, ""], rank: int) -> Nucleus:
+def draw_nucleus(key: Array, phenotypes: tuple[Phenotype, ...], kind: Int[Array, ""], rank: int) -> Nucleus:
     """A random nucleus of class `kind`."""
 
     check_key(key)

@@ -19,7 +19,7 @@ import numpy as np
 from jax.scipy.special import erf
 from jaxtyping import Array, Float, Int, UInt16
 
-from jaxdiff.data.sources.phenotypes import PHENOTYPES, Nucleus, Phenotype, draw, light, reach_um
+from jaxdiff.data.sources.phenotypes import PHENOTYPES, Nucleus, Phenotype, draw_nucleus, light, reach_um
 from jaxdiff.seeds import check_key
 
 ABSENT = -1  # class of the unused places of `Field.classes`
@@ -209,7 +209,9 @@ def expose(scope: Microscope, key: Array, size: tuple[int, ...]) -> tuple[Any, A
     hazy = jnp.where(focused, jnp.clip(scope.haze * (0.6 + 0.8 * share), 0, 1), 1)
     span = np.array([s + 2 * m for s, m in zip(size, geometry.margin, strict=True)], np.float32)
     centres = _scatter(place_key, most, span * geometry.pixel) / geometry.pixel
-    nuclei = jax.vmap(lambda k, c: draw(k, scope.phenotypes, c, rank))(jax.random.split(shape_key, most), classes)
+    nuclei = jax.vmap(lambda k, c: draw_nucleus(k, scope.phenotypes, c, rank))(
+        jax.random.split(shape_key, most), classes
+    )
 
     sharp, wide, raw = _paint(geometry, nuclei, centres, present, focused, hazy, tuple(int(s) for s in span))
     psf = tuple(s / p for s, p in zip(psf_sigmas_um(scope, rank), geometry.pixel, strict=True))

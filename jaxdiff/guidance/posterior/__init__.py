@@ -13,6 +13,7 @@ from jaxdiff.guidance.posterior.diffpir import DiffPIR as DiffPIR
 from jaxdiff.guidance.posterior.dps import DPS as DPS
 from jaxdiff.guidance.posterior.measurement import AbstractMeasurement as AbstractMeasurement
 from jaxdiff.guidance.posterior.measurement import Measurement as Measurement
+from jaxdiff.guidance.posterior.measurement import Method as Method
 from jaxdiff.guidance.posterior.misfit import Misfit as Misfit
 from jaxdiff.guidance.posterior.misfit import misfit as misfit
 from jaxdiff.guidance.posterior.mmps import MMPS as MMPS

@@ -1,6 +1,7 @@
 """What was recorded of one image: y = A x0 + s n."""
 
 import abc
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from jaxdiff.denoiser import Denoiser
 from jaxdiff.physics.operators import LinearOperator
 from jaxdiff.representation import representation
 from jaxdiff.solvers.base import array_leaf
@@ -66,6 +68,15 @@ class AbstractMeasurement(eqx.Module):
 
         spread: the standard deviation of what a pixel of x0 may be.
         """
+
+
+Method = Callable[[Denoiser, AbstractMeasurement], Denoiser]
+"""A method of posterior sampling: from the model's denoiser and what was measured to the denoiser of the posterior.
+
+The measurement's `at(x0)` is the problem near x0 (`AbstractMeasurement`): its linear operator A
+and adjoint, the residual, the noise. What comes back is called as `denoise(x, lam, cond)`, like any denoiser.
+`jd.check_posterior` says how right a method is, and where.
+"""
 
 
 class Measurement(AbstractMeasurement):

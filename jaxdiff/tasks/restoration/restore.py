@@ -1,7 +1,7 @@
 """Restoration by one unconditional model: samples of p(image | recording) for a known microscope."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, PRNGKeyArray
 
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.guidance.planes import Planes
-from jaxdiff.guidance.posterior import DDNM, DPS, MMPS, AbstractMeasurement, DiffPIR, PiGDM, Recording
+from jaxdiff.guidance.posterior import DDNM, DPS, MMPS, DiffPIR, Method, PiGDM, Recording
 from jaxdiff.model import Model
 from jaxdiff.physics.camera import Camera
 from jaxdiff.physics.operators import Crop, Diagonal, LinearOperator
@@ -28,13 +28,6 @@ from jaxdiff.tasks.restoration.choice import choose
 from jaxdiff.tasks.sampled import Remat, sampled
 from jaxdiff.tasks.scale import repeated, say_scale
 
-Method = Callable[[Denoiser, AbstractMeasurement], Denoiser]
-"""A method of posterior sampling: from the model's denoiser and what was measured to the denoiser of the posterior.
-
-The measurement's `at(x0)` is the problem near x0 (`jaxdiff.guidance.posterior.AbstractMeasurement`): its linear operator A
-and adjoint, the residual, the noise. What comes back is called as `denoise(x, lam, cond)`, like any denoiser.
-`jd.check_posterior` says how right a method is, and where.
-"""
 METHODS: Mapping[str, Method] = {"diffpir": DiffPIR, "mmps": MMPS, "pigdm": PiGDM, "dps": DPS, "ddnm": DDNM}
 """Methods of posterior sampling by name."""
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff.data.sources.phenotypes import PHENOTYPES, draw, light, reach_um
+from jaxdiff.data.sources.phenotypes import PHENOTYPES, draw_nucleus, light, reach_um
 from jaxdiff.data.sources.synthetic import Microscope, blur, psf_sigmas_um, record
 
 SIZE = (24, 32)
@@ -80,7 +80,7 @@ def test_sizes_are_physical(kind):
         points = jnp.stack(jnp.meshgrid(steps, steps, indexing="ij"), -1)
 
         def area(key):
-            inside = light(draw(key, PHENOTYPES, jnp.int32(kind), 2), points, pixel)[1]
+            inside = light(draw_nucleus(key, PHENOTYPES, jnp.int32(kind), 2), points, pixel)[1]
             edge = inside[0].any() | inside[-1].any() | inside[:, 0].any() | inside[:, -1].any()
             return jnp.sum(inside) * pixel**2, edge
 
