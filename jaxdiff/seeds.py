@@ -37,8 +37,10 @@ def key_of(seed: Any) -> PRNGKeyArray:
 
 
 def check_key(key: Any) -> None:
-    """Raises ValueError unless `key` is one random key of JAX, of `jax.random.key`."""
+    """Raises ValueError unless `key` is one random key of JAX: of `jax.random.key`, or of the older `jax.random.PRNGKey`."""
     dtype, shape = getattr(key, "dtype", None), np.shape(key)
-    if dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key) or shape != ():
+    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()
+    raw = dtype == np.uint32 and len(shape) == 1
+    if not (typed or raw):
         shown = repr(key) if dtype is None else f"an array of shape {shape}, {dtype}"
         raise ValueError(f"got key={shown}; expected a key; to fix: jax.random.key(0)")

@@ -34,7 +34,6 @@ NO_KEYS = {
     "an int": 0,
     "nothing": None,
     "several": jax.random.split(jax.random.key(0), 2),
-    "a legacy key": jax.random.PRNGKey(0),
     "an array": np.zeros(2),
 }
 
@@ -85,3 +84,16 @@ def test_what_is_no_key_is_refused_with_the_way_to_make_one(name, kind):
     }
     with pytest.raises(ValueError, match=r"^got key=.*; expected a key; to fix: jax.random.key\(0\)$"):
         TAKERS[name](**{**needed, "key": NO_KEYS[kind]})
+
+
+def test_keys_of_the_older_kind_give_what_the_newer_give():
+    """`jax.random.PRNGKey`, as much code of others makes them."""
+    model = jd.load("nuclei_prior")
+    image = np.full((1, *model.shape), 1000.0, np.float32)
+    runs = [
+        lambda key: jd.noise(key, image, lam=0.5),
+        lambda key: model.sample(key, num=2, calls=2, solver=jd.DPMpp(2, eta=1.0)).images,
+        lambda key: model.bits_per_dim(key, image),
+    ]
+    for run in runs:
+        np.testing.assert_array_equal(run(jax.random.PRNGKey(3)), run(jax.random.key(3)))
