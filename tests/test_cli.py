@@ -77,7 +77,7 @@ def test_a_task_of_two_kinds_of_runs_takes_the_options_of_its_run(tmp_path, caps
         assert f"got {option.partition('=')[0]} with the model that comes with jaxdiff, which was trained for" in error
     own = {"input": tmp_path, "out": tmp_path}
     options = denoise.AnyDenoise(**own, run=shipped("restoration"), gain=2.0, offset=0.0)
-    kinds = (denoise.Denoise, restored.Denoise)
+    kinds = (denoise.Denoise, restored.DenoiseByPrior)
     assert by_run(options, *kinds).calls == 20
     with pytest.raises(
         ValueError, match=r"got --gain, --offset with .*, which was trained for this task; expected a run of"
@@ -86,7 +86,7 @@ def test_a_task_of_two_kinds_of_runs_takes_the_options_of_its_run(tmp_path, caps
     plain = by_run(denoise.AnyDenoise(**own, run=shipped("denoise"), samples=2), *kinds)
     assert plain == denoise.Denoise(**own, run=shipped("denoise"), samples=2)
     missing = by_run(replace(options, run=tmp_path / "none"), *kinds)
-    assert isinstance(missing, restored.Denoise)  # whose loader says what is missing
+    assert isinstance(missing, restored.DenoiseByPrior)  # whose loader says what is missing
 
 
 def test_train_without_config_names_those_there(desk, capsys):

@@ -1,9 +1,9 @@
 """Metrics: how good an image, a segmentation, a probability or a set of generated images is.
 
 Pure functions on the host, in float64, that know no model. Images are (*spatial, C), masks (*spatial) with integer
-labels; the truth comes first, and what would give another number in its place goes by name. What a blank image gives is said
-with each metric, and all that is not a number or not of the right shape raises ValueError. To pool a data set, add up counts
-(`pool`, `pool_panoptic`); a mean over images is another number. Nothing here is imported by `import jaxdiff`.
+labels; the truth comes first, as in scikit-image and StarDist. What a blank image gives is said with each metric, and all
+that is not a number or not of the right shape raises ValueError. To pool a data set, add up counts (`pool`,
+`pool_panoptic`); a mean over images is another number. Nothing here is imported by `import jaxdiff`.
 """
 
 from jaxdiff.metrics.aji import aji as aji

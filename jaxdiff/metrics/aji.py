@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 from jaxdiff.metrics.contingency import contingency
 
 
-def aji(truth: ArrayLike, *, labels: ArrayLike) -> float:
+def aji(truth: ArrayLike, labels: ArrayLike) -> float:
     """Aggregated Jaccard index of two label images (*spatial), 0 = background; 1 where both are blank.
 
     Each true object takes the segmented object of largest IoU with it (the smallest id of several). The index is the

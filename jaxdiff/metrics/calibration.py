@@ -128,7 +128,7 @@ class ErrorByStd(NamedTuple):
     counts: Int[np.ndarray, " B"]
 
 
-def error_by_std(truth: ArrayLike, *, mean: ArrayLike, std: ArrayLike, bins: int = 10) -> ErrorByStd:
+def error_by_std(truth: ArrayLike, mean: ArrayLike, std: ArrayLike, bins: int = 10) -> ErrorByStd:
     """Is the error where, and as large as, the standard deviation says?
 
     For the mean of K samples and their standard deviation (with K − 1) a perfect sampler has error = √(1 + 1/K) std.

@@ -58,7 +58,7 @@ class SetComparison(NamedTuple):
 
 
 def compare_sets(
-    reference: ArrayLike, *, generated: ArrayLike, features: Features = spectrum_and_quantiles
+    reference: ArrayLike, generated: ArrayLike, features: Features = spectrum_and_quantiles
 ) -> SetComparison:
     """All distances between images (N, *spatial, C) and (M, *spatial, C), in features standardised by the reference.
 
@@ -116,7 +116,7 @@ def kernel_distance(reference: ArrayLike, generated: ArrayLike, blocks: int = BL
     return KernelDistance(mmd2(np.ones(blocks)), float(error), len(x), len(y))
 
 
-def precision_recall(reference: ArrayLike, *, generated: ArrayLike, neighbours: int = 3) -> PrecisionRecall:
+def precision_recall(reference: ArrayLike, generated: ArrayLike, neighbours: int = 3) -> PrecisionRecall:
     """Improved precision and recall of features (N, d) and (M, d).
 
     A set's manifold is the union of balls around its samples, each as large as the distance to the sample's k-th

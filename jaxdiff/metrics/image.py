@@ -50,7 +50,7 @@ def psnr(truth: ArrayLike, image: ArrayLike, data_range: float) -> float:
         return float(10 * np.log10(peak**2 / np.mean((truth - image) ** 2)))
 
 
-def nrmse(truth: ArrayLike, *, image: ArrayLike, by: Literal["rms", "mean", "range"] = "rms") -> float:
+def nrmse(truth: ArrayLike, image: ArrayLike, by: Literal["rms", "mean", "range"] = "rms") -> float:
     """Root mean squared error over the truth's root mean square, mean, or range (maximum − minimum).
 
     Where the camera adds an offset, subtract it first: the root mean square and the mean contain it.

@@ -80,7 +80,7 @@ def pool(counts: Iterable[Counts]) -> Counts:
     return Counts(first, *(np.sum([each[i] for each in counts], axis=0) for i in (1, 2, 3)))
 
 
-def matching(truth: ArrayLike, *, labels: ArrayLike, threshold: float = 0.5) -> Matching:
+def matching(truth: ArrayLike, labels: ArrayLike, threshold: float = 0.5) -> Matching:
     """The matched objects of two label images (*spatial), 0 = background.
 
     Raises ValueError for different shapes, labels that are no integers >= 0, or a threshold outside (0, 1].
@@ -89,7 +89,7 @@ def matching(truth: ArrayLike, *, labels: ArrayLike, threshold: float = 0.5) -> 
     return match(contingency(truth, labels), threshold)
 
 
-def count_matches(truth: ArrayLike, *, labels: ArrayLike, thresholds: Sequence[float] = THRESHOLDS) -> Counts:
+def count_matches(truth: ArrayLike, labels: ArrayLike, thresholds: Sequence[float] = THRESHOLDS) -> Counts:
     """TP, FP and FN at each threshold; raises as `matching`. `pool` adds those of several images.
 
     Example:
@@ -105,13 +105,13 @@ def count_matches(truth: ArrayLike, *, labels: ArrayLike, thresholds: Sequence[f
 
 
 def average_precision(
-    truth: ArrayLike, *, labels: ArrayLike, thresholds: Sequence[float] = (0.5,)
+    truth: ArrayLike, labels: ArrayLike, thresholds: Sequence[float] = (0.5,)
 ) -> Float[np.ndarray, " T"]:
     """TP / (TP + FP + FN) at each IoU threshold; 1 where both images are blank. Raises as `matching`."""
     return count_matches(truth, labels=labels, thresholds=thresholds).average_precision
 
 
-def mean_average_precision(truth: ArrayLike, *, labels: ArrayLike, thresholds: Sequence[float] = THRESHOLDS) -> float:
+def mean_average_precision(truth: ArrayLike, labels: ArrayLike, thresholds: Sequence[float] = THRESHOLDS) -> float:
     """The mean of `average_precision` over thresholds, 0.5 to 0.9 in steps of 0.05 unless told otherwise."""
     return float(np.mean(average_precision(truth, labels=labels, thresholds=thresholds)))
 

@@ -26,7 +26,7 @@ class PanopticQuality(NamedTuple):
     fn: int
 
 
-def panoptic_quality(truth: ArrayLike, *, labels: ArrayLike) -> PanopticQuality:
+def panoptic_quality(truth: ArrayLike, labels: ArrayLike) -> PanopticQuality:
     """Panoptic quality of two label images (*spatial) of one class, 0 = background; matched means IoU > 0.5.
 
     Kirillov et al. 2019, arXiv:1801.00868. Raises ValueError for different shapes, or labels that are no integers >= 0.

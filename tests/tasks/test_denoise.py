@@ -121,7 +121,7 @@ HALF = Gaussian(0.5, -4.0)
 
 
 def command(*args):
-    fixed = ["denoise", "--input", "in", "--run", "any", "--samples", "2", "--calls", "2"]
+    fixed = ["denoise", "--input", "in", "--run", ".", "--samples", "2", "--calls", "2"]
     return script.run(COMMANDS["sample"], [*fixed, *args], "sample.py")
 
 

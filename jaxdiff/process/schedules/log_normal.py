@@ -1,6 +1,5 @@
 """Schedule that draws noise levels from a log-normal distribution."""
 
-import equinox as eqx
 import jax.scipy.special as jax_special
 import numpy as np
 import scipy.special as numpy_special
@@ -19,8 +18,8 @@ class LogNormal(Schedule):
     0.5; the default mean is theirs for images of 1.
     """
 
-    mean: float = eqx.field(default=-0.507, kw_only=True)
-    std: float = eqx.field(default=1.2, kw_only=True)
+    mean: float = -0.507
+    std: float = 1.2
 
     def __check_init__(self):
         at_least("std", self.std, 0.0)
