@@ -40,6 +40,11 @@ COMMANDS: Mapping[str, Command] = {
         "the sampler as one file that runs without jaxdiff, on CPU, CUDA and TPU",
         "export",
     ),
+    "plan": Command(
+        "CONFIG|RUN --on v5e:16x16",
+        "whether a training step or sampler fits a slice that is not here, and how fast",
+        "plan",
+    ),
     "demo": Command("", "what the models that come with jaxdiff do, as pictures", "demo"),
     "demo-train": Command(
         "[--option value …]",

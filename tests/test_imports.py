@@ -40,7 +40,7 @@ FLOORS = [
     {"loading", "model", "shipped"},
     {"bulk"},
     {"tasks"},
-    {"interop"},
+    {"interop", "chips"},
     {"config"},
     {"commands"},
     {"cli", "public", "__main__"},

@@ -1,0 +1,95 @@
+"""What to change in a network or a run, from what a chip's compiler says of it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from jaxdiff.chips.search import Tried
+from jaxdiff.chips.target import Target
+
+LANES = 128
+"""Channels that a TPU computes at a time; fewer leave the rest of a register and of the matrix unit empty."""
+CLIFF = 1.15
+"""Times the cost of an image at another batch from which it is said."""
+
+
+def hints(target: Target, network: Any, tried: Sequence[Tried], *, training: bool, fsdp: int = 1) -> list[str]:
+    """Sentences, the weightiest first; none where there is nothing to say."""
+    shape = _of_network(target, network) if target.chip.kind != "cpu" else []
+    return [*_of_memory(target, tried, training, fsdp), *shape, *_of_batches(tried), *_of_program(tried, fsdp)]
+
+
+def _of_network(target: Target, network: Any) -> list[str]:
+    said = []
+    if getattr(network, "dtype", None) == "float32":
+        said.append("the network computes in float32: --network.dtype bfloat16 is what matrix units are made for")
+    if target.chip.kind != "tpu":
+        return said
+    width, multipliers = getattr(network, "width", None), getattr(network, "multipliers", (1,))
+    if isinstance(width, int):
+        channels = [width * multiplier for multiplier in multipliers]
+        if odd := [n for n in channels if n % LANES]:
+            said.append(
+                f"levels of {', '.join(map(str, odd))} channels do not fill the {LANES} lanes: --network.width "
+                f"{-(-width // LANES) * LANES} does, for more arithmetic in the same registers"
+            )
+    head, attends = getattr(network, "head_size", None), getattr(network, "attention", (True,))
+    if isinstance(head, int) and head % LANES and any(attends):
+        said.append(f"attention heads of {head} channels fill part of the {LANES} lanes: --network.head-size {LANES}")
+    return said
+
+
+def _of_memory(target: Target, tried: Sequence[Tried], training: bool, fsdp: int) -> list[str]:
+    memory, first = target.chip.memory, tried[0]
+    if memory is None:
+        return []
+    used = first.estimate.memory / memory if first.estimate else None
+    if used is not None and used < 0.85:
+        return []
+    how = f"takes {used:.0%} of a chip's memory" if used is not None else "does not fit into a chip's memory"
+    if not training:
+        return [f"batch {first.batch} {how}: a smaller --batch"]
+    ways = ["--network.remat cheap", "--accumulate 2 (half of the activations at a time)"]
+    if len(target.devices) > fsdp:
+        ways.insert(0, f"--fsdp {min(2 * fsdp, len(target.devices))} (parameters, averages and optimiser cut)")
+    return [f"batch {first.batch} {how}: {', or '.join(ways)}"]
+
+
+def _of_batches(tried: Sequence[Tried]) -> list[str]:
+    """Batches at which an image costs more, or less, than at the first."""
+    costs = {one.batch: one.estimate.cost / one.batch for one in tried if one.fits and one.estimate}
+    first = costs.get(tried[0].batch)
+    said = []
+    for batch, cost in costs.items() if first else ():
+        if cost > CLIFF * first:
+            said.append(
+                f"an image costs {cost / first:.2f} times as much at batch {batch} as at {tried[0].batch}: stay below"
+            )
+        elif first > CLIFF * cost:
+            said.append(
+                f"an image costs {cost / first:.2f} times as much at batch {batch} as at {tried[0].batch}: go there"
+            )
+    return said
+
+
+def _of_program(tried: Sequence[Tried], fsdp: int) -> list[str]:
+    found = next((one.estimate for one in tried if one.estimate), None)
+    if found is None or not found.cost:
+        return []
+    said = []
+    number, cost = found.moves()
+    if found.cycles is not None and cost > 0.15 * found.cost:
+        where: dict[str, int] = {}
+        for one in found.operations:
+            if one.moves:
+                where[one.layer or "elsewhere"] = where.get(one.layer or "elsewhere", 0) + one.cost
+        dearest = sorted(where, key=lambda layer: -where[layer])[:3]
+        said.append(
+            f"{number} kernels only move data, {cost / found.cost:.0%} of the cost, most in {', '.join(dearest)}"
+        )
+    whole = found.memory - found.arguments + fsdp * found.arguments
+    if fsdp > 1 and found.chip.memory and whole < 0.5 * found.chip.memory:
+        said.append(
+            f"the state fits whole ({whole / 1e9:.1f} GB of {found.chip.memory / 1e9:.0f} a chip): --fsdp 1 has no "
+            "all-gathers"
+        )
+    return said
