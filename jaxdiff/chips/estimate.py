@@ -142,7 +142,7 @@ def _counted(lowered: jax.stages.Lowered) -> float:
 
     JAX's own `Lowered.cost_analysis` asks the compiler that has no GPU, too, so that XLA's function is called.
     """
-    from jaxlib import _jax
+    from jaxlib import _jax  # type: ignore[attr-defined]
 
     hlo: Any = lowered.compiler_ir("hlo")
     return _flops(_jax.hlo_module_cost_analysis(jax.devices("cpu")[0].client, hlo.as_hlo_module()))  # type: ignore

@@ -58,8 +58,10 @@ def _of_batches(tried: Sequence[Tried]) -> list[str]:
     """Batches at which an image costs more, or less, than at the first."""
     costs = {one.batch: one.estimate.cost / one.batch for one in tried if one.fits and one.estimate}
     first = costs.get(tried[0].batch)
+    if not first:
+        return []
     said = []
-    for batch, cost in costs.items() if first else ():
+    for batch, cost in costs.items():
         if cost > CLIFF * first:
             said.append(
                 f"an image costs {cost / first:.2f} times as much at batch {batch} as at {tried[0].batch}: stay below"

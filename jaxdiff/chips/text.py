@@ -95,7 +95,7 @@ def _closed(line: str, opening: int) -> int:
 
 
 def size(shape: str, everywhere: bool = False) -> int:
-    """Bytes of a shape, or of all in a tuple; those in another memory than the main one, such as S(1) of a TPU, count only `everywhere`."""
+    """Bytes of a shape, or of all in a tuple; those in a memory other than the main one, S(1) of a TPU, only `everywhere`."""
     total = 0
     for kind, dims, layout in SHAPE.findall(shape):
         if everywhere or "S(" not in layout:

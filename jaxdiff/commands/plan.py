@@ -105,7 +105,7 @@ def _training(options: Plan, config: TrainConfig, where: Target) -> Program:
         data = open_data(config.data, config.patch, config.seed, pairs=config.pairs)
         channels = data.info.channels
     shape = (*config.patch, channels)
-    batch = {"image": np.zeros((1, *shape), np.float32)}
+    batch: dict[str, Any] = {"image": np.zeros((1, *shape), np.float32)}
     if cond := programs.conditions(config.network, 1, config.patch):
         batch["cond"] = cond
     loss, teacher = loss_of(config)
