@@ -1,22 +1,17 @@
 """`python -m benchmarks.choose`: writes the tables of docs/choose.md from what the other benchmarks stored."""
 
-import json
 import math
-from pathlib import Path
 from typing import Any
 
 from benchmarks import posterior
-from benchmarks.machine import RESULTS
+from benchmarks.command import command
+from benchmarks.report import DOCS, table, write_sections
+from benchmarks.store import Store
 
-DOCS = Path(__file__).parents[1] / "docs" / "choose.md"
+PAGE = DOCS / "choose.md"
 UNIT = ("DPMpp(2)", "uniform_lam")
 """The default solver and grid, which the others are compared with."""
 SHOWN = 4
-
-
-def load(name: str) -> dict[str, Any]:
-    """A committed result."""
-    return json.loads((RESULTS / f"{name}.json").read_text())
 
 
 def as_it_comes(stored: dict[str, Any], calls: int) -> list[tuple[float, str, str]]:
@@ -33,12 +28,12 @@ def as_it_comes(stored: dict[str, Any], calls: int) -> list[tuple[float, str, st
 
 def solvers_table() -> str:
     """What to take when nothing is tuned, and what tuning gains."""
-    stored = load("solvers")
-    lines = ["| calls | best as they come, error over that of the default | tuned |", "|---|---|---|"]
+    stored = Store("solvers").read()
+    rows = []
     for calls in stored["calls"]:
         best = ", ".join(f"{s} on {g} {ratio:.2f}" for ratio, s, g in as_it_comes(stored, calls)[:SHOWN])
-        lines.append(f"| {calls} | {best} | {tuned(stored, calls)} |")
-    return "\n".join(lines)
+        rows.append([str(calls), best, tuned(stored, calls)])
+    return table(["calls", "best as they come, error over that of the default", "tuned"], rows)
 
 
 def tuned(stored: dict[str, Any], calls: int) -> str:
@@ -53,12 +48,11 @@ def tuned(stored: dict[str, Any], calls: int) -> str:
 
 def noise_table() -> str:
     """How right the covariance of samples is, by η."""
-    stored = load("solvers")
+    stored = Store("solvers").read()
     problems = [name for name, problem in stored["problems"].items() if problem["moments"]]
-    lines = ["| solver | " + " | ".join(f"{n} calls" for n in stored["calls"]) + " |"]
-    lines += ["|---|" + "---|" * len(stored["calls"])]
-    rows = {m["solver"] for name in problems for m in stored["problems"][name]["moments"] if m["calls"] is not None}
-    for solver in sorted(rows):
+    rows = []
+    solvers = {m["solver"] for name in problems for m in stored["problems"][name]["moments"] if m["calls"] is not None}
+    for solver in sorted(solvers):
         errors = []
         for calls in stored["calls"]:
             here = [
@@ -68,48 +62,42 @@ def noise_table() -> str:
                 if (m["solver"], m["calls"]) == (solver, calls)
             ]
             errors.append(f"{math.exp(sum(map(math.log, here)) / len(here)):.3f}")
-        lines.append(f"| {solver} | {' | '.join(errors)} |")
+        rows.append([solver, *errors])
     exact = [
         m["covariance_error"] for name in problems for m in stored["problems"][name]["moments"] if m["calls"] is None
     ]
-    lines += ["", f"As many exact solutions: {math.exp(sum(map(math.log, exact)) / len(exact)):.3f}."]
-    return "\n".join(lines)
+    floor = math.exp(sum(map(math.log, exact)) / len(exact))
+    head = ["solver", *(f"{n} calls" for n in stored["calls"])]
+    return f"{table(head, rows)}\n\nAs many exact solutions: {floor:.3f}."
 
 
 def methods_table() -> str:
     """The cheapest method that is right, for each operator."""
-    stored = posterior.load()
+    stored = posterior.STORE.read()
     operators = list(dict.fromkeys(cell.operator for cell in posterior.cells(stored, "mmps")))
-    lines = ["| operator | method | right from 20 calls on | network, a step |", "|---|---|---|---|"]
+    rows = []
     for operator in operators:
         name = posterior.best(stored, (operator,))
         some = [c for c in posterior.cells(stored, name) if c.operator == operator and c.calls >= posterior.FEW]
         right = sum(c.verdict in ("right", "solver") for c in some)
-        lines.append(f"| {operator} | {name} | {right} of {len(some)} | {posterior.COST[name]:g} |")
-    return "\n".join(lines)
+        rows.append([operator, name, f"{right} of {len(some)}", f"{posterior.COST[name]:g}"])
+    return table(["operator", "method", "right from 20 calls on", "network, a step"], rows)
 
 
 def calls_table() -> str:
     """Calls of the trained tasks, and the rule that chose them."""
-    lines = ["| task | calls | chosen as |", "|---|---|---|"]
-    for task, part in load("tasks")["calls"].items():
-        if "chosen" in part:
-            lines.append(f"| {task} | {part['chosen']} | {part['rule']} |")
-    return "\n".join(lines)
+    calls = Store("tasks").read()["calls"]
+    rows = [[task, str(part["chosen"]), part["rule"]] for task, part in calls.items() if "chosen" in part]
+    return table(["task", "calls", "chosen as"], rows)
 
 
 TABLES = {"solvers": solvers_table, "noise": noise_table, "methods": methods_table, "calls": calls_table}
 
 
-def written(text: str) -> str:
+def main() -> None:
     """The page with its tables made again."""
-    for name, table in TABLES.items():
-        before, _, rest = text.partition(f"<!-- {name} -->\n")
-        _, _, after = rest.partition(f"<!-- end of {name} -->")
-        text = f"{before}<!-- {name} -->\n{table()}\n<!-- end of {name} -->{after}"
-    return text
+    write_sections(PAGE, {name: text() for name, text in TABLES.items()})
 
 
 if __name__ == "__main__":
-    DOCS.write_text(written(DOCS.read_text(encoding="utf-8")), encoding="utf-8")
-    print("written:", DOCS)
+    command(main, __doc__)

@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
 import jaxdiff as jd
-from benchmarks.machine import describe, write
+from benchmarks.command import command
 from benchmarks.peers.networks import NETWORKS, Network
+from benchmarks.store import Store
 from jaxdiff.interop import DiffusersUNet
 from jaxdiff.sampling.program import program
 from jaxdiff.sampling.solve import on_rows
@@ -165,8 +165,9 @@ def main(options: Options) -> None:
             for row in rows[:20]:
                 what = f"{row['count']:3}x {row['kind']:9} {row['dtype']} {row['shape']} {row['place']}"
                 print(f"  {1e-6 * row['bytes']:8.2f} MB  {what}")
-    print(f"written: {write('compiled_text', {'machine': describe(), 'batch': options.batch, 'operations': results})}")
+    store = Store("compiled_text")
+    store.write({"machine": store.machine(), "batch": options.batch, "operations": results})
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    command(main, __doc__)

@@ -5,7 +5,6 @@ the rate at which the bare training step of configs/bbbc039_64.py takes patches.
 """
 
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -13,8 +12,10 @@ from typing import get_args
 
 import jax
 import numpy as np
+import tyro
 
-from benchmarks.machine import describe, write
+from benchmarks.command import command
+from benchmarks.store import Store
 from jaxdiff.config import load_config, override
 from jaxdiff.data.config import BBBC039, Folder, Tfds, open_data
 from jaxdiff.data.loader import Loader
@@ -82,8 +83,14 @@ def brightest(path: Path, kind: MapName) -> float:
     return max(float(np.max(data.normaliser.forward(data.train[i]["image"]))) for i in range(len(data.train)))
 
 
-def main(path: Path) -> None:
-    machine = describe()
+def main(path: tyro.conf.Positional[Path]) -> None:
+    """All of it.
+
+    Args:
+        path: the BBBC039 folder.
+    """
+    store = Store("data")
+    machine = store.machine()
     sizes = {"32, binned by 2": (32, 2), "64": (64, 1), "128": (128, 1)}
     with tempfile.TemporaryDirectory() as folder:
         records = from_records(path, Path(folder), 64)
@@ -96,8 +103,9 @@ def main(path: Path) -> None:
         "loader_over_step": {name: round(rate / step, 1) for name, rate in records.items()},
         "brightest_pixel_in_standard_deviations": {kind: round(brightest(path, kind), 2) for kind in get_args(MapName)},
     }
-    print(result, "written:", write("data", result))
+    print(result)
+    store.write(result)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    command(main, __doc__)

@@ -5,16 +5,17 @@ DATA holds bbbc039/ and bccd/. The shipped prior of nuclei; `jd.tasks.Familiar` 
 benchmarks/results/familiar.json.
 """
 
-import sys
 from pathlib import Path
 
 import jax
 import numpy as np
+import tyro
 from scipy.ndimage import gaussian_filter, zoom
 from scipy.stats import rankdata
 
 import jaxdiff as jd
-from benchmarks.machine import describe, write
+from benchmarks.command import command
+from benchmarks.store import Store
 from benchmarks.tasks import fields, smears
 from jaxdiff.shipped import shipped
 
@@ -56,7 +57,12 @@ def auroc(known: np.ndarray, other: np.ndarray) -> float:
     return float((ranks.sum() - len(other) * (len(other) + 1) / 2) / (len(known) * len(other)))
 
 
-def main(data: Path) -> None:
+def main(data: tyro.conf.Positional[Path]) -> None:
+    """All kinds of images.
+
+    Args:
+        data: the BBBC039 folder.
+    """
     model, key = jd.load(shipped("restoration")), jax.random.key(0)
     images = kinds(data, model.shape[0])
     known = jd.tasks.Familiar.fit(key, model, images.pop("dev"))
@@ -78,8 +84,9 @@ def main(data: Path) -> None:
         }
         for name, score in scores.items()
     }
-    print("written:", write("familiar", {"machine": describe(), "model": "nuclei_prior", "kinds": rows}))
+    store = Store("familiar")
+    store.write({"machine": store.machine(), "model": "nuclei_prior", "kinds": rows})
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    command(main, __doc__)

@@ -6,7 +6,6 @@ Writes benchmarks/results/kill_resume.json: whether all parameters, averages and
 whether a kill ever lost a checkpoint that was complete before it.
 """
 
-import argparse
 import datetime
 import json
 import os
@@ -16,37 +15,41 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import jax
 import numpy as np
 import tifffile
 
+from benchmarks.command import command
+from benchmarks.store import Store
 from jaxdiff.data.config import Folder
 from jaxdiff.nn.unet import UNet
 from jaxdiff.training.cadence import Every
 from jaxdiff.training.config import TrainConfig
 from jaxdiff.training.environment import environment
-from jaxdiff.training.restore import read_checkpoint, steps
+from jaxdiff.training.restore import read_checkpoint
+from jaxdiff.training.restore import steps as stored_steps
 
-RESULTS = Path(__file__).parent / "results"
 CHILD = "import json, sys; from jaxdiff.training.loop import train; from jaxdiff.training.config import TrainConfig; "
 CHILD += "train(TrainConfig.from_json(json.loads(sys.argv[1])))"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    options = parser.parse_args()
+def main(kills: int = 20, steps: int = 400, seed: int = 0) -> str | None:
+    """Both runs, and the difference of their ends.
+
+    Args:
+        kills: of the run that is disturbed.
+        steps: of both runs.
+        seed: of the moments.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        result = measure(Path(folder), options.kills, options.steps, random.Random(options.seed))
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "kill_resume.json").write_text(json.dumps(result, indent=1) + "\n")
+        result = measure(Path(folder), kills, steps, random.Random(seed))
     print(json.dumps(result, indent=1))
-    if not (result["same_end"] and result["checkpoints_lost"] == 0):
-        sys.exit("the killed run differs from the undisturbed one")
+    Store("kill_resume", dumps=partial(json.dumps, indent=1)).write(result)
+    good = result["same_end"] and result["checkpoints_lost"] == 0
+    return None if good else "the killed run differs from the undisturbed one"
 
 
 def measure(folder: Path, kills: int, length: int, rng: random.Random) -> dict:
@@ -142,7 +145,7 @@ def wait_for_rows(child: subprocess.Popen, config: TrainConfig, more: int) -> No
 
 
 def saved(config: TrainConfig) -> list[int]:
-    return steps(config.folder / "checkpoints")
+    return stored_steps(config.folder / "checkpoints")
 
 
 def ends(config: TrainConfig, length: int) -> bool:
@@ -150,4 +153,4 @@ def ends(config: TrainConfig, length: int) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    command(main, __doc__)

@@ -2,7 +2,6 @@
 
 import datetime
 import importlib.metadata
-import json
 import os
 import platform
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import jax
 
-RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("jaxdiff", "jax", "jaxlib", "flax", "diffrax", "equinox", "numpy")
 
 
@@ -33,11 +31,3 @@ def describe(more: tuple[str, ...] = ()) -> dict[str, Any]:
 
 def _lines(path: str) -> list[str]:
     return Path(path).read_text().splitlines() if Path(path).exists() else []
-
-
-def write(name: str, result: dict[str, Any]) -> Path:
-    """Writes benchmarks/results/NAME.json."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps(result, indent=2) + "\n")
-    return path

@@ -19,11 +19,11 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
+from benchmarks.command import command
 from benchmarks.compiled_text import computations, denoiser
-from benchmarks.machine import describe, write
 from benchmarks.peers.networks import NETWORKS
+from benchmarks.store import Store
 
 CALLED = re.compile(r"(?:calls|to_apply)=%?([\w.\-]+)")
 KINDS = (
@@ -106,8 +106,9 @@ def main(options: Options) -> None:
         print(f"{name}: {results[name]['wall_ms']} ms a call of {options.batch} images")
         for kind, share in shares.items():
             print(f"  {100 * share:5.1f} %  {kind}")
-    print(f"written: {write('network_profile', {'machine': describe(), 'dtype': options.dtype, 'networks': results})}")
+    store = Store("network_profile")
+    store.write({"machine": store.machine(), "dtype": options.dtype, "networks": results})
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    command(main, __doc__)

@@ -6,20 +6,21 @@ report: writes the tables between the marks of docs/posterior.md from it.
 """
 
 import dataclasses
-import json
-import sys
 from collections.abc import Callable, Iterable
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from benchmarks.machine import RESULTS, describe, write
+import tyro
+
+from benchmarks.command import command
+from benchmarks.report import DOCS, table, write_sections
+from benchmarks.store import Store
 from jaxdiff.conformance.posterior import Cell, check_posterior
 from jaxdiff.conformance.posterior.report import entry
 from jaxdiff.guidance.posterior import DDNM, DPS, MMPS, DiffPIR, PiGDM
 
 SAMPLES = 1024
-DOCS = Path(__file__).parents[1] / "docs" / "posterior.md"
+STORE = Store("posterior")
 METHODS: dict[str, Callable[..., Any]] = {
     "diffpir": DiffPIR,
     "ddnm": DDNM,
@@ -36,11 +37,6 @@ LEAVES_OUT = ("mask", "slices")
 """The two kinds of operator that `jaxdiff.tasks.restoration.choice` tells apart."""
 FEW = 20
 """Calls from which the choice counts: with fewer the solver itself is not right."""
-
-
-def load() -> dict[str, Any]:
-    """The committed result."""
-    return json.loads((RESULTS / "posterior.json").read_text())
 
 
 def cells(result: dict[str, Any], method: str) -> list[Cell]:
@@ -63,16 +59,14 @@ def tables(result: dict[str, Any]) -> str:
     operators, noises, calls = (
         list(dict.fromkeys(getattr(c, name) for c in cells(result, "mmps"))) for name in ("operator", "noise", "calls")
     )
-    lines = ["| method | network, a step | " + " | ".join(operators) + " | harsher runs |"]
-    lines += ["|---|---|" + "---|" * (len(operators) + 1)]
+    rows = []
     for name, entries in result["methods"].items():
         parts = [[c for c in cells(result, name) if c.operator == operator] for operator in operators]
         right = [f"{sum(c.verdict in ('right', 'solver') for c in part)} of {len(part)}" for part in parts]
-        lines.append(f"| {name} | {COST[name]:g} | {' | '.join(right)} | {entries['bounded']} |")
+        rows.append([name, f"{COST[name]:g}", *right, str(entries["bounded"])])
+    parts = [table(["method", "network, a step", *operators, "harsher runs"], rows)]
     for operator in operators:
-        lines += ["", f"**{operator}**", ""]
-        lines += ["| noise | calls | exact denoiser | " + " | ".join(result["methods"]) + " |"]
-        lines += ["|---|---|---|" + "---|" * len(result["methods"])]
+        rows = []
         for noise in noises:
             for n in calls:
                 here = {
@@ -84,40 +78,44 @@ def tables(result: dict[str, Any]) -> str:
                     for c in here["mmps"]
                 ]
                 shown = [entry(some).replace(" | ", ", ") for some in (alone, *here.values())]
-                lines.append(f"| {noise:g} | {n} | {' | '.join(shown)} |")
+                rows.append([f"{noise:g}", str(n), *shown])
+        parts += [f"**{operator}**", table(["noise", "calls", "exact denoiser", *result["methods"]], rows)]
     machine = result["machine"]
-    lines += [
-        "",
+    parts.append(
         f"{result['samples']} samples a cell where a method is not affine; jaxdiff {machine['versions']['jaxdiff']}, jax "
-        f"{machine['versions']['jax']}, {machine['processor']}, {machine['date'][:10]}.",
-    ]
-    return "\n".join(lines)
+        f"{machine['versions']['jax']}, {machine['processor']}, {machine['date'][:10]}."
+    )
+    return "\n\n".join(parts)
 
 
-def measure(names: list[str]) -> None:
-    """Writes benchmarks/results/posterior.json."""
+def measure(names: Iterable[str]) -> None:
+    """Writes benchmarks/results/posterior.json; no names are all methods."""
     fields = [field.name for field in dataclasses.fields(Cell)]
-    before = load()["methods"] if names else {}
-    result: dict[str, Any] = {"machine": describe(), "samples": SAMPLES, "fields": fields, "methods": before}
+    before = STORE.read()["methods"] if names else {}
+    result: dict[str, Any] = {"machine": STORE.machine(), "samples": SAMPLES, "fields": fields, "methods": before}
     for name in names or METHODS:
         checked = check_posterior(METHODS[name], samples=SAMPLES)
         print(checked, flush=True)
         rounded = lambda v: float(f"{v:.4g}") if isinstance(v, float) else v  # noqa: E731
         rows = [[rounded(getattr(cell, field)) for field in fields] for cell in checked.cells]
         result["methods"][name] = {"bounded": checked["bounded"].measured, "cells": rows}
-    print("written:", write("posterior", result))
+    STORE.write(result)
 
 
-def report() -> None:
-    """Writes the tables into docs/posterior.md."""
-    before, _, rest = DOCS.read_text(encoding="utf-8").partition("<!-- tables -->\n")
-    _, _, after = rest.partition("<!-- end of tables -->")
-    DOCS.write_text(f"{before}<!-- tables -->\n{tables(load())}\n<!-- end of tables -->{after}", encoding="utf-8")
-    print("written:", DOCS)
+def main(
+    what: tyro.conf.Positional[Literal["measure", "report"]] = "measure",
+    names: tyro.conf.Positional[tuple[str, ...]] = (),
+) -> None:
+    """Measures, unless only the report is asked for, and writes the tables into docs/posterior.md.
+
+    Args:
+        what: both, or the report alone.
+        names: methods; default all of them.
+    """
+    if what == "measure":
+        measure(names)
+    write_sections(DOCS / "posterior.md", {"tables": tables(STORE.read())})
 
 
 if __name__ == "__main__":
-    what, *names = sys.argv[1:] or ["measure"]
-    if what == "measure":
-        measure(names)
-    report()
+    command(main, __doc__)

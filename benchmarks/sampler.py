@@ -16,10 +16,10 @@ import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
 import jaxdiff as jd
-from benchmarks.machine import describe, write
+from benchmarks.command import command
+from benchmarks.store import Store
 
 SOLVERS = {
     "DPMpp(2)": jd.DPMpp(order=2),
@@ -48,7 +48,8 @@ def seconds(run: Callable, times: int = 1) -> float:
 
 
 def main(options: Options) -> None:
-    machine = describe()
+    store = Store("sampler")
+    machine = store.machine()
     shape = (options.size, options.size, 1)
     network = jd.UNet(width=options.width)
     x, lam = jnp.zeros((options.batch, *shape)), jnp.zeros(options.batch)
@@ -91,9 +92,8 @@ def main(options: Options) -> None:
 
     call_seconds = statistics.median(row["network_call_seconds"] for row in rows.values())
     compiled = {"network_compile_seconds": round(network_first - call_seconds, 2)}
-    path = write("sampler", {"machine": machine, "options": asdict(options), **compiled, "solvers": rows})
-    print(f"written: {path}")
+    store.write({"machine": machine, "options": asdict(options), **compiled, "solvers": rows})
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    command(main, __doc__)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import tyro
 
 import jaxdiff as jd
-from benchmarks.machine import describe, write
+from benchmarks.command import command
+from benchmarks.store import Store
 from jaxdiff.commands.demo import EXAMPLE
 from jaxdiff.data.files.read import read_image
 from jaxdiff.data.pairs import signed_distance
@@ -52,8 +52,9 @@ def main(runs: Path) -> None:
             "rms_difference": dict(zip(map(str, LAMS), differences)),
         }
         print(folder.name, result[folder.name])
-    write("shipped", {"machine": describe(), "models": result})
+    store = Store("shipped")
+    store.write({"machine": store.machine(), "models": result})
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    command(main, __doc__)

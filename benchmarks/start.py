@@ -24,11 +24,11 @@ from typing import Any
 import jax
 import numpy as np
 import optax
-import tyro
 from jax import export
 
 import jaxdiff as jd
-from benchmarks.machine import describe, write
+from benchmarks.command import command
+from benchmarks.store import Store
 from jaxdiff.commands.demo_train import config as demo
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
@@ -181,7 +181,8 @@ def _rounded(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(options: Options) -> None:
-    machine = describe()
+    store = Store("start")
+    machine = store.machine()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         run = random_run(folder / "run")
@@ -197,8 +198,8 @@ def main(options: Options) -> None:
         file = exported(jd.load(run), path, options)
         alone = starts("exported", EXPORTED, lambda i: [path, options.num], folder, options.repeats)
     result = {"sample.py generate": generate, "exported, alone": alone, "export": file}
-    print(f"written: {write('start', {'machine': machine, 'options': asdict(options), **result})}")
+    store.write({"machine": machine, "options": asdict(options), **result})
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    command(main, __doc__)

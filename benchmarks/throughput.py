@@ -13,7 +13,6 @@ so are networks that were measured before on the same processor, cores and versi
 `python -m benchmarks.throughput_report` makes the figure and the table.
 """
 
-import json
 import os
 import statistics
 import sys
@@ -24,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 
-from benchmarks.machine import RESULTS, write
+from benchmarks.command import command
 from benchmarks.peers.networks import NETWORKS, Network
 from benchmarks.peers.protocol import Peer
+from benchmarks.store import Store
 
 LIMIT = 1e-4
 """Largest difference from PyTorch in float32, relative to the largest output."""
@@ -182,17 +181,17 @@ def one_network(name: str, options: Options, dtype: str, on_gpu: bool) -> dict[s
     return result
 
 
-def store(kind: str, machine: dict, options: dict, peaks: list[dict[str, float]], networks: dict[str, Any]) -> Path:
+def store(kind: str, machine: dict, options: dict, peaks: list[dict[str, float]], networks: dict[str, Any]) -> None:
     """Writes the results, beside those of the other kind of device and of networks measured before on the same machine."""
-    path = RESULTS / "throughput.json"
-    stored = json.loads(path.read_text()) if path.exists() else {"cpu": None, "gpu": None}
+    results = Store("throughput", empty={"cpu": None, "gpu": None})
+    stored = results.read()
     before = stored[kind] or {"machine": {}}
     if all(before["machine"].get(what) == machine[what] for what in ("cores", "processor", "versions", "torch")):
         networks = before["networks"] | networks
         peaks = [*peaks, before["matrix_product_tflops_per_second"]]
     best = {side: max(peak[side] for peak in peaks) for side in peaks[0]}
     run = {"machine": machine, "options": options, "matrix_product_tflops_per_second": best, "networks": networks}
-    return write("throughput", {**stored, kind: run})
+    results.write({**stored, kind: run})
 
 
 def main(options: Options) -> None:
@@ -215,8 +214,8 @@ def main(options: Options) -> None:
     networks = {name: one_network(name, options, dtype, on_gpu) for name in options.networks}
     peaks = [before, best_product(options, dtype, on_gpu)]
     said = {**asdict(options), "torch_python": "", "dtype": dtype}
-    print(f"written: {store('gpu' if on_gpu else 'cpu', machine, said, peaks, networks)}")
+    store("gpu" if on_gpu else "cpu", machine, said, peaks, networks)
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    command(main, __doc__)

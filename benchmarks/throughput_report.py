@@ -5,18 +5,19 @@
 Writes docs/images/throughput.png and benchmarks/results/throughput.md, and prints the latter.
 """
 
-import json
-from pathlib import Path
 from typing import Any
 
 import matplotlib
 
-from benchmarks.machine import RESULTS
+from benchmarks.command import command
+from benchmarks.report import DOCS
+from benchmarks.report import table as markdown
+from benchmarks.store import RESULTS, Store
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-FIGURE = Path(__file__).parents[1] / "docs" / "images" / "throughput.png"
+FIGURE = DOCS / "images" / "throughput.png"
 TITLES = {
     "cifar_32": "32×32, DDPM's UNet",
     "adm_64": "64×64, ADM's UNet",
@@ -46,7 +47,7 @@ def table(kind: str, run: dict[str, Any] | None) -> str:
     others, peak = peers(run), max(run["matrix_product_tflops_per_second"].values())
     header = ["network", "parameters", "batch", "jaxdiff NFE·images/s", "share of peak"]
     header += [f"over {name}" for name in others] + ["compile s", "peak memory GB"]
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    rows = []
     for name, network in run["networks"].items():
         sides = network["sides"]
         ours = sides["jaxdiff"]
@@ -61,13 +62,13 @@ def table(kind: str, run: dict[str, Any] | None) -> str:
             " / ".join(f"{sides[side]['compile_seconds']:.0f}" for side in every if side != "eager"),
             " / ".join(f"{sides[side]['peak_memory_gb']:.1f}" for side in every),
         ]
-        lines.append("| " + " | ".join(cells) + " |")
+        rows.append(cells)
     about = (
         f"**{kind.upper()}** ({device}; {options['dtype']}; {options['solver']}; {names}; {machine['date'][:10]}; load "
         f"before each network {min(loads)} to {max(loads)}). Compile times are jaxdiff / {' / '.join(others[1:])}, memory "
         f"jaxdiff / {' / '.join(others)}."
     )
-    return "\n".join([about, "", *lines])
+    return f"{about}\n\n{markdown(header, rows)}"
 
 
 def draw(runs: dict[str, dict[str, Any]]) -> None:
@@ -100,7 +101,7 @@ def draw(runs: dict[str, dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    stored = json.loads((RESULTS / "throughput.json").read_text())
+    stored = Store("throughput").read()
     text = "\n\n".join(table(kind, stored[kind]) for kind in ("gpu", "cpu")) + "\n"
     (RESULTS / "throughput.md").write_text(text)
     draw({kind: run for kind, run in stored.items() if run is not None})
@@ -108,4 +109,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main, __doc__)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxdiff as jd
+from benchmarks.command import command
 from jaxdiff.analytic import GaussianMixture
 from jaxdiff.guidance import classifier_free
 
@@ -130,4 +131,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main, __doc__)

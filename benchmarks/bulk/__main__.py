@@ -17,9 +17,7 @@ Parts that are left out keep their earlier result. Kills, processes and full dis
 comparable; rate and host on what JAX finds.
 """
 
-import json
 import random
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
@@ -27,16 +25,16 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import tyro
 
 from benchmarks.bulk.interruptions import full_disk, kills, processes, random_run, undisturbed
 from benchmarks.bulk.rate import FORMATS, Options, host, rate
-from benchmarks.machine import RESULTS, describe, write
+from benchmarks.command import command
+from benchmarks.store import Store
 
 
-def main(options: Options) -> None:
-    stored = RESULTS / "bulk.json"
-    result = json.loads(stored.read_text()) if stored.exists() else {}
+def main(options: Options) -> str | None:
+    store = Store("bulk", ("tensorstore", "array_record", "tensorflow-datasets"))
+    result = store.read()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         parts: dict[str, Callable[[], Any]] = {"rate": lambda: rate(options, folder), "host": lambda: host(folder)}
@@ -49,15 +47,14 @@ def main(options: Options) -> None:
                 "full_disk": lambda: [full_disk(run, folder, whole["zarr"])],
             }
         for part in options.parts:
-            machine = describe(("tensorstore", "array_record", "tensorflow-datasets"))
+            machine = store.machine()
             result[part] = {"machine": machine, "options": asdict(options), "result": parts[part]()}
     if jax.default_backend() == "cpu":
         result["gpu"] = "not measured yet"
-    print(f"written: {write('bulk', result)}")
-    told = [row for part in ("kills", "processes", "full_disk") for row in result.get(part, {"result": []})["result"]]
-    if not all(row["same_bytes"] for row in told):
-        sys.exit("bytes differ")
+    store.write(result)
+    rows = [row for part in ("kills", "processes", "full_disk") for row in result.get(part, {"result": []})["result"]]
+    return None if all(row["same_bytes"] for row in rows) else "bytes differ"
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options))
+    command(main, __doc__)

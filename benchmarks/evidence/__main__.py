@@ -7,7 +7,6 @@ val once, for the numbers that are reported.
 import dataclasses
 import datetime
 import hashlib
-import json
 import sys
 import time
 from dataclasses import dataclass
@@ -16,20 +15,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import tyro
 from tqdm import tqdm
 
-from benchmarks.evidence import controls, crops, report
+from benchmarks.command import command
+from benchmarks.evidence import controls, crops, report, results
 from benchmarks.evidence.crops import Crops
 from benchmarks.evidence.measures import compare, counts, features, passed_by
 from benchmarks.evidence.neighbours import Neighbours
 from benchmarks.evidence.nuclei import Segmentation
-from benchmarks.machine import describe
+from benchmarks.report import write_sections
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.normalise import Normaliser
 
 CONTROLS = ("phase", "blurred", "repeated")
-MACHINE_PACKAGES = ("scipy", "scikit-image", "tifffile")
 
 
 @dataclass(frozen=True)
@@ -60,21 +58,15 @@ class Evidence:
     """Folder of evidence.md and images/; written only for samples against val."""
 
 
-def main() -> None:
-    """The command line."""
-    config = tyro.cli(Evidence)
-    try:
-        result = run(config)
-    except DataError as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from error
-    config.results.mkdir(parents=True, exist_ok=True)
+def main(config: Evidence) -> None:
+    """Stores the result, prints its table and, of samples against val, writes the section of the page."""
+    result = run(config)
     name = f"evidence_{config.size}" + ("" if config.against == "val" else f"_{config.against}")
-    (config.results / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    results(name, config.results).write(result)
     print(report.markdown(result))
-    print(f"{result['seconds']:.0f} s -> {config.results / name}.json")
+    print(f"{result['seconds']:.0f} s")
     if "sheet" in result and config.docs is not None:
-        report.write_section(config.docs / "evidence.md", str(config.size), report.section(result))
+        write_sections(config.docs / "evidence.md", {str(config.size): report.section(result)})
 
 
 def run(config: Evidence) -> dict[str, Any]:
@@ -118,10 +110,10 @@ def run(config: Evidence) -> dict[str, Any]:
     result: dict[str, Any] = {
         "format": 1,
         "date": datetime.date.today().isoformat(),
-        "command": command(sys.argv[1:]),
+        "command": shown_command(sys.argv[1:]),
         "seconds": time.perf_counter() - began[0],
         "cpu_seconds": time.process_time() - began[1],
-        "machine": describe(MACHINE_PACKAGES),
+        "machine": results("evidence").machine(),
         **{name: getattr(config, name) for name in ("size", "binning", "against", "num", "distinct", "draws", "seed")},
         "real": {
             "fields": len(fields.images),
@@ -149,22 +141,24 @@ def run(config: Evidence) -> dict[str, Any]:
     return result
 
 
-def command(arguments: list[str]) -> str:
+def shown_command(arguments: list[str]) -> str:
     """The command line, absolute folders shortened to their names."""
     short = [Path(a).name if a.startswith("/") else a for a in arguments]
     return " ".join(["python -m benchmarks.evidence", *short])
 
 
 def _segmentation(config: Evidence) -> tuple[Segmentation, dict[str, Any]]:
-    path = config.results / f"segmentation_{config.size}.json"
+    stored = results(f"segmentation_{config.size}", config.results)
     fix = f"python -m benchmarks.evidence.choose --data PATH --size {config.size} --binning {config.binning}"
-    if not path.is_file():
-        raise DataError(f"no {path}", "the segmentation chosen on dev", fix)
-    chosen = json.loads(path.read_text(encoding="utf-8"))
+    chosen = stored.read()
+    if not chosen:
+        raise DataError(f"no {stored.path}", "the segmentation chosen on dev", fix)
     if (chosen["size"], chosen["binning"]) != (config.size, config.binning):
-        raise DataError(f"{path} for size {chosen['size']}, binning {chosen['binning']}", "the same as asked for", fix)
+        raise DataError(
+            f"{stored.path} for size {chosen['size']}, binning {chosen['binning']}", "the same as asked for", fix
+        )
     return Segmentation(**chosen["segmentation"]), chosen
 
 
 if __name__ == "__main__":
-    main()
+    command(main, __doc__)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tyro
 from scipy import ndimage
 from tqdm import tqdm
 
-from benchmarks.evidence import crops, nuclei
+from benchmarks.command import command
+from benchmarks.evidence import crops, nuclei, results
 from benchmarks.evidence.nuclei import Segmentation
 from jaxdiff.data.normalise import Normaliser
 
@@ -125,15 +125,12 @@ def average_precision(truth: np.ndarray, found: np.ndarray) -> np.ndarray:
     return hits / (len(t_area) + len(f_area) - 2 - hits)
 
 
-def main() -> None:
-    """The command line."""
-    config = tyro.cli(Choose)
+def main(config: Choose) -> None:
+    """Stores the choice."""
     result = choose(config)
-    config.out.mkdir(parents=True, exist_ok=True)
-    path = config.out / f"segmentation_{config.size}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps({name: result[name] for name in ("segmentation", "dev")}, indent=1), f"-> {path}")
+    print(json.dumps({name: result[name] for name in ("segmentation", "dev")}, indent=1))
+    results(f"segmentation_{config.size}", config.out).write(result)
 
 
 if __name__ == "__main__":
-    main()
+    command(main, __doc__)

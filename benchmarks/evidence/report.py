@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.evidence.measures import MEASURES
+from benchmarks.report import table
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.shown.picture import sheet
 
@@ -20,18 +21,15 @@ COLUMNS = {
 
 def markdown(result: dict[str, Any]) -> str:
     """The table of one result: a row a measure, a column a set, value and 95 % interval."""
-    table = result["table"]
-    shown = [name for name in COLUMNS if name in table]
-    lines = [
-        "| measure | " + " | ".join(COLUMNS[name] for name in shown) + " | does not tell apart |",
-        "|---|" + "---|" * (len(shown) + 1),
-    ]
+    sets = result["table"]
+    shown = [name for name in COLUMNS if name in sets]
+    rows = []
     for measure in MEASURES:
-        cells = [_cell(table[name][measure.name]) for name in shown]
+        cells = [_cell(sets[name][measure.name]) for name in shown]
         passing = ", ".join(COLUMNS[name] for name in result["passed_by"][measure.name])
         mark = f"⚑ {passing}" if passing else "–"
-        lines.append(f"| {measure.name} ({measure.unit}) | " + " | ".join(cells) + f" | {mark} |")
-    return "\n".join(lines)
+        rows.append([f"{measure.name} ({measure.unit})", *cells, mark])
+    return table(["measure", *(COLUMNS[name] for name in shown), "does not tell apart"], rows)
 
 
 def _cell(row: dict[str, float | None]) -> str:
@@ -66,16 +64,6 @@ def section(result: dict[str, Any]) -> str:
             "Left eight columns: generated; right eight: real. First of each set, not picked; one grey range.",
         ]
     return "\n".join(lines)
-
-
-def write_section(path: Path, name: str, text: str) -> None:
-    """Replace what stands between the markers of `name`. Raises ValueError if the file has no such markers."""
-    page = path.read_text(encoding="utf-8")
-    begin, end = f"<!-- evidence {name}: written by benchmarks.evidence -->", f"<!-- end {name} -->"
-    if page.count(begin) != 1 or page.count(end) != 1:
-        raise ValueError(f"got {path} without the markers of {name}; expected both; to fix: add {begin} and {end}")
-    head, _, rest = page.partition(begin)
-    path.write_text(f"{head}{begin}\n{text}\n{end}{rest.partition(end)[2]}", encoding="utf-8")
 
 
 def side_by_side(samples: np.ndarray, real: np.ndarray, normaliser: Normaliser, path: Path, rows: int = 8) -> None:

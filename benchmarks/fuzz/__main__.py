@@ -12,16 +12,15 @@ Results: benchmarks/results/fuzz.json. Exits with 1 where a case failed.
 """
 
 import collections
-import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import tyro
 from tqdm import tqdm
 
+from benchmarks.command import command
 from benchmarks.fuzz.processes import Worker
 
 OUTCOMES = ("refused", "same", "changed", "wrong", "unclean", "hang", "blow-up")
@@ -56,12 +55,14 @@ def measure(options: Options, folder: Path) -> int:
     """Runs the cases with files in `folder`, prints and writes the table; the exit status."""
     from benchmarks.fuzz.case import Result
     from benchmarks.fuzz.formats import FORMATS
-    from benchmarks.machine import describe, write
+    from benchmarks.store import Store
 
     names = options.formats or tuple(FORMATS)
-    machine = describe(
-        ("tifffile", "imagecodecs", "pillow", "tensorflow-datasets", "array_record", "safetensors", "orbax-checkpoint")
+    store = Store(
+        "fuzz",
+        ("tifffile", "imagecodecs", "pillow", "tensorflow-datasets", "array_record", "safetensors", "orbax-checkpoint"),
     )
+    machine = store.machine()
     each = [options.cases // len(names) + (i < options.cases % len(names)) for i in range(len(names))]
     tasks = collections.deque(
         (name, first, min(CHUNK, number - first), options.seed)
@@ -140,7 +141,7 @@ def measure(options: Options, folder: Path) -> int:
     }
     print_table(table, total)
     if options.write and not options.formats:
-        print(f"written: {write('fuzz', result)}")
+        store.write(result)
     return int(any(total[outcome] for outcome in FAILED))
 
 
@@ -151,4 +152,4 @@ def print_table(table: dict[str, dict[str, Any]], total: dict[str, int]) -> None
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Options, description=__doc__)))
+    command(main, __doc__)

@@ -13,15 +13,14 @@ The table of a mutant is another argument of the solver's own program, so nothin
 """
 
 import dataclasses
-import json
 import time
 
-import tyro
 from tqdm import tqdm
 
 import jaxdiff as jd
-from benchmarks.machine import RESULTS, describe, write
+from benchmarks.command import command
 from benchmarks.mutations.trial import share, trial
+from benchmarks.store import Store
 from jaxdiff.solvers.base import Solver
 from jaxdiff.solvers.predictor_corrector import PredictorCorrector
 
@@ -54,7 +53,8 @@ class Options:
 
 def main(options: Options) -> int:
     """Exit status: 1 where a mutant survives."""
-    machine, results = describe(("scipy",)), {}
+    store, results = Store("mutations", ("scipy",), {"solvers": {}}), {}
+    machine = store.machine()
     for name in (bar := tqdm(options.solvers)):
         bar.set_description(name)
         start = time.perf_counter()
@@ -63,13 +63,12 @@ def main(options: Options) -> int:
         for survivor in results[name]["survivors"]:
             tqdm.write(f"{name}: survives: {survivor}")
     print(share(results))
-    path = RESULTS / "mutations.json"
-    known = json.loads(path.read_text(encoding="utf-8"))["solvers"] if path.is_file() else {}
+    known = store.read()["solvers"]
     every = {name: (known | results).get(name) for name in SOLVERS}
     every = {name: result for name, result in every.items() if result}
-    print(f"written: {write('mutations', {'machine': machine, 'summary': share(every), 'solvers': every})}")
+    store.write({"machine": machine, "summary": share(every), "solvers": every})
     return int(any(result["survivors"] for result in results.values()))
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(tyro.cli(Options)))
+    command(main, __doc__)

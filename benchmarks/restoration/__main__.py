@@ -13,59 +13,20 @@
 val is measured once: what is stored of it stays unless --again.
 """
 
-import sys
-from dataclasses import dataclass
-from pathlib import Path
-
-import tyro
-
-from benchmarks.evidence.report import write_section
+from benchmarks.command import Part, command
 from benchmarks.restoration import direct, large, measure, picture, report, speed, volumes
-from benchmarks.restoration.direct import Direct
-from benchmarks.restoration.large import Large
-from benchmarks.restoration.measure import Choose, Measure
-from benchmarks.restoration.picture import Picture
-from benchmarks.restoration.speed import Speed
-from benchmarks.restoration.volumes import Planes, Volumes
-from jaxdiff.data.errors import DataError
-from jaxdiff.script import use_compilation_cache
 
-
-@dataclass(frozen=True)
-class Report:
-    """Write the section on restoration of docs/evidence.md."""
-
-
-Part = Choose | Measure | Direct | Large | Planes | Volumes | Speed | Picture | Report
-
-
-def main(part: Part) -> None:
-    """One part."""
-    match part:
-        case Choose():
-            measure.choose(part)
-        case Measure():
-            measure.measure(part)
-        case Direct():
-            direct.measure(part)
-        case Large():
-            large.measure(part)
-        case Planes():
-            volumes.planes(part)
-        case Volumes():
-            volumes.measure(part)
-        case Speed():
-            speed.measure(part)
-        case Picture():
-            picture.draw(part)
-        case Report():
-            write_section(Path("docs/evidence.md"), "restoration", report.markdown())
-
+PARTS: dict[str, Part] = {
+    "choose": measure.choose,
+    "measure": measure.measure,
+    "direct": direct.measure,
+    "large": large.measure,
+    "planes": volumes.planes,
+    "volumes": volumes.measure,
+    "speed": speed.measure,
+    "picture": picture.draw,
+    "report": report.write,
+}
 
 if __name__ == "__main__":
-    use_compilation_cache()
-    try:
-        main(tyro.cli(Part, description=__doc__))  # type: ignore[arg-type]
-    except (DataError, FileNotFoundError) as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from error
+    command(PARTS, __doc__, cache=True)

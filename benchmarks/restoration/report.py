@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from benchmarks.report import DOCS, interval, machine, table, write_sections
 from benchmarks.restoration import store
 from benchmarks.tasks import store as tasks
-from benchmarks.tasks.tables import interval, machine, table
 
 METHODS = {
     "recording": "the recording itself",
@@ -37,6 +37,11 @@ DIRECT = {
     "regression": "regression trained on pairs",
 }
 KINDS = {"nuclei": "BBBC039, blurred and recorded", "synthetic": "Synthetic microscope, known truth"}
+
+
+def write() -> None:
+    """Write the section on restoration of docs/evidence.md."""
+    write_sections(DOCS / "evidence.md", {"restoration": markdown()})
 
 
 def markdown() -> str:

@@ -4,8 +4,6 @@
 Without --run the trained net is left out, without --torch-python (an environment with torch and diffusers) diffusers is.
 """
 
-import json
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,13 +12,13 @@ from typing import Any
 
 import jax
 import numpy as np
-import tyro
 from tqdm import tqdm
 
-from benchmarks.machine import RESULTS, describe
+from benchmarks.command import command
 from benchmarks.solver_problems import PROBLEMS, Problem
 from benchmarks.solvers import check, network, peer, picture, report, scores
 from benchmarks.solvers.methods import lay
+from benchmarks.store import RESULTS, Store
 
 CHOOSE = {"images": 128}
 TEACH = {"images": 256}
@@ -53,9 +51,8 @@ class Options:
 def main(options: Options) -> int:
     """Exit status."""
     if options.check:
-        return check.check(json.loads(options.results.read_text(encoding="utf-8")), options.problems, bar("checking"))
-    known = json.loads(options.results.read_text(encoding="utf-8")) if options.results.is_file() else {}
-    result: dict[str, Any] = {"format": 1, "calls": list(options.calls), "problems": {}} | known
+        return check.check(store(options).read(), options.problems, bar("checking"))
+    result = {"format": 1, "calls": list(options.calls), "problems": {}} | store(options).read()
     for name in options.problems:
         with jax.enable_x64(True):
             measured = exact(name, options)
@@ -70,21 +67,24 @@ def main(options: Options) -> int:
     return 0
 
 
+def store(options: Options) -> Store:
+    """The results, a cell a line."""
+    return Store(options.results.stem, folder=options.results.parent, dumps=report.dumps)
+
+
 def write(result: dict[str, Any], options: Options) -> None:
     """The JSON, the page and the figure, after each part: what is not measured again stays as it was."""
     result["problems"] = {name: result["problems"][name] for name in PROBLEMS if name in result["problems"]}
-    options.results.parent.mkdir(parents=True, exist_ok=True)
-    options.results.write_text(report.dumps(result), encoding="utf-8")
-    stored = json.loads(options.results.read_text(encoding="utf-8"))
+    store(options).write(result)
+    stored = store(options).read()
     (options.docs / "images").mkdir(parents=True, exist_ok=True)
     (options.docs / "solvers.md").write_text(report.markdown(stored), encoding="utf-8")
     picture.draw(stored, options.docs / "images" / "solvers.png")
-    print(f"-> {options.results}, {options.docs / 'solvers.md'}", flush=True)
 
 
 def timed(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What `measure` returns, with the machine and the seconds that it took, on the clock and of the processor."""
-    machine, began = describe(), (time.perf_counter(), time.process_time())
+    machine, began = Store("solvers").machine(), (time.perf_counter(), time.process_time())
     measured = measure()
     seconds = {"seconds": time.perf_counter() - began[0], "cpu_seconds": time.process_time() - began[1]}
     return {"machine": machine} | seconds | measured
@@ -133,4 +133,4 @@ def bar(what: str):
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Options, description=__doc__)))
+    command(main, __doc__)

@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.report import table
 from benchmarks.solvers.prose import FOOT, HEAD
 from benchmarks.solvers.scores import Cell
 
@@ -92,15 +93,15 @@ def overall(stored: dict[str, Any], shown: int = 8) -> str:
                     logs.setdefault(key, []).append(math.log(one["rms"] / unit[one["calls"]]))
     most = max(map(len, logs.values()))
     ratios = sorted((math.exp(sum(these) / most), *key) for key, these in logs.items() if len(these) == most)
-    lines = ["| error | | as it comes | grid |", "|---|---|---|---|"]
+    rows = []
     for side in ("jaxdiff", "diffusers"):
         best = [row for row in ratios if row[1] == side][:shown]
-        lines += [f"| {ratio:.2f} | {side} | {name} | {grid} |" for ratio, _, name, grid in best]
+        rows += [[f"{ratio:.2f}", side, name, grid] for ratio, _, name, grid in best]
     problems = ", ".join(f"`{name}`" for name in stored["problems"])
     return (
         "## Without choosing anything\n\nrms on the grid's default end (of diffusers: as its settings are), relative to "
         f"{UNIT[0]} on `{UNIT[1]}`, geometric mean over {problems} and all calls; "
-        f"the best {shown} of each side.\n\n" + "\n".join(lines)
+        f"the best {shown} of each side.\n\n" + table(["error", "", "as it comes", "grid"], rows)
     )
 
 
@@ -109,10 +110,7 @@ def targets(stored: dict[str, Any]) -> str:
     if "mixture" not in stored["problems"]:
         return ""
     best = stored["problems"]["mixture"]["best"]
-    lines = [
-        "| `mixture`, calls | aimed at | best tuned | best with D | best with a last step |",
-        "|---|---|---|---|---|",
-    ]
+    rows = []
     for calls, aim in KNOWN.items():
         if calls not in stored["calls"]:
             continue
@@ -121,8 +119,8 @@ def targets(stored: dict[str, Any]) -> str:
         ]
         cells = [f"{least['rms']:.4f} {least['solver'] if least['solver'] != 'Tuned' else ''}".strip() if group else "–"
                  for group in groups for least in [min(group, key=lambda one: one["rms"]) if group else {}]]  # fmt: skip
-        lines.append(f"| {calls} | {aim} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append([str(calls), str(aim), *cells])
+    return table(["`mixture`, calls", "aimed at", "best tuned", "best with D", "best with a last step"], rows)
 
 
 def _kind(one: Cell) -> str:
@@ -135,14 +133,18 @@ def best_table(best: Sequence[Cell], calls: Sequence[int]) -> str:
     rows: dict[tuple[str, str], dict[int, Cell]] = {}
     for one in best:
         rows.setdefault((one["solver"], _kind(one)), {})[one["calls"]] = one
-    lines = [f"| solver | ends with | {' | '.join(f'{n} calls' for n in calls)} |", "|---" * (len(calls) + 2) + "|"]
+    lines = []
     ends = {"tuned": "its own", "D": "D", "step": "a step"}
     for (solver, kind), by_calls in sorted(
         rows.items(), key=lambda row: row[1].get(middle, row[1][min(row[1])])["rms"]
     ):
         cells = [_with_grid(by_calls[n]) if n in by_calls else "–" for n in calls]
-        lines.append(f"| {solver} | {ends[kind]} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append([solver, ends[kind], *cells])
+    return table(["solver", "ends with", *_calls(calls)], lines)
+
+
+def _calls(calls: Sequence[int]) -> list[str]:
+    return [f"{n} calls" for n in calls]
 
 
 SHORT = {
@@ -163,11 +165,11 @@ def grid_table(problem: dict[str, Any], solver: str, calls: Sequence[int]) -> st
     for one in problem["cells"]:
         if one["solver"] == solver:
             rows.setdefault(one["grid"], {})[one["calls"]] = one
-    lines = [f"| `{solver}` on | {' | '.join(f'{n} calls' for n in calls)} |", "|---" * (len(calls) + 1) + "|"]
+    lines = []
     for kind, by_calls in rows.items():
         cells = [f"{by_calls[n]['rms']:.4f} (to {by_calls[n]['end']:.2f})" for n in calls]
-        lines.append(f"| {kind} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append([kind, *cells])
+    return table([f"`{solver}` on", *_calls(calls)], lines)
 
 
 def adaptive_line(rows: Sequence[Cell]) -> str:
@@ -185,13 +187,8 @@ def moments_table(rows: Sequence[Cell], calls: Sequence[int]) -> str:
     for one in rows:
         by_solver.setdefault(one["solver"], {})[one["calls"]] = one["covariance_error"]
     floor = by_solver.pop("exact solution")[None]
-    lines = [
-        f"| relative error of the covariance (as many exact solutions: {floor:.3f}) | "
-        f"{' | '.join(f'{n} calls' for n in calls)} |",
-        "|---" * (len(calls) + 1) + "|",
-    ]
-    lines += [f"| {solver} | {' | '.join(f'{errors[n]:.3f}' for n in calls)} |" for solver, errors in by_solver.items()]
-    return "\n".join(lines)
+    lines = [[solver, *(f"{errors[n]:.3f}" for n in calls)] for solver, errors in by_solver.items()]
+    return table([f"relative error of the covariance (as many exact solutions: {floor:.3f})", *_calls(calls)], lines)
 
 
 def diffusers_table(problem: dict[str, Any], calls: Sequence[int]) -> str:
@@ -201,11 +198,11 @@ def diffusers_table(problem: dict[str, Any], calls: Sequence[int]) -> str:
         kept = rows.setdefault(one["scheduler"], {})
         if one["rms"] is not None and (one["calls"] not in kept or one["rms"] < kept[one["calls"]]["rms"]):
             kept[one["calls"]] = one
-    lines = [f"| diffusers | {' | '.join(f'{n} calls' for n in calls)} |", "|---" * (len(calls) + 1) + "|"]
+    lines = []
     for name, by_calls in rows.items():
         cells = [f"{by_calls[n]['rms']:.4f} ({by_calls[n]['grid']})" if n in by_calls else "NaN" for n in calls]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append([name, *cells])
+    return table(["diffusers", *_calls(calls)], lines)
 
 
 def agreement(stored: dict[str, Any]) -> str:
@@ -213,25 +210,24 @@ def agreement(stored: dict[str, Any]) -> str:
     if "diffusers" not in stored:
         return "## Beside diffusers\n\nNot measured here: `--torch-python` was not given."
     cells = [one for one in stored["problems"].get("mixture", {}).get("diffusers", []) if "agreement" in one]
-    lines = ["| scheduler, grid | calls | 99 % of start noises | all | what differs |", "|---|---|---|---|---|"]
+    lines = []
     groups: dict[tuple, list[Cell]] = {}
     for one in cells:
         groups.setdefault((one["scheduler"], one["grid"], one["same"], one["why"]), []).append(one)
     for (name, grid, same, why), these in groups.items():
         numbers = [one["agreement"] for one in these if one["agreement"] is not None]
         worst = [one["agreement_all"] for one in these if one["agreement_all"] is not None]
-        shown = f"{max(numbers):.1e} | {max(worst):.1e}" if numbers else "– | –"
+        shown = [f"{max(numbers):.1e}", f"{max(worst):.1e}"] if numbers else ["–", "–"]
         mark = "" if same else " ✗"
-        lines.append(
-            f"| {name}, {grid}{mark} | {', '.join(str(one['calls']) for one in these)} | {shown} | {why or ''} |"
-        )
+        lines.append([f"{name}, {grid}{mark}", ", ".join(str(one["calls"]) for one in these), *shown, why or ""])
     count = sum(bool(one["same"]) for one in cells)
     return (
         f"## Beside diffusers {stored['diffusers']['diffusers']}\n\nLargest difference on `mixture` between a scheduler's "
         "states, on the whole way, and ours with the same method on the λ it used. "
         f"{count} of {len(cells)} cells agree to 1e-4 on 99 % of the start noises; ✗ marks the others. The rest of the start "
         'noises lie where the flow parts and amplify float32, in which diffusers steps. "What differs" says '
-        "how the scheduler departs from our solver of that name, or from itself.\n\n" + "\n".join(lines)
+        "how the scheduler departs from our solver of that name, or from itself.\n\n"
+        + table(["scheduler, grid", "calls", "99 % of start noises", "all", "what differs"], lines)
     )
 
 
@@ -241,13 +237,12 @@ def network(stored: dict[str, Any]) -> str:
         return "## A trained net\n\nNot measured here: `--run` was not given."
     net = stored["network"]
     calls = sorted({one["calls"] for one in net["best"]})
-    lines = ["| wall time | calls | ms an image and call | ms of a bare call |", "|---|---|---|---|"]
-    lines += [
-        f"| {one['solver']} | {one['nfe']} | {one['ms_per_image_and_call']:.2f} | {one['ms_of_bare_call']:.2f} |"
+    lines = [
+        [one["solver"], str(one["nfe"]), f"{one['ms_per_image_and_call']:.2f}", f"{one['ms_of_bare_call']:.2f}"]
         for one in net["wall"]
     ]
     return (
         f"## A trained net\n\n`{net['run']}` {tuple(net['shape'])}, float32, {net['start_noises']} start noises; exact is "
         f"{net['reference']}, whose images have std {net['std']:.2f}.\n\n{best_table(net['best'], calls)}\n\n"
-        + "\n".join(lines)
+        + table(["wall time", "calls", "ms an image and call", "ms of a bare call"], lines)
     )

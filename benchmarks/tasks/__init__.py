@@ -2,3 +2,8 @@
 
 Images and masks are (Y, X). Everything is chosen on dev; val is looked at once, by `evaluate --split val`.
 """
+
+from benchmarks.store import Store
+
+store = Store("tasks", ("scipy", "scikit-image", "tifffile"), {"format": 1})
+"""What was chosen and measured; val is written once."""

@@ -22,13 +22,7 @@ measured once, what is stored of it stays unless --again. A command that runs ou
 and continues when it is given again.
 """
 
-import sys
-from dataclasses import dataclass
-from pathlib import Path
-
-import tyro
-
-from benchmarks.evidence.report import write_section
+from benchmarks.command import Part, command
 from benchmarks.tasks import (
     calls,
     choose_baselines,
@@ -44,123 +38,24 @@ from benchmarks.tasks import (
     uncertainty,
     unusual,
 )
-from benchmarks.tasks.calls import Calls
-from benchmarks.tasks.classification import Blood, Classification
-from benchmarks.tasks.evaluate import Evaluate
-from benchmarks.tasks.fields import FEW
-from benchmarks.tasks.labelled import Labelled
-from benchmarks.tasks.methods import Task
-from benchmarks.tasks.spectrum import Spectrum
-from benchmarks.tasks.synthetic_help import Help, Helped
-from benchmarks.tasks.translation import Translation
-from benchmarks.tasks.uncertainty import Uncertainty
-from benchmarks.tasks.unusual import Unusual
-from jaxdiff.config import override
-from jaxdiff.data.errors import DataError
-from jaxdiff.script import use_compilation_cache
 
-
-@dataclass(frozen=True)
-class Baselines:
-    """Choose the parameters of the classical methods on dev."""
-
-    data: Path
-    """The BBBC039 folder, with {train,dev}/{images,masks}."""
-    num: int = FEW
-    """Fields of dev."""
-    only: tuple[Task, ...] = ("segmentation", "denoising", "super-resolution")
-    """Tasks."""
-
-
-@dataclass(frozen=True)
-class Regression:
-    """Train the regression that goes with a diffusion run."""
-
-    config: Path
-    """The run's folder, or its config file with, behind `--`, the options that the run was given."""
-    minutes: float = 9.0
-    """Of this session; the same command continues."""
-
-
-@dataclass(frozen=True)
-class Smears:
-    """Write pairs of green and colour of the training images, for configs/blood_translation.py."""
-
-    data: Path
-    """The BCCD folder."""
-    out: Path
-    """Gets fit/{colour,green}."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """Write the section on tasks of docs/evidence.md from tasks.json."""
-
-
-Part = (
-    Baselines
-    | Regression
-    | Blood
-    | Calls
-    | Classification
-    | Evaluate
-    | Help
-    | Helped
-    | Uncertainty
-    | Unusual
-    | Labelled
-    | Smears
-    | Spectrum
-    | Translation
-    | Report
-)
-
-
-def main(part: Part, more: list[str]) -> None:
-    """One part; `more`: what stood behind `--`."""
-    match part:
-        case Baselines():
-            for task in part.only:
-                if task == "segmentation":
-                    choose_baselines.segmentation(part.data, part.num)
-                else:
-                    choose_baselines.images(part.data, part.num, task)
-        case Regression():
-            print(regression.train(override(regression.config_of(part.config), more), part.minutes))
-        case Blood():
-            classification.write(part)
-        case Classification():
-            classification.measure(part)
-        case Calls():
-            calls.measure(part)
-        case Evaluate():
-            evaluate.evaluate(part)
-        case Uncertainty():
-            uncertainty.measure(part)
-        case Smears():
-            smears.write(part.data, part.out)
-        case Translation():
-            translation.measure(part)
-        case Unusual():
-            unusual.measure(part)
-        case Labelled():
-            labelled.measure(part)
-        case Help():
-            synthetic_help.prepare(part)
-        case Helped():
-            synthetic_help.measure(part)
-        case Spectrum():
-            spectrum.measure(part)
-        case Report():
-            write_section(Path("docs/evidence.md"), "tasks", report.markdown())
-
+PARTS: dict[str, Part] = {
+    "baselines": choose_baselines.choose,
+    "regression": regression.part,
+    "calls": calls.measure,
+    "evaluate": evaluate.evaluate,
+    "uncertainty": uncertainty.measure,
+    "labelled": labelled.measure,
+    "blood": classification.write,
+    "classification": classification.measure,
+    "unusual": unusual.measure,
+    "spectrum": spectrum.measure,
+    "help": synthetic_help.prepare,
+    "helped": synthetic_help.measure,
+    "smears": smears.write,
+    "translation": translation.measure,
+    "report": report.write,
+}
 
 if __name__ == "__main__":
-    use_compilation_cache()
-    arguments = sys.argv[1:]
-    split = arguments.index("--") if "--" in arguments else len(arguments)
-    try:
-        main(tyro.cli(Part, args=arguments[:split], description=__doc__), arguments[split + 1 :])  # type: ignore[arg-type]
-    except (DataError, FileNotFoundError) as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from error
+    command(PARTS, __doc__, cache=True)

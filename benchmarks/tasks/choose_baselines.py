@@ -4,12 +4,13 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from tqdm import tqdm
 
 from benchmarks.tasks import denoising_baselines, enlarging, exposure, fields, segmentation_baselines, store
+from benchmarks.tasks.methods import Task
 from jaxdiff.data.pairs import SuperResolution
 from jaxdiff.metrics import mean_average_precision, psnr
 
@@ -17,6 +18,18 @@ CANDIDATES = {"denoising": denoising_baselines.CANDIDATES, "super-resolution": {
 CROP = 256
 """Pixels along each side of the middles."""
 Bar = Callable[[Iterable[Any]], Iterable[Any]]
+
+
+def choose(data: Path, num: int = fields.FEW, only: tuple[Task, ...] = get_args(Task)) -> None:
+    """Choose the parameters of the classical methods on dev.
+
+    Args:
+        data: the BBBC039 folder, with {train,dev}/{images,masks}.
+        num: fields of dev.
+        only: tasks.
+    """
+    for task in only:
+        segmentation(data, num) if task == "segmentation" else images(data, num, task)
 
 
 def segmentation(data: Path, num: int) -> None:

@@ -16,8 +16,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import tyro
 
-from jaxdiff.config import load_config
+from jaxdiff.config import load_config, override
 from jaxdiff.data.config import open_data
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.loader import Loader
@@ -84,6 +85,17 @@ def as_regression(config: TrainConfig) -> TrainConfig:
     return dataclasses.replace(
         config, name=f"{config.name}_regression", predicts="x0", drop_condition=0.0, minutes=None, previews=0
     )
+
+
+def part(config: Path, more: tyro.conf.Positional[tuple[str, ...]] = (), *, minutes: float = 9.0) -> None:
+    """Train the regression that goes with a diffusion run.
+
+    Args:
+        config: the run's folder, or its config file.
+        more: behind `--`, the options that the run was given with its config file.
+        minutes: of this session; the same command continues.
+    """
+    print(train(override(config_of(config), list(more)), minutes))
 
 
 def train(config: TrainConfig, minutes: float) -> Path:

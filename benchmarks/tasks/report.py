@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.tasks import classification_report, help_report, scores, spectrum_report, store, translation_report
+from benchmarks.report import DOCS, interval, machine, table, write_sections
+from benchmarks.tasks import classification, scores, spectrum, store, synthetic_help, translation, unusual
 from benchmarks.tasks.exposure import PHOTONS
-from benchmarks.tasks.tables import interval, machine, table
 
 METHODS = {
     "noisy": "the recording itself",
@@ -33,6 +33,11 @@ COLUMNS["super-resolution"] = {name: COLUMNS["denoising"][name] for name in ("ps
 OURS = "diffusion"
 
 
+def write() -> None:
+    """Write the section on tasks of docs/evidence.md from tasks.json."""
+    write_sections(DOCS / "evidence.md", {"tasks": markdown()})
+
+
 def markdown() -> str:
     """The whole section."""
     result, parts = store.read(), []
@@ -58,10 +63,10 @@ def markdown() -> str:
         parts += [] if result.get("uncertainty", {}).get(task) else ["Not measured yet."]
     parts += ["### Labelled generation", *_labelled(result.get("labelled", {}))]
     parts += _labelled_calls(result.get("calls", {}).get("labelled generation"))
-    parts += ["### Does synthetic data help?", *help_report.markdown(_shown(result.get("synthetic_help", {})))]
-    parts += ["### Spectrum and resolution, synthetic microscope", *spectrum_report.markdown(result, METHODS)]
-    parts += ["### Classification", *classification_report.markdown(result)]
-    parts += ["### Translation", *translation_report.markdown(result)]
+    parts += ["### Does synthetic data help?", *synthetic_help.markdown(_shown(result.get("synthetic_help", {})))]
+    parts += ["### Spectrum and resolution, synthetic microscope", *spectrum.markdown(result, METHODS)]
+    parts += ["### Classification", *classification.markdown(result), *unusual.markdown(result)]
+    parts += ["### Translation", *translation.markdown(result)]
     parts += ["### Chosen on dev", _choices(result.get("choices", {}))]
     return "\n\n".join(parts)
 

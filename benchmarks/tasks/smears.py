@@ -36,7 +36,12 @@ def read(file: Path) -> np.ndarray:
 
 
 def write(data: Path, out: Path) -> None:
-    """out/fit/{colour,green}/NAME.png."""
+    """Write pairs of green and colour of the training images, for configs/blood_translation.py.
+
+    Args:
+        data: the BCCD folder.
+        out: gets fit/{colour,green}/NAME.png.
+    """
     for file in names(data, "fit"):
         colour = read(file)
         for part, pixels in (("colour", colour), ("green", colour[..., GREEN])):

@@ -7,7 +7,7 @@ noise.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from benchmarks.report import machine, table
 from benchmarks.tasks import denoising_baselines, methods, regression, store
 from benchmarks.tasks.denoising_baselines import CANDIDATES
 from jaxdiff.data.errors import DataError
@@ -128,3 +129,40 @@ def _power(image: np.ndarray) -> np.ndarray:
     """Of an image (Y, X) in rings, without its mean and with tapered edges."""
     spectrum = np.fft.fftn((image - image.mean()) * taper(image.shape, 0.25))
     return rings(image.shape, (1.0, 1.0)).sums(np.abs(spectrum) ** 2)
+
+
+COLUMNS = {
+    "psnr": "PSNR (dB)",
+    "resolution_um": "resolution (µm)",
+    "power_low": "power, low third",
+    "power_middle": "middle",
+    "power_high": "high",
+}
+
+
+def markdown(result: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
+    """One table for each number of fields. names: titles of methods, with {samples}."""
+    measured = result.get("spectrum", {})
+    if not measured:
+        return ["Not measured yet."]
+    parts = []
+    for where, entry in measured.items():
+        rows = [
+            [
+                names[name].format(samples=entry["settings"]["samples"]),
+                *(f"{row[key]:.3g}" for key in COLUMNS),
+                f"{_end(row):.3f}",
+            ]
+            for name, row in entry["rows"].items()
+        ]
+        parts += [
+            table(["method", *COLUMNS.values(), "correlation, high third"], rows),
+            f"{where} of {entry['size']}×{entry['size']} pixels of {entry['pixel_size_um']:.3g} µm. Resolution: where the "
+            f"Fourier ring correlation with the noise-free truth falls to {entry['threshold']:g}; two pixels where it "
+            f"never does. Power: as a share of the truth's, in thirds of the frequencies; 1 is right. {machine(entry)}",
+        ]
+    return parts
+
+
+def _end(row: Mapping[str, Any]) -> float:
+    return float(np.mean(np.array_split(row["correlation"], 3)[-1]))

@@ -5,7 +5,7 @@ with red and blue exchanged. And whole other specimens: fluorescent nuclei, show
 sets apart is the area under its ROC curve: the chance that an unusual image scores above a usual one, 0.5 for guessing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from benchmarks.evidence.distances import bootstrap_weights
+from benchmarks.report import interval, machine, table
 from benchmarks.tasks import blood, classification, fields, methods, store
 from benchmarks.tasks.scores import DRAWS, SEED
 from jaxdiff.loading import load
@@ -105,3 +106,30 @@ def _nuclei(some: list[fields.Field]) -> tuple[np.ndarray, np.ndarray]:
                 images.append(np.repeat(np.rint(area_binning(part, (blood.BINNING,) * 2)), 3, axis=-1).astype(np.uint8))
                 wells.append(field.well)
     return np.stack(images), np.array(wells)
+
+
+KINDS = {
+    "out_of_focus": "the same windows, out of focus",
+    "half_magnification": "at half the magnification",
+    "double_magnification": "at twice the magnification",
+    "swapped_colours": "red and blue exchanged",
+    "fluorescent_nuclei": "fluorescent nuclei, as grey",
+}
+
+
+def markdown(result: Mapping[str, Any]) -> list[str]:
+    """The table of val."""
+    entry = result.get("scores", {}).get("classification", {}).get("unusual, val")
+    if entry is None:
+        return ["How well the score tells unusual images from usual ones: not measured yet."]
+    rows = [
+        [KINDS[name], f"{of['median']:+.1f}", interval(of["above"]), interval(of["apart"])]
+        for name, of in entry["rows"].items()
+    ]
+    usual = next(iter(entry["rows"].values()))["usual_median"]
+    head = ["images", "median score", "AUROC of the score", "AUROC of its distance from 0"]
+    return [
+        f"The score of images unlike any class, beside {entry['windows']} usual windows of val (median {usual:+.1f}); "
+        f"nothing was chosen or fitted for them. {machine(entry)}",
+        table(head, rows),
+    ]

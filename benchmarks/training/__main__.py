@@ -9,34 +9,31 @@ clocks against the bare compiled step on a batch that lies on the device, 25 ste
 benchmarks/results/training.json, under "cpu" or "gpu", whichever is found; the other is kept.
 """
 
-import json
 import os
 from dataclasses import asdict
 from typing import Any
 
 import jax
-import tyro
 
-from benchmarks.machine import RESULTS, describe, write
+from benchmarks.command import command
+from benchmarks.store import Store
 from benchmarks.training.against_torch import against_torch
 from benchmarks.training.loop import loop_against_bare_step
 from benchmarks.training.options import Options
 from benchmarks.training.parts import profile, rematerialisation
-from jaxdiff.script import use_compilation_cache
 
 
 def main(options: Options) -> None:
-    use_compilation_cache()
     if options.cores:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
     on_gpu = jax.default_backend() == "gpu"
-    kind, path = "gpu" if on_gpu else "cpu", RESULTS / "training.json"
-    stored = json.loads(path.read_text()) if path.exists() else {"cpu": None, "gpu": None}
+    kind, store = "gpu" if on_gpu else "cpu", Store("training", ("optax",), {"cpu": None, "gpu": None})
+    stored = store.read()
     run: dict[str, Any] = dict(stored[kind] or {})
     if options.torch_python is not None:
         networks = {name: against_torch(name, options, on_gpu) for name in options.networks}
         run["networks"] = {**run.get("networks", {}), **networks}
-        run["machine"], run["options"] = describe(("optax",)), asdict(options)
+        run["machine"], run["options"] = store.machine(), asdict(options)
         del run["options"]["torch_python"]
     if options.loop:
         run["loop"] = loop_against_bare_step(on_gpu, options.loop_rounds)
@@ -47,8 +44,8 @@ def main(options: Options) -> None:
     if options.remat:
         run["rematerialisation"] = rematerialisation(on_gpu)
         print(run["rematerialisation"])
-    write("training", {**stored, kind: run})
+    store.write({**stored, kind: run})
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    command(main, __doc__, cache=True)

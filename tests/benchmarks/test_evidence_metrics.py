@@ -246,16 +246,6 @@ def test_a_set_against_itself_is_at_zero_and_a_control_is_judged_by_the_floor():
     np.testing.assert_array_equal(twice.sibling, [0, 0, x.sibling[5]])
 
 
-def test_a_section_is_replaced_between_its_markers_only(tmp_path):
-    page = tmp_path / "evidence.md"
-    page.write_text("a\n<!-- evidence 32: written by benchmarks.evidence -->\nold\n<!-- end 32 -->\nb\n")
-    for text in ("new", "newer"):
-        report.write_section(page, "32", text)
-    assert page.read_text() == "a\n<!-- evidence 32: written by benchmarks.evidence -->\nnewer\n<!-- end 32 -->\nb\n"
-    with pytest.raises(ValueError, match="markers of 64"):
-        report.write_section(page, "64", "new")
-
-
 def test_the_sheet_shows_samples_left_and_real_crops_right_in_one_range(tmp_path):
     from PIL import Image
 

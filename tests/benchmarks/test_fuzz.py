@@ -14,7 +14,7 @@ from benchmarks.fuzz.case import CLEAN, Whole, equal
 from benchmarks.fuzz.formats import FORMATS
 from benchmarks.fuzz.image_files import Format
 from benchmarks.fuzz.mutations import BYTES, damaged
-from benchmarks.machine import RESULTS
+from benchmarks.store import RESULTS
 
 QUICK = [name for name, format in FORMATS.items() if format.quick]
 FILES = 300

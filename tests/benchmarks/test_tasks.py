@@ -10,6 +10,7 @@ import tifffile
 
 import jaxdiff as jd
 from benchmarks import machine
+from benchmarks import store as results
 from benchmarks.tasks import calls, evaluate, exposure, fields, predictions, regression, scores, store, uncertainty
 from benchmarks.tasks import denoising_baselines as denoisers
 from benchmarks.tasks import segmentation_baselines as segmenters
@@ -173,7 +174,7 @@ def test_a_piece_that_was_cut_short_goes_on_where_it_was(tmp_path):
 
 
 def test_what_is_stored_stays_and_val_is_looked_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "RESULTS", tmp_path)
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
     monkeypatch.setattr(machine, "describe", lambda packages: {"date": "2026-01-01"})
     store.put(("scores", "segmentation", "val, 8 fields", "x"), {"scores": 1})
     store.put(("scores", "segmentation", "dev, 8 fields", "x"), {"scores": 2})
@@ -187,7 +188,7 @@ def test_what_is_stored_stays_and_val_is_looked_at_once(tmp_path, monkeypatch):
 
 
 def test_methods_of_val_that_are_measured_stay_and_new_ones_are_added(tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "RESULTS", tmp_path)
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
     monkeypatch.setattr(machine, "describe", lambda packages: {"date": "2026-01-01"})
     options = evaluate.Evaluate("denoising", tmp_path, split="val")
     chosen, (old, new) = (

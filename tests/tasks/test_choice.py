@@ -13,7 +13,7 @@ ALL = np.ones(SHAPE, bool)
 RNG = np.random.default_rng
 BLUR = Convolution(jnp.ones((3, 3)) / 9)
 SOME = RNG(0).random(SHAPE) < 0.7
-RESULT = posterior.load()
+RESULT = posterior.STORE.read()
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_nothing_diverges_in_the_measured_table():
 
 
 def test_the_page_is_the_measured_table():
-    text = posterior.DOCS.read_text(encoding="utf-8")
+    text = (posterior.DOCS / "posterior.md").read_text(encoding="utf-8")
     between = text.split("<!-- tables -->\n")[1].split("\n<!-- end of tables -->")[0]
     assert between == posterior.tables(RESULT)
     assert {"date", "processor", "versions"} <= set(RESULT["machine"])
