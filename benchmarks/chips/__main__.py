@@ -11,14 +11,12 @@ Each row is written to benchmarks/results/chips.json as soon as it is there, and
 stored cycles or bytes.
 """
 
-import sys
 import time
 from dataclasses import dataclass
 
-import tyro
-
 from benchmarks.chips import report, store
 from benchmarks.chips.rows import NETWORKS, PROGRAMS, Row, rows
+from benchmarks.command import command
 from jaxdiff.chips import Target, estimate, target
 
 
@@ -102,9 +100,9 @@ def main(options: Options) -> int:
         else:
             stored = store.put(row.key, found)
     if not options.check:
-        print(f"written: {report.write(stored)}")
+        report.write(stored)
     return 1 if worse else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Options)))
+    command(main, __doc__)

@@ -1,12 +1,11 @@
 """The table of docs/speed.md and its picture, from benchmarks/results/chips.json."""
 
-import re
-from pathlib import Path
 from typing import Any
 
-DOCS = Path(__file__).parents[2] / "docs"
-PAGE, FIGURE = DOCS / "speed.md", DOCS / "images" / "chips.png"
-BEGIN, END = "<!-- chips: written by benchmarks.chips -->", "<!-- end of chips -->"
+from benchmarks.report import DOCS, write_sections
+from benchmarks.report import table as markdown
+
+FIGURE = DOCS / "images" / "chips.png"
 TITLES = {
     "call": "one network call",
     "sample": "the whole sampler",
@@ -34,10 +33,10 @@ def table(rows: dict[str, Any]) -> str:
     """Markdown: one row a program, network, batch, type and slice."""
     names = ["program", "network", "type", "images a chip", "on", "M cycles or GB (compiler's estimate)"]
     names += ["share of peak (estimate)", "kernels", "of them only move", "temporaries GB", "collectives"]
-    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    lines = []
     for key in sorted(rows, key=_order):
         program, network, dtype, batch, on = key.split()
-        lines.append("| " + " | ".join([TITLES[program], network, dtype, batch, on, *_cells(rows[key])]) + " |")
+        lines.append([TITLES[program], network, dtype, batch, on, *_cells(rows[key])])
     versions = sorted({f"{name} {version}" for row in rows.values() for name, version in row["versions"].items()})
     dates = sorted({row["date"] for row in rows.values()})
     return "\n".join(
@@ -45,22 +44,18 @@ def table(rows: dict[str, Any]) -> str:
             "Compilers' estimates for chips that were not there, not times: they rank designs, leave out what overlaps, and "
             f"count a loop's body once. `python -m benchmarks.chips`, {dates[0]} to {dates[-1]}; {', '.join(versions)}.",
             "",
-            *lines,
+            markdown(names, lines),
             "",
             "![Share of peak by the compilers' estimates](images/chips.png)",
         ]
     )
 
 
-def write(rows: dict[str, Any]) -> Path:
+def write(rows: dict[str, Any]) -> None:
     """The table between its marks, and the picture where matplotlib is there."""
-    if not rows:
-        return PAGE
-    page = PAGE.read_text()
-    mark = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
-    PAGE.write_text(mark.sub(lambda _: f"{BEGIN}\n\n{table(rows)}\n\n{END}", page))
-    draw(rows)
-    return PAGE
+    if rows:
+        write_sections(DOCS / "speed.md", {"chips": f"\n{table(rows)}\n"})
+        draw(rows)
 
 
 def draw(rows: dict[str, Any]) -> None:

@@ -3,12 +3,10 @@
 import datetime
 import importlib.metadata
 import json
-import os
 from typing import Any
 
-from benchmarks.machine import RESULTS
+from benchmarks.store import Store
 
-PATH = RESULTS / "chips.json"
 LIMIT = 1.05
 """Times the stored cycles or bytes that a row may have."""
 ABOUT = "Compilers' estimates for chips that were not there: they rank designs, they are not times. Loops count once."
@@ -21,18 +19,26 @@ def compiler(kind: str) -> dict[str, Any]:
     return {"versions": versions, "date": datetime.datetime.now(datetime.UTC).date().isoformat()}
 
 
+def dumps(result: dict[str, Any]) -> str:
+    """JSON with a row a line."""
+    lines = ",\n".join(
+        f"  {json.dumps(key)}: {json.dumps(row, allow_nan=False)}" for key, row in result["rows"].items()
+    )
+    return f'{{\n "about": {json.dumps(result["about"])},\n "rows": {{\n{lines}\n }}\n}}'
+
+
+STORE = Store("chips", empty={"rows": {}}, dumps=dumps)
+
+
 def read() -> dict[str, Any]:
     """Stored rows by key."""
-    return json.loads(PATH.read_text())["rows"] if PATH.exists() else {}
+    return STORE.read()["rows"]
 
 
 def put(key: str, row: dict[str, Any]) -> dict[str, Any]:
     """Writes one row beside those that are there now; returns all."""
-    rows = {**read(), key: row}
-    lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(rows[name], allow_nan=False)}" for name in sorted(rows))
-    partial = PATH.with_suffix(".partial")
-    partial.write_text(f'{{\n "about": {json.dumps(ABOUT)},\n "rows": {{\n{lines}\n }}\n}}\n')
-    os.replace(partial, PATH)
+    rows = dict(sorted({**read(), key: row}.items()))
+    STORE.write({"about": ABOUT, "rows": rows})
     return rows
 
 
