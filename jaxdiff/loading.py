@@ -60,7 +60,7 @@ def load(
         if has and reads != has:
             raise malformed("config.network.image_channels", reads, f"{has}, the channels of pairing.inputs")
         like = variable_shapes(config.network, stored["shape"])
-    if is_packed(run):
+    if is_packed(run, stored):
         step_stored = fields(stored, {"step": int})["step"]
         if not ema or length is not None or step not in (None, step_stored):
             raise ValueError(

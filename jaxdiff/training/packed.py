@@ -1,5 +1,6 @@
 """A trained network as two small files, for shipping: run.json, and params.npz with the averaged parameters."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,20 +49,27 @@ def _packed(run: str | Path, out: Path, step: int | None, dtype: str, length: fl
     return out
 
 
-def is_packed(folder: str | Path) -> bool:
-    """Whether `pack` wrote this folder."""
-    return (Path(folder) / NAME).is_file()
+def is_packed(folder: str | Path, described: Mapping[str, Any]) -> bool:
+    """Whether `pack` wrote this folder, whose description is `described`, though its parameters may be gone since."""
+    return "step" in described or os.path.lexists(Path(folder) / NAME)
 
 
 def unpack(folder: str | Path, like: Any = None) -> dict[str, Any]:
     """The network's variables in a folder that `pack` wrote, float32.
 
-    like: the variables' shapes (`jaxdiff.training.leaves.variable_shapes`), compared before any is read. Raises ValueError
-    for a damaged file and for other arrays or types of numbers, each by its name.
+    like: the variables' shapes (`jaxdiff.training.leaves.variable_shapes`), compared before any is read. Raises
+    FileNotFoundError where they are missing, ValueError for a damaged file and for other arrays or types of numbers, each by
+    its name.
     """
     shapes = None if like is None else {name: leaf.shape for name, leaf in named(like).items()}
     path = Path(folder) / NAME
-    arrays = read_npz(path, shapes=shapes)
+    try:
+        arrays = read_npz(path, shapes=shapes)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"got {folder}, a packed model without its {NAME}; expected run.json and {NAME}; to fix: copy both again, or "
+            "pack the run again"
+        ) from error
     check_floats(path, arrays)
     return nested(arrays)
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 
 import jax
@@ -46,9 +47,9 @@ def small(run, tmp_path_factory):
 
 def test_it_is_two_files_that_know_what_the_run_knew(run, small):
     assert sorted(path.name for path in small.iterdir()) == [NAME, "run.json"]
-    assert is_packed(small)
-    assert not is_packed(run)
     there, here = (json.loads((folder / "run.json").read_text()) for folder in (run, small))
+    assert is_packed(small, here)
+    assert not is_packed(run, there)
     assert {**here, "config": {}} == {**there, "config": {}, "step": STEP}
     assert {**here["config"], "out": there["config"]["out"]} == there["config"]
     assert str(run.parent) not in (small / "run.json").read_text()  # where it was trained is nobody's business
@@ -99,6 +100,24 @@ def test_what_cannot_be_packed(run, small, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"params/Dense/kernel up to 70000; expected what float16 holds"):
         pack(run, tmp_path / "a")
     assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        (lambda path: path.mkdir(), "it is no file"),
+        (os.mkfifo, "it is no file"),
+        (lambda path: path.symlink_to(path.name), "symbolic links"),
+        (lambda path: path.symlink_to("nowhere"), "without its params.npz; expected run.json and params.npz"),
+        (lambda path: None, "without its params.npz; expected run.json and params.npz"),
+    ],
+)
+def test_a_packed_model_whose_parameters_are_no_file_is_not_taken_for_a_run(small, tmp_path, place, words):
+    shutil.copy(small / "run.json", tmp_path)
+    place(tmp_path / NAME)
+    with pytest.raises((ValueError, FileNotFoundError), match=words) as caught:
+        jd.load(tmp_path)
+    assert "checkpoint" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["int8", "uint64", "float64"])
