@@ -34,7 +34,7 @@ class Checkpoints:
     def __init__(self, folder: str | Path, keep: int = 3, keep_every: int | None = None):
         """`keep` newest ones stay, and for ever those whose step is a multiple of `keep_every`.
 
-        Raises CheckpointError for a checkpoint that holds a pipe or a device in the place of its description.
+        Raises CheckpointError for a checkpoint that holds a pipe, a device or endless brackets in the place of its description.
         """
         quiet_orbax()
         self.folder = Path(folder).absolute()
@@ -44,7 +44,13 @@ class Checkpoints:
             if path.exists() and not path.is_file():  # Orbax reads it at once, and would wait for a pipe
                 raise CheckpointError(f"got {path}, which is no file; expected one; to fix: remove {path.parent}")
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, keep_period=keep_every, cleanup_tmp_directories=True)
-        self._manager = ocp.CheckpointManager(self.folder, options=options)
+        try:
+            self._manager = ocp.CheckpointManager(self.folder, options=options)
+        except RecursionError as error:
+            raise CheckpointError(
+                f"got a _CHECKPOINT_METADATA nested without end in {self.folder}; expected what Orbax wrote; to fix: remove "
+                "the checkpoint that it is in"
+            ) from error
         self._newest = max(steps(self.folder), default=None)
 
     def __enter__(self):

@@ -390,6 +390,21 @@ def test_a_file_that_changes_while_it_is_read_has_no_results(inputs, tmp_path, m
     assert again.seen == ["b"]
 
 
+def test_results_of_images_that_are_gone_are_said_and_stay(inputs, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run(inputs, out) == 0
+    assert "without_input" not in summary(out)
+    (inputs / "b.ome.tif").unlink()
+    before = listing(out)
+    capsys.readouterr()
+    assert run(inputs, out, resume=True) == 0
+    assert "results without an image in" in (said := capsys.readouterr().out)
+    assert "left alone: b\n" in said
+    assert summary(out)["without_input"] == ["b"]
+    assert [record["name"] for record in summary(out)["files"]] == ["a", "c"]
+    assert listing(out) == before
+
+
 def test_a_file_that_lost_an_image_meanwhile(inputs, tmp_path):
     movie = np.ones((3, 9, 12), np.uint16)
     tiff(inputs / "d.tif", movie, "TYX")

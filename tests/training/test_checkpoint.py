@@ -119,6 +119,12 @@ def test_sampling_says_so_too_and_moves_nothing(folder):
     assert steps(folder) == [10, 20]
 
 
+def test_a_description_nested_without_end_is_a_message(folder):
+    (folder / "20" / "_CHECKPOINT_METADATA").write_text("[" * 100_000)
+    with pytest.raises(CheckpointError, match="nested without end in .*; to fix: remove the checkpoint"):
+        Checkpoints(folder)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs pipes and links")
 @pytest.mark.parametrize("name", ["ema/_METADATA", "ema/manifest.ocdbt", "_CHECKPOINT_METADATA", "meta/metadata"])
 @pytest.mark.parametrize("put", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "device"])

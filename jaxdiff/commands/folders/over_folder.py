@@ -101,12 +101,14 @@ def over_folder(
             kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(ignored.items()))
             print(one_line(f"no images, left alone: {kinds}"))
         look = partial(items_of, axes=axes, readers=readers)
+        if gone := folder.others([item.name for item in items]):
+            print(one_line(f"results without an image in {inputs}, left alone: {', '.join(gone)}"))
         began, before = time.perf_counter(), {}
         for item in items:
             if resume and item.image is not None and (record := folder.finished(item.name, item.file)):
                 before[item.name] = record
         records = _records(items, before, out, lambda item: _made(item, folder, work, expected, look))
-        status = _summarised(folder, records, len(before), time.perf_counter() - began)
+        status = _summarised(folder, records, len(before), gone, time.perf_counter() - began)
         complete(records)
     return status
 
@@ -139,13 +141,19 @@ def _records(
     return records
 
 
-def _summarised(folder: ResultsFolder, records: list[dict[str, Any]], before: int, seconds: float) -> int:
-    """Writes and prints what became of all images, `before` of which were done by an earlier call; the exit status."""
+def _summarised(
+    folder: ResultsFolder, records: list[dict[str, Any]], before: int, gone: list[str], seconds: float
+) -> int:
+    """Writes and prints what became of all images, `before` of which were done by an earlier call; the exit status.
+
+    gone: names of results that an earlier call made of images that are no longer there.
+    """
     failed = [record for record in records if record["status"] == "failed"]
     totals = {"images": len(records), "done": len(records) - len(failed), "failed": len(failed), "before": before}
     if blank := sum("blank" in record for record in records):
         totals["blank"] = blank
-    folder.summarise(complete=True, **totals, seconds=round(seconds, 3), files=records)
+    kept = {"without_input": gone} if gone else {}
+    folder.summarise(complete=True, **totals, **kept, seconds=round(seconds, 3), files=records)
     earlier = f", {before} of them before" if before else ""
     earlier += f", {blank} of them blank" if blank else ""
     done = f"{totals['done']} of {len(records)} images done{earlier}"

@@ -12,7 +12,7 @@ import importlib.metadata
 import json
 import shutil
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -93,6 +93,11 @@ class ResultsFolder:
             return record if same else None
         except (OSError, ValueError, RecursionError):  # no record, a result or the input that is missing
             return None
+
+    def others(self, names: Collection[str]) -> list[str]:
+        """Images that were finished here and are none of `names`: their inputs are gone."""
+        finished = {path.name.removesuffix(".json") for path in self.record("*").parent.glob("*.json")}
+        return sorted(finished - {*names} - {""})
 
     def clear(self, name: str) -> None:
         """Removes what an earlier try has left of an image, its record first."""

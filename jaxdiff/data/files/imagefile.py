@@ -33,3 +33,5 @@ class ImageFile:
     """Where its reader finds the pixels."""
     reader: Any = field(default=None, compare=False, repr=False)
     """The `jaxdiff.data.files.readers.Reader` that it is of."""
+    state: tuple[int, int] | None = field(default=None, compare=False, repr=False)
+    """Bytes and time of change of the file that the header was read from."""

@@ -35,9 +35,9 @@ def inspect(path: str | Path, axes: str | None = None, readers: Readers = BUILT_
     if reader is None:
         raise refusal(path, readers)
     with guarded(path, "image"):
-        status(path)
+        state = _state(path)
         images = checked_images(path, reader.inspect(path, axes), reader)
-    return [replace(image, reader=reader) for image in images]
+    return [replace(image, reader=reader, state=state) for image in images]
 
 
 def refusal(path: Path, readers: Readers = BUILT_IN) -> DataError:
@@ -53,12 +53,17 @@ def read(image: ImageFile, index: int = 0, scratch: Path | None = None) -> np.nd
     """Image `index` of a series that `inspect` gave: (*spatial, C) in the file's dtype.
 
     scratch: a file that a large image is decoded into, where its reader can, and not into memory. Raises UnreadableError for
-    a damaged file.
+    a damaged file, DataError for one that changed since `inspect`: its pixels may lie elsewhere, or be of two images.
     """
     with guarded(image.path, "image"):
         if scratch is None:
             check_fits(math.prod(image.layout.image_shape) * np.dtype(image.dtype).itemsize, image.path)
-        array = checked_pixels(image, image.reader.read(image, index, scratch), image.reader)
+        try:
+            array = checked_pixels(image, image.reader.read(image, index, scratch), image.reader)
+        except Exception:
+            _check_at_rest(image)  # a file that is being written looks like a damaged one
+            raise
+        _check_at_rest(image)
     check_range(array, str(image.path))
     array.flags.writeable = False  # records are shared between readers
     return array
@@ -78,6 +83,22 @@ def check_range(image: np.ndarray, where: str) -> None:
             f"values of at most {LARGEST:.4g} in size, whose squares float32 holds",
             "divide them by a number before, or leave the file out",
         )
+
+
+def _check_at_rest(image: ImageFile) -> None:
+    """Raises DataError where the file was written to after its header was read."""
+    if image.state is not None and _state(image.path) != image.state:
+        raise DataError(
+            f"{image.path}, which changed while it was read",
+            "a file at rest",
+            "wait until it is whole, and begin again",
+        )
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """Another one after a file was written to. Raises UnreadableError for what is no file."""
+    of_file = status(path)
+    return of_file.st_size, of_file.st_mtime_ns
 
 
 def read_image(path: str | Path, axes: str | None = None, readers: Readers = BUILT_IN) -> tuple[np.ndarray, DataInfo]:

@@ -196,3 +196,20 @@ def test_truncated_png_and_other_files(tmp_path):
     (tmp_path / "c.jpg").write_text("not an image")
     with pytest.raises(DataError, match="ending in"):
         read_image(tmp_path / "c.jpg")
+
+
+def test_pixels_are_of_the_file_whose_header_was_read(tmp_path):
+    """Strips of the second file lie elsewhere, and a half-written one looks damaged: neither is read as the first."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, ONE)
+    image = inspect(path)[0]
+    np.testing.assert_array_equal(read(image)[..., 0], ONE)
+    tifffile.imwrite(path, ONE[::-1], compression="zlib")
+    with pytest.raises(DataError, match=r"a.tif, which changed while it was read; expected a file at rest"):
+        read(image)
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(DataError, match="changed while it was read"):
+        read(image)
+    path.unlink()
+    with pytest.raises(UnreadableError, match="No such file"):
+        read(image)

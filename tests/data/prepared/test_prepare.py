@@ -168,6 +168,23 @@ def test_a_file_whose_pixels_turn_out_damaged_is_left_out_or_ends_it(images, tmp
     assert len(TfdsSource("n", tmp_path / "sets")) == 2
 
 
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_file_that_is_written_to_meanwhile_ends_it_by_name(images, tmp_path, monkeypatch, skip):
+    folder = images(num=2)
+    last = sorted(folder.glob("*.tif"))[-1]
+    listed = prepare_module.list_folder
+
+    def slowly(*args):
+        listing = listed(*args)
+        tifffile.imwrite(last, tifffile.imread(last)[::-1])
+        return listing
+
+    monkeypatch.setattr(prepare_module, "list_folder", slowly)
+    with pytest.raises(DataError, match=rf"{last.name}, which changed while it was read; expected a file at rest"):
+        prepare(folder, tmp_path / "sets", "x", skip_unreadable=skip)
+    assert not any((tmp_path / "sets").iterdir())
+
+
 def test_training_starts_from_the_index_and_splits_as_the_folder_does(images, tmp_path, monkeypatch):
     folder, masks = images(num=6), images("masks", num=6, high=300)
     prepare(folder, tmp_path, "tiled", masks=masks, tile=(20, 24))
