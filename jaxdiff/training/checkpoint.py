@@ -34,7 +34,8 @@ class Checkpoints:
     def __init__(self, folder: str | Path, keep: int = 3, keep_every: int | None = None):
         """`keep` newest ones stay, and for ever those whose step is a multiple of `keep_every`.
 
-        Raises CheckpointError for a checkpoint that holds a pipe, a device or endless brackets in the place of its description.
+        Raises CheckpointError for a checkpoint that holds a pipe, a device or endless brackets in the place of its
+        description.
         """
         quiet_orbax()
         self.folder = Path(folder).absolute()

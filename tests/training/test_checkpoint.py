@@ -121,7 +121,7 @@ def test_sampling_says_so_too_and_moves_nothing(folder):
 
 def test_a_description_nested_without_end_is_a_message(folder):
     (folder / "20" / "_CHECKPOINT_METADATA").write_text("[" * 100_000)
-    with pytest.raises(CheckpointError, match="nested without end in .*; to fix: remove the checkpoint"):
+    with pytest.raises(CheckpointError, match=r"nested without end in .*; to fix: remove the checkpoint"):
         Checkpoints(folder)
 
 
