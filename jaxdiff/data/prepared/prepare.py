@@ -221,7 +221,6 @@ def _checksum(record: Record) -> int:
 def _aside(target: Path, name: str) -> Iterator[Path]:
     """A folder beside the data set `name` for its only writer, which goes away again, with those that killed ones left."""
     data_dir = target.parents[1]
-    data_dir.mkdir(parents=True, exist_ok=True)
     with only_writer_of(data_dir / name):
         _check_new(target)  # another process may have made it since
         prefix = f".{name}.preparing-"

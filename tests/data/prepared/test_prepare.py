@@ -162,7 +162,7 @@ def test_a_file_whose_pixels_turn_out_damaged_is_left_out_or_ends_it(images, tmp
     path.write_bytes(bytes(data))
     with pytest.raises(UnreadableError, match="field_01"):
         prepare(folder, tmp_path / "sets", "n")
-    assert list((tmp_path / "sets").iterdir()) == []
+    assert not (tmp_path / "sets").exists()
     made = prepare(folder, tmp_path / "sets", "n", skip_unreadable=True)
     assert len(report(made)["left_out"]["damaged_files"]) == 1
     assert len(TfdsSource("n", tmp_path / "sets")) == 2
@@ -182,7 +182,7 @@ def test_a_file_that_is_written_to_meanwhile_ends_it_by_name(images, tmp_path, m
     monkeypatch.setattr(prepare_module, "list_folder", slowly)
     with pytest.raises(DataError, match=rf"{last.name}, which changed while it was read; expected a file at rest"):
         prepare(folder, tmp_path / "sets", "x", skip_unreadable=skip)
-    assert not any((tmp_path / "sets").iterdir())
+    assert not (tmp_path / "sets").exists()
 
 
 def test_training_starts_from_the_index_and_splits_as_the_folder_does(images, tmp_path, monkeypatch):
@@ -246,7 +246,7 @@ def test_a_record_that_comes_back_otherwise_is_noticed(images, tmp_path, monkeyp
     monkeypatch.setattr(tfds_source.TfdsSource, "__getitem__", flipped)
     with pytest.raises(DataError, match="read back as other values"):
         prepare(images(num=3), tmp_path / "sets", "n")
-    assert list((tmp_path / "sets").iterdir()) == []
+    assert not (tmp_path / "sets").exists()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
@@ -282,6 +282,14 @@ def test_nothing_is_left_in_the_temporary_folder_and_nobody_is_asked_for_a_set_o
     prepare(images(num=2), tmp_path / "sets", "mnist")
     assert not asked
     assert list(temporary.iterdir()) == []
+
+
+def test_a_place_where_nothing_can_be_made_is_named(images, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        (OSError, ValueError), match=r"got .*file/sets, where nothing can be written .*; to fix: another"
+    ):
+        prepare(images(num=1), tmp_path / "file" / "sets", "n")
 
 
 def test_a_second_preparation_of_a_set_is_refused_and_one_of_another_set_is_not(images, tmp_path, monkeypatch):
