@@ -31,7 +31,7 @@ def line(key: str, row: dict[str, Any]) -> str:
 
 def table(rows: dict[str, Any]) -> str:
     """Markdown: one row a program, network, batch, type and slice."""
-    names = ["program", "network", "type", "images a chip", "on", "M cycles or GB (compiler's estimate)"]
+    names = ["program", "network", "type", "images a chip", "on", "compiler's estimate"]
     names += ["share of peak (estimate)", "kernels", "of them only move", "temporaries GB", "collectives"]
     lines = []
     for key in sorted(rows, key=_order):
@@ -91,7 +91,8 @@ def draw(rows: dict[str, Any]) -> None:
 def _cells(row: dict[str, Any]) -> list[str]:
     if "does_not_fit" in row:
         return ["does not fit", *[""] * 5]
-    cost = f"{row['bytes'] / 1e9:.2f} GB" if row["cycles"] is None else f"{row['cycles'] / 1e6:.1f} M"
+    cost = f"{row['bytes'] / 1e9:.2f} GB" if row["cycles"] is None else f"{row['cycles'] / 1e6:.1f} M cycles"
+    cost += " (estimate)"
     share = "" if row["share_of_peak"] is None else f"{100 * row['share_of_peak']:.0f} %"
     temporaries = f"{row['temporaries'] / 1e9:.2f}"
     return [cost, share, str(row["kernels"]), str(row["moves"]["kernels"]), temporaries, _collectives(row)]
