@@ -162,7 +162,7 @@ def of_text(program: str, chip: Chip, *, flops: float, arguments: int, temporari
         arguments=arguments,
         temporaries=temporaries,
         memory=memory,
-        collectives=text.collectives(lines),
+        collectives=text.collectives(program),
     )
 
 

@@ -35,6 +35,8 @@ class Line(NamedTuple):
     """The TPU compiler's estimate."""
     place: str
     """JAX's name of what it comes from: jit(call)/UNet/down1/conv/conv_general_dilated."""
+    chain: str = ""
+    """Of the parts of one collective that a TPU's compiler has spread over several kernels."""
 
 
 def read(text: str) -> list[Line]:
@@ -44,7 +46,7 @@ def read(text: str) -> list[Line]:
     for lines in computations.values():
         for line in lines:
             # `call` runs the computation as it is, all others make it their own.
-            if not re.search(r"\} call\(|\) call\(| call\(", line.split(", metadata=")[0]):
+            if " call(" not in line.split(", metadata=")[0]:
                 inside |= set(INSIDE.findall(line))
     return [one for name, lines in computations.items() if name not in inside for one in _operations(lines)]
 
@@ -81,7 +83,16 @@ def _operations(lines: list[str]) -> Iterator[Line]:
         result = size(shape, True) - size(again, True)
         cycles = re.search(r'"estimated_cycles":"(\d+)"', line)
         place = re.search(r'op_name="([^"]*)"', line)
-        yield Line(start[1], op, moved, result, int(cycles[1]) if cycles else None, place[1] if place else "")
+        chain = re.search(r'chain_id="(\d+)"', line)
+        yield Line(
+            name=start[1],
+            op=op,
+            bytes=moved,
+            result=result,
+            cycles=int(cycles[1]) if cycles else None,
+            place=place[1] if place else "",
+            chain=chain[1] if chain else "",
+        )
 
 
 def _closed(line: str, opening: int) -> int:
@@ -105,12 +116,19 @@ def size(shape: str, everywhere: bool = False) -> int:
     return total
 
 
-def collectives(lines: list[Line]) -> dict[str, tuple[int, int]]:
-    """How many of each kind of collective there are, and the bytes of their results."""
+def collectives(text: str) -> dict[str, tuple[int, int]]:
+    """How many of each kind of collective there are, and the bytes of their results.
+
+    A TPU's compiler spreads one over several kernels that compute something else meanwhile, all of one chain: it counts once.
+    """
+    results: dict[tuple[str, str], int] = {}
+    for name, lines in _computations(text):
+        for line in _operations(lines):
+            kind = line.op.removesuffix("-start")
+            if kind in COLLECTIVES:
+                results[kind, line.chain or f"{name}/{line.name}"] = line.result
     found: dict[str, tuple[int, int]] = {}
-    for line in lines:
-        kind = line.op.removesuffix("-start")
-        if kind in COLLECTIVES:
-            count, result = found.get(kind, (0, 0))
-            found[kind] = count + 1, result + line.result
+    for (kind, _), result in results.items():
+        count, total = found.get(kind, (0, 0))
+        found[kind] = count + 1, total + result
     return found

@@ -9,7 +9,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxdiff.chips import CHIPS, target
 from jaxdiff.chips.estimate import estimate, of_text
-from jaxdiff.chips.text import read, size
+from jaxdiff.chips.text import collectives, read, size
 
 IMAGE, WEIGHTS = 128 * 256 * 2, 256 * 256 * 2
 """Bytes on a device, of bfloat16."""
@@ -44,6 +44,29 @@ def test_costs_lie_in_layers_by_the_names_that_jax_gave(v5e):
 @pytest.mark.parametrize("chip", ["v5e", "h200"])
 def test_collectives_count_once_with_the_bytes_of_what_they_return(chip, request):
     assert request.getfixturevalue(chip).collectives == {"all-gather": (1, WEIGHTS)}
+
+
+def test_a_collective_that_is_spread_over_kernels_counts_once():
+    program = """
+%fused.1 (p: bf16[64,64]) -> bf16[256,64] {
+  %p = bf16[64,64]{1,0} parameter(0)
+  ROOT %all-gather.1 = bf16[256,64]{1,0} all-gather(%p), channel_id=1, frontend_attributes={chain_id="3"}
+}
+
+%fused.2 (p: bf16[64,64]) -> bf16[256,64] {
+  %p = bf16[64,64]{1,0} parameter(0)
+  ROOT %all-gather.2 = bf16[256,64]{1,0:S(1)} all-gather(%p), channel_id=1, frontend_attributes={chain_id="3"}
+}
+
+ENTRY %main (p: bf16[64,64]) -> bf16[256,64] {
+  %p = bf16[64,64]{1,0} parameter(0)
+  %async-collective-start = bf16[256,64]{1,0} fusion(%p), kind=kCustom, calls=%fused.1
+  %fusion.2 = bf16[256,64]{1,0} fusion(%async-collective-start), kind=kCustom, calls=%fused.2
+  %all-gather.3 = bf16[256,64]{1,0} all-gather(%p), channel_id=1
+  ROOT %reduce-scatter.1 = bf16[64,64]{1,0} reduce-scatter(%all-gather.3), channel_id=2, to_apply=%add
+}
+"""
+    assert collectives(program) == {"all-gather": (2, 2 * 256 * 64 * 2), "reduce-scatter": (1, 64 * 64 * 2)}
 
 
 def test_without_cycles_the_bytes_of_every_kernel_count(h200):
