@@ -16,8 +16,10 @@ import stat
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from jaxdiff import stopping
 
 try:
     import fcntl
@@ -56,16 +58,15 @@ def only_writer(
             yield
             return
         handle = _taken(folder, name, wait, folder if of is None else of)
+        forget = stopping.undo_at_once(lambda: _clear([folder / name], before))
         try:
             yield
         finally:
-            with contextlib.suppress(OSError):
-                os.unlink(folder / name)  # while it is held: who waits for this file sees that it is no longer there
+            forget()
+            _clear([folder / name])  # while it is held: who waits for this file sees that it is no longer there
             os.close(handle)
     finally:
-        for one in before:
-            with contextlib.suppress(OSError):
-                one.rmdir()
+        _clear([], before)
 
 
 @contextlib.contextmanager
@@ -91,6 +92,16 @@ def numbered(path: Path) -> Path:
 def is_lock(path: Path) -> bool:
     """Whether a name is that of a lock file, which makes no folder a full one."""
     return path.name == NAME or path.name.startswith(f"{NAME}.")
+
+
+def _clear(files: Iterable[Path], folders: Iterable[Path] = ()) -> None:
+    """Removes what is there of these, and of the folders what is empty."""
+    for file in files:
+        with contextlib.suppress(OSError):
+            file.unlink()
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _missing(folder: Path) -> list[Path]:

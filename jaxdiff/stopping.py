@@ -21,6 +21,7 @@ import time
 
 TYPE_CHECKING = False  # `typing` takes longer to import than everything else here together
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
     from typing import Any, NoReturn
 
@@ -51,6 +52,7 @@ class _Told:
 
 
 _told = _Told()
+_undone_at_once: list[tuple[int, Callable[[], None]]] = []
 
 
 def install(prog: str) -> None:
@@ -149,6 +151,17 @@ def begin() -> None:
     _told.begun = True
 
 
+def undo_at_once(undo: Callable[[], None]) -> Callable[[], None]:
+    """Has `undo` called where a signal ends this process at once, and no `finally` runs; call what it returns to forget it.
+
+    For what others would stumble over, such as a lock that stays. It must be short, raise nothing, and may find its work
+    done.
+    """
+    entry = (os.getpid(), undo)  # not for children that inherit this list
+    _undone_at_once.append(entry)
+    return lambda: _undone_at_once.remove(entry)
+
+
 def leave() -> None:
     """The command has ended: from here on a signal finds nothing that an exception could put in order."""
     _told.leaving = True
@@ -217,4 +230,7 @@ def _leave(signum: int) -> None:
         bars = getattr(getattr(sys.modules.get("tqdm"), "tqdm", None), "_instances", ())
         below = "\n" * len(bars)  # or it would stand at the end of one
         os.write(2, f"{below}{_told.prog}: {WORDS[signal.Signals(signum)]}\n".encode())
+    for process, undo in reversed(_undone_at_once):
+        if process == os.getpid():
+            undo()
     os._exit(128 + signum)

@@ -15,12 +15,12 @@ pytest.importorskip("fcntl")
 from jaxdiff import lock
 from jaxdiff.lock import NAME, LockedError, only_writer, only_writer_of
 
-FILE = lock.__file__
+FOLDER = os.path.dirname(lock.__file__)
 LOADED = f"""
-import importlib.util, sys, time
-spec = importlib.util.spec_from_file_location("lock", {FILE!r})  # alone: the package takes seconds
-lock = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(lock)
+import sys, time, types
+package = sys.modules["jaxdiff"] = types.ModuleType("jaxdiff")  # without what it imports, which takes seconds
+package.__path__ = [{FOLDER!r}]
+from jaxdiff import lock
 """
 HOLDER = f"""{LOADED}
 with lock.only_writer(sys.argv[1]):

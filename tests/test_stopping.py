@@ -75,6 +75,22 @@ def test_one_line_and_the_status(signum, status, word, body):
     assert out == ""
 
 
+@pytest.mark.parametrize("body", ["importing", "in a call that does not look"])
+def test_no_lock_stays_where_the_process_ends_at_once(tmp_path, body):
+    """No `finally` runs there; the folder was made for the lock, and goes with it."""
+    out = tmp_path / "new" / "out"
+    held = f"    from jaxdiff.lock import only_writer\n    lock = only_writer({str(out)!r})\n    lock.__enter__()\n"
+    held += "    print('held', flush=True)\n"
+    with child("-c", COMMAND.format(body=held + BODIES[body])) as process:
+        assert [process.stdout.readline() for _ in "12"] == ["begun\n", "held\n"]
+        assert [path.name for path in out.iterdir()] == [".jaxdiff.lock"]
+        time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        _, error = process.communicate(timeout=20)
+    assert (process.returncode, error) == (143, "prog: terminated\n")
+    assert not (tmp_path / "new").exists()
+
+
 SAVES = """
     try:
         print("at work", flush=True)
