@@ -95,7 +95,8 @@ def plan(options: Plan, config_options: list[str], prog: str = "jaxdiff plan") -
     )
     print(_largest(tried, where))
     if said := hints(where, program.network, tried, training=program.training, fsdp=program.fsdp):
-        print("\n".join(["to change:", *(f"  {hint}" for hint in said)]))
+        when = "" if program.training else " (of the network: when the next one is trained)"
+        print("\n".join([f"to change{when}:", *(f"  {hint}" for hint in said)]))
     return tried
 
 
