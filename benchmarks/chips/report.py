@@ -42,7 +42,8 @@ def table(rows: dict[str, Any]) -> str:
     return "\n".join(
         [
             "Compilers' estimates for chips that were not there, not times: they rank designs, leave out what overlaps, and "
-            f"count a loop's body once. `python -m benchmarks.chips`, {dates[0]} to {dates[-1]}; {', '.join(versions)}.",
+            "count a loop's body once. The H200's share of peak is an upper bound: bytes by bandwidth or operations by peak, "
+            f"whichever takes longer. `python -m benchmarks.chips`, {dates[0]} to {dates[-1]}; {', '.join(versions)}.",
             "",
             markdown(names, lines),
             "",
