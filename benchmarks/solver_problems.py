@@ -144,7 +144,7 @@ def gaussian(num: int = 4096, seed: int = 0) -> Problem:
     lam = SCHEDULE.lam_min
     gain = stds / np.sqrt(jd.alpha(lam) ** 2 * stds**2 + jd.sigma(lam) ** 2)
     exact = start @ (basis * gain) @ basis.T
-    return Problem("gaussian", denoise, start, exact, SCHEDULE, covariance)
+    return Problem("gaussian", denoise, start=start, exact=exact, schedule=SCHEDULE, covariance=covariance)
 
 
 PROBLEMS: dict[str, Callable[..., Problem]] = {
@@ -177,7 +177,9 @@ def _mixture(name: str, means: np.ndarray, std: float, num: int, seed: int) -> P
     start = np.random.default_rng(seed).normal(size=(num, *means.shape[1:]))
     between = np.cov(means.reshape(len(means), -1), rowvar=False, bias=True)
     covariance = between + std**2 * np.eye(len(between))
-    return Problem(name, denoise, start, _solution(denoise, start), SCHEDULE, covariance)
+    return Problem(
+        name, denoise, start=start, exact=_solution(denoise, start), schedule=SCHEDULE, covariance=covariance
+    )
 
 
 def _check_float64() -> None:

@@ -177,7 +177,7 @@ def one_network(name: str, options: Options, dtype: str, on_gpu: bool) -> dict[s
             with ExitStack() as stack:
                 peers = sides(stack, options, options.modes)
                 start, calls = start_states(network, batch, folder), options.calls or (20 if on_gpu else 4)
-                result |= measure(peers, folder, start, dtype, calls, options)
+                result |= measure(peers, folder, start=start, dtype=dtype, calls=calls, options=options)
     return result
 
 

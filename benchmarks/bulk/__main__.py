@@ -42,7 +42,9 @@ def main(options: Options) -> str | None:
             run, moments = random_run(folder / "run"), random.Random(options.seed)
             whole = {format: undisturbed(run, folder, format) for format in FORMATS}
             parts |= {
-                "kills": lambda: [kills(options.kills, run, folder, whole[f], f, moments) for f in FORMATS],
+                "kills": lambda: [
+                    kills(options.kills, run, folder=folder, whole=whole[f], format=f, rng=moments) for f in FORMATS
+                ],
                 "processes": lambda: processes(run, folder, whole["zarr"]),
                 "full_disk": lambda: [full_disk(run, folder, whole["zarr"])],
             }

@@ -135,7 +135,7 @@ def model_of(size: int, width: int) -> Model:
     network, shape = jd.UNet(width=width, patch_size=2, num_classes=4), (size, size, 1)
     cond = {"label": jnp.zeros(1, jnp.int32)}
     params = jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, *shape)), jnp.zeros(1), cond)
-    return Model(jd.bind(network, params), network, jd.Cosine(), shape, NORMALISER, INFO)
+    return Model(jd.bind(network, params), network, schedule=jd.Cosine(), shape=shape, normaliser=NORMALISER, info=INFO)
 
 
 def measured(run: Callable[[], Any]) -> tuple[float, float]:

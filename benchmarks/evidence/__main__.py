@@ -101,7 +101,7 @@ def run(config: Evidence) -> dict[str, Any]:
     measured = {}
     for name, these in tqdm(sets.items(), desc="measuring", unit="set", leave=False):
         elsewhere = floor.groups if name == "floor" else None  # a train crop's own well would hold the crop itself
-        measured[name] = features(these, levels, normaliser, how, search, elsewhere)
+        measured[name] = features(these, levels, normaliser=normaliser, how=how, train=search, owners=elsewhere)
     index, place = np.unique(controls.repeated(config.num, config.distinct, rng(3)), return_inverse=True)
     copies = measured["floor"].rows(index[place])
     measured["repeated"] = dataclasses.replace(copies, nearest=search.nearest(z[index])[place])

@@ -116,7 +116,18 @@ def bulk(folder: Path) -> None:
     (out / "sections").mkdir(parents=True)
     (out / "shards").mkdir()
     (out / "0").write_bytes(np.random.default_rng(0).bytes(500))
-    ShardRecord(0, 0, 4, 2, [Written("0", 500, sha256(out / "0"))], [1], 3, 0, 0.5, "cpu").save(out)
+    ShardRecord(
+        0,
+        0,
+        num=4,
+        batch=2,
+        files=[Written("0", 500, sha256(out / "0"))],
+        not_finite=[1],
+        saturated=3,
+        payload=0,
+        seconds=0.5,
+        device="cpu",
+    ).save(out)
     sections = [{"batch": 4, "why": "measured", "rates": {"4": 1.5}}]
     request = {"num": 4, "shard": 4, "seed": 0, "grid": [-3.0, 3.0], "shape": [8, 8, 1], "dtype": "uint16"}
     values = {"request": request, "asked_batch": None, "calls_per_image": 2, "sections": sections, "complete": False}

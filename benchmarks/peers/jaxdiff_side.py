@@ -101,7 +101,16 @@ class JaxdiffSide:
         params = jax.tree.map(jnp.copy, self.denoise.params)
         zero = lambda: jnp.zeros((), jnp.int32)  # noqa: E731
         ema = jax.tree.map(jnp.copy, params)
-        self.state = TrainState(zero(), params, ema, (), optimizer.init(params), zero(), zero(), network)
+        self.state = TrainState(
+            zero(),
+            params,
+            ema=ema,
+            power_ema=(),
+            opt_state=optimizer.init(params),
+            skipped=zero(),
+            skipped_in_row=zero(),
+            network=network,
+        )
         self.train_flops = step_flops(loss, network, params, self.batch, len(self.batch["image"]))
 
     def train(self, steps: int) -> dict:

@@ -99,10 +99,14 @@ def measure(options: Measure) -> None:
                 images = {"recording": recording}
                 for name in baselines.METHODS:
                     setting = tuple(chosen[str(photons)][name]["chosen"]["setting"])
-                    images[name] = _classical(name, setting, made, photons, recording, width)
+                    images[name] = _classical(
+                        name, setting, made=made, photons=photons, recording=recording, width=width
+                    )
                 (scale,) = chosen[str(photons)]["diffusion"]["chosen"]["setting"]
                 began = time.perf_counter()
-                ours = _samples(model, made, photons, scale, recording, SAMPLES, width)
+                ours = _samples(
+                    model, made, photons=photons, scale=scale, recording=recording, samples=SAMPLES, width=width
+                )
                 seconds = time.perf_counter() - began
                 images |= {"diffusion": ours.image, "diffusion_one_sample": ours.samples[0]}
                 for name, image in images.items():
@@ -124,7 +128,7 @@ def _classical(name: str, setting: Any, made: Problem, photons: int, recording: 
 
 
 def _mean(model: Model, made: Problem, photons: int, scale: float, recording: np.ndarray) -> np.ndarray:
-    return _samples(model, made, photons, scale, recording, 4).image
+    return _samples(model, made, photons=photons, scale=scale, recording=recording, samples=4).image
 
 
 def _samples(

@@ -33,7 +33,7 @@ def fresh(problem: Problem, was: Cell, default_end: bool) -> Cell | None:
     if was["solver"] == "Tuned":
         return tuned_cell(problem, Tuned.from_json(was["sampler"]))
     end = None if default_end or was["grid"] in FIXED else was["end"]
-    return cell(problem, was["solver"], was["grid"], was["calls"], end, was["last"])
+    return cell(problem, was["solver"], kind=was["grid"], calls=was["calls"], end=end, last=was["last"])
 
 
 def failed(was: Cell, now: Cell | None) -> bool:

@@ -101,7 +101,7 @@ def on_own_best(
         def tried(kind: str, end: float | None, last: float | None, name=name, n=n) -> list[Cell]:
             if end is not None and (end > choose.schedule.lam_max or (last is not None and last <= end)):
                 return []
-            found = cell(choose, name, kind, n, end, last)
+            found = cell(choose, name, kind=kind, calls=n, end=end, last=last)
             return [found] if found else []
 
         plain = [found for kind in search.fixed for found in tried(kind, None, None)]
@@ -121,7 +121,7 @@ def on_own_best(
                     ]
         for chosen in (_least(cells) for cells in (plain, stepped) if cells):
             end = None if chosen["grid"] in FIXED else chosen["end"]
-            scored = cell(problem, name, chosen["grid"], n, end, chosen["last"])
+            scored = cell(problem, name, kind=chosen["grid"], calls=n, end=end, last=chosen["last"])
             assert scored is not None
             best.append(scored)
     return best, by_end

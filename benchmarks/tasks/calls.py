@@ -58,7 +58,11 @@ def measure(options: Calls) -> None:
     for photons in exposure.PHOTONS[options.task]:
         see = methods.seen(options.task, pairs, photons)
         todo: list[tuple[int, int, Method]] = [
-            (calls, samples, methods.diffusion(model, options.task, see, photons, samples, calls))
+            (
+                calls,
+                samples,
+                methods.diffusion(model, options.task, see=see, photons=photons, samples=samples, calls=calls),
+            )
             for samples in SAMPLES
             for calls in CALLS
         ]

@@ -72,7 +72,7 @@ def _segmentation(options: Evaluate, chosen: Sequence[Field]) -> None:
             how = _watershed(options, chosen, method, distances)
             labels = [instances(distance, **how) for distance in distances]
         rows = [scores.segmentation(field, found) for field, found in zip(chosen, labels)]
-        _store(where, method, {"watershed": how} if how else {}, chosen, rows, predictions)
+        _store(where, method, more={"watershed": how} if how else {}, chosen=chosen, rows=rows, predictions=predictions)
 
 
 def _watershed(
@@ -103,9 +103,11 @@ def _images(options: Evaluate, chosen: Sequence[Field], pairs: Pairs, data_range
     for where, method in pending(options, chosen, todo):
         see = methods.seen(options.task, pairs, method.settings["photons"])
         predictions = pieces.of(method, chosen, options.split)
-        for name, images in _versions(options.task, method, chosen, see, predictions, pairs.offset).items():
+        for name, images in _versions(
+            options.task, method, chosen=chosen, see=see, predictions=predictions, offset=pairs.offset
+        ).items():
             rows = [scores.denoising(f, image, pairs.offset, data_range) for f, image in zip(chosen, images)]
-            _store((*where[:-1], name), method, {}, chosen, rows, predictions)
+            _store((*where[:-1], name), method, more={}, chosen=chosen, rows=rows, predictions=predictions)
 
 
 def _versions(
@@ -154,7 +156,9 @@ def _networks(options: Evaluate, pairs: Pairs | None, photons: int | None) -> li
                 "chosen"
             ]
         model = methods.model_of(options.run, options.task)
-        result.append(methods.diffusion(model, options.task, see, photons, options.samples, calls))
+        result.append(
+            methods.diffusion(model, options.task, see=see, photons=photons, samples=options.samples, calls=calls)
+        )
     return result
 
 

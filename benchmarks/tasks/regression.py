@@ -116,7 +116,14 @@ def _train(config: TrainConfig, end: float, stack: contextlib.ExitStack) -> Path
     if stored:
         check_config(config, stored, folder)
     normaliser = Normaliser.from_json(stored["normaliser"]) if stored else None
-    data = open_data(config.data, config.patch, config.seed, normaliser, config.pairs, read_pairing(stored or {}))
+    data = open_data(
+        config.data,
+        config.patch,
+        seed=config.seed,
+        normaliser=normaliser,
+        pairs=config.pairs,
+        pairing=read_pairing(stored or {}),
+    )
 
     def loader() -> Loader:
         how: dict[str, Any] = {"patch": config.patch, "batch_size": config.batch_size, "seed": config.seed}

@@ -65,7 +65,7 @@ def measure(options: Translation) -> None:
     if options.split == "dev":
         return _calls(model, net, truths, names, peak)
     calls = store.get(("calls", "translation"), "translation --split dev first")["chosen"]
-    _scores(model, net, fit, truths, names, peak, calls)
+    _scores(model, net, fit=fit, truths=truths, names=names, peak=peak, calls=calls)
 
 
 def _calls(model: Model, net: Model, truths: Sequence[np.ndarray], names: Sequence[str], peak: float) -> None:

@@ -70,7 +70,7 @@ def measure(options: Uncertainty) -> None:
     pieces, rows = Pieces(options.pieces, options.minutes), []
     for photons in exposure.PHOTONS[options.task]:
         see = methods.seen(options.task, pairs, photons)
-        method = methods.draws(model, options.task, see, photons, SAMPLES, calls)
+        method = methods.draws(model, options.task, see=see, photons=photons, samples=SAMPLES, calls=calls)
         predictions = pieces.of(method, crops, f"{options.split}, middle {options.size}")
         rows.append({"photons": photons} | table(truths, [p.arrays["draws"] for p in predictions], truncation))
         print({name: value for name, value in rows[-1].items() if np.ndim(value) == 0}, flush=True)

@@ -33,10 +33,14 @@ class ZarrStore:
         image_bytes = math.prod(shape) * np.dtype(info.dtype).itemsize
         inner = math.gcd(size, 2 ** max(0, int(math.log2(CHUNK_BYTES / image_bytes))))
         axes = ["n", *info.axes.lower()]
-        self._arrays = {"image": _metadata((num, *shape), size, inner, info.dtype, axes, self.attributes)}
+        self._arrays = {
+            "image": _metadata(
+                (num, *shape), size, inner=inner, dtype=info.dtype, axes=axes, attributes=self.attributes
+            )
+        }
         if classes:
             names = {"class_names": list(info.class_names)}
-            self._arrays["label"] = _metadata((num,), size, size, "int32", ["n"], names)
+            self._arrays["label"] = _metadata((num,), size, inner=size, dtype="int32", axes=["n"], attributes=names)
 
     @property
     def path(self) -> Path:

@@ -119,9 +119,8 @@ def _labelled_set(options: GenerateLabelled) -> int:
     model.condition(1, options.label)
     files = None
     if options.masks is not None:
-        files = MasksOfFolder(
-            options.masks, options.start, info, options.axes, options.num, readers_named(options.readers)
-        )
+        readers = readers_named(options.readers)
+        files = MasksOfFolder(options.masks, options.start, info, options.axes, num=options.num, readers=readers)
     groups = _drawn(options, model, joint) if files is None else files.groups(IMAGES_TOGETHER)
     total = len(files) if files is not None else options.num or IMAGES_TOGETHER
     _check_places(out, [item.name for item in files.items] if files is not None else _names(0, total))

@@ -64,9 +64,13 @@ class SolverOptions:
         return {"order": self.order, "eta": self.eta} | fields
 
     def solver_of(self, model: Model, guidance: float = 1.0) -> Any:
-        """The solver for a model; a tuned one warns where it is for another checkpoint or guidance."""
-        solver = self.named(model.run)
-        return model.tuned(solver.calls, guidance) if isinstance(solver, solvers.Tuned) else solver
+        """`of_model` of the solver that is named."""
+        return of_model(self.named(model.run), model, guidance)
+
+
+def of_model(solver: diffrax.AbstractSolver, model: Model, guidance: float = 1.0) -> Any:
+    """The solver for a model; a tuned one warns where it is for another checkpoint or guidance."""
+    return model.tuned(solver.calls, guidance) if isinstance(solver, solvers.Tuned) else solver
 
 
 def field_values(texts: Sequence[str]) -> dict[str, Any]:

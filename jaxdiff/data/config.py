@@ -98,7 +98,7 @@ class Synthetic(Normalised):
             images, info.replace(dtype=images.dtype.name), np.asarray(field.mask), np.asarray(field.label), inputs
         )
         names = [str(i) for i in range(self.num)]
-        train, validation = hold_out(source, names, patch, self.validation, None, seed)
+        train, validation = hold_out(source, names, patch=patch, fraction=self.validation, regex=None, seed=seed)
         return finish(train, validation, self.map, normaliser, input_info=info if self.pairs else None)
 
 
@@ -141,23 +141,33 @@ class Folder(Decoded):
         listing = list_folder(
             self.path,
             self.masks,
-            self.axes,
-            self.classes,
-            self.skip_unreadable,
-            self.pixel_size,
-            self.channel_names,
-            self.inputs,
-            self.input_axes,
-            Readers(self.readers),
+            axes=self.axes,
+            classes=self.classes,
+            skip_unreadable=self.skip_unreadable,
+            pixel_size=self.pixel_size,
+            channel_names=self.channel_names,
+            inputs=self.inputs,
+            input_axes=self.input_axes,
+            readers=Readers(self.readers),
         )
         source, files, skipped = checked(self.cached(listing.source), patch, self.skip_unreadable, self.allow_blank)
         input_info = None if listing.input_info is None else listing.input_info.binned(self.binning)
-        train, validation = hold_out(source, files, patch, self.validation, self.group_regex, seed)
+        train, validation = hold_out(
+            source, files, patch=patch, fraction=self.validation, regex=self.group_regex, seed=seed
+        )
         ignored = ", ".join(f"{n} {suffix}" for suffix, n in sorted(listing.ignored.items()))
         shift = None if input_info is None else pair_shift(source).note
         notes = (f"files of other kinds, not read: {ignored}",) if ignored else ()
         notes += listing.notes + (() if shift is None else (shift,))
-        return finish(train, validation, self.map, normaliser, listing.skipped + skipped, notes, input_info)
+        return finish(
+            train,
+            validation,
+            map=self.map,
+            normaliser=normaliser,
+            skipped=listing.skipped + skipped,
+            notes=notes,
+            input_info=input_info,
+        )
 
 
 @dataclass(frozen=True)
@@ -188,7 +198,9 @@ class BBBC039(Decoded):
             )
         if not parts:
             source, files, skipped = self._part(path, patch)
-            train, validation = hold_out(source, files, patch, self.validation, bbbc039.WELL, seed)
+            train, validation = hold_out(
+                source, files, patch=patch, fraction=self.validation, regex=bbbc039.WELL, seed=seed
+            )
             return finish(train, validation, self.map, normaliser, skipped)
         train, _, skipped = self._part(path / "train", patch)
         validation, _, also = self._part(path / "dev", patch)
@@ -232,14 +244,16 @@ class Tfds(Decoded):
         if self.validation_split is not None:
             validation, _, _ = self._split(self.validation_split, patch)
         else:
-            train, validation = hold_out(train, files, patch, self.validation, self.group_regex, seed)
+            train, validation = hold_out(
+                train, files, patch=patch, fraction=self.validation, regex=self.group_regex, seed=seed
+            )
         return finish(train, validation, self.map, normaliser, input_info=input_info)
 
     def _split(self, split: str, patch: Sequence[int]) -> tuple[Source, list[str], DataInfo | None]:
         """The split, the file of each record, and the info of its inputs; what `prepare` checked is not read again."""
         from jaxdiff.data.prepared.tfds import TfdsSource
 
-        found = TfdsSource(self.name, self.data_dir, split, self.image, self.label, self.mask)
+        found = TfdsSource(self.name, self.data_dir, split=split, image=self.image, label=self.label, mask=self.mask)
         input_info = None if found.input_info is None else found.input_info.binned(self.binning)
         source: Source = self.cached(found)
         files = found.files(patch, self.binning, self.allow_blank)

@@ -69,7 +69,7 @@ class Loader:
             raise DataError(f"batch_size {batch_size} for {hosts} hosts", "a multiple", "change it")
         self.patch, self.source = check_patch(patch, source.info), source
         self._rows, self._start = range(host * batch_size // hosts, (host + 1) * batch_size // hosts), 0
-        self._draw = _Draw(source, normaliser, self.patch, seed, augment, pairing)
+        self._draw = _Draw(source, normaliser, patch=self.patch, seed=seed, augment=augment, pairing=pairing)
         self._threads, self._workers, self._batch_size = threads, workers, batch_size
         self.max_unreadable, self.unreadable = max_unreadable, {}
         self._identity = {

@@ -70,4 +70,4 @@ def adaptive_projected(
     Returns:
         A denoiser with a memory.
     """
-    return AdaptiveProjected(denoise, scale, null, parallel, threshold, momentum)
+    return AdaptiveProjected(denoise, scale, null=null, parallel=parallel, threshold=threshold, momentum=momentum)

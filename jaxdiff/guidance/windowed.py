@@ -123,7 +123,7 @@ def windowed(
         )
     if chunk < 1:
         raise ValueError(f"got chunk={chunk}; expected at least 1 window in a network call; to fix: chunk=16")
-    return Windowed(denoise, window, overlap, int(chunk), axis, policy)
+    return Windowed(denoise, window, overlap=overlap, chunk=int(chunk), axis=axis, policy=policy)
 
 
 def window_starts(size: int, window: int, overlap: int) -> Int[np.ndarray, " n"]:

@@ -53,7 +53,15 @@ def contingency(truth: ArrayLike, labels: ArrayLike) -> Contingency:
         count = count[pair]
     else:  # the full table would be larger than the images
         pair, count = np.unique(code, return_counts=True)
-    return Contingency(truth_ids, label_ids, truth_area, label_area, pair // width, pair % width, count)
+    return Contingency(
+        truth_ids,
+        label_ids,
+        truth_area=truth_area,
+        label_area=label_area,
+        row=pair // width,
+        column=pair % width,
+        intersection=count,
+    )
 
 
 def _objects(mask: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -128,10 +128,10 @@ def match(table: Contingency, threshold: float) -> Matching:
     return Matching(
         table.truth_ids[table.row[chosen]],
         table.label_ids[table.column[chosen]],
-        iou[chosen],
-        len(chosen),
-        len(table.label_ids) - len(chosen),
-        len(table.truth_ids) - len(chosen),
+        iou=iou[chosen],
+        tp=len(chosen),
+        fp=len(table.label_ids) - len(chosen),
+        fn=len(table.truth_ids) - len(chosen),
     )
 
 

@@ -46,6 +46,6 @@ def pool_panoptic(images: Iterable[PanopticQuality]) -> PanopticQuality:
 
 def _quality(iou: float, tp: int, fp: int, fn: int) -> PanopticQuality:
     if not tp + fp + fn:
-        return PanopticQuality(1.0, 1.0, 1.0, iou, tp, fp, fn)
+        return PanopticQuality(1.0, 1.0, rq=1.0, iou=iou, tp=tp, fp=fp, fn=fn)
     sq, rq = iou / tp if tp else 0.0, tp / (tp + (fp + fn) / 2)
-    return PanopticQuality(sq * rq, sq, rq, iou, tp, fp, fn)
+    return PanopticQuality(sq * rq, sq, rq=rq, iou=iou, tp=tp, fp=fp, fn=fn)

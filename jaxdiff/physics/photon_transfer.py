@@ -86,7 +86,17 @@ def fit_curve(
         most = 2 * float(np.median(variances[lit] / light[lit]))  # no group has less than its photons' variance
         gains = np.geomspace(most / RANGE, most, GAINS)
         table = np.stack([known(float(b)) for b in gains])
-    curve = _Curve(light, variances, np.asarray(errors), np.ones_like(light), free, free, known, gains, table)
+    curve = _Curve(
+        light,
+        variances,
+        errors=np.asarray(errors),
+        scale=np.ones_like(light),
+        free=free,
+        even=free,
+        known=known,
+        gains=gains,
+        table=table,
+    )
     plain, textured = _fitted(curve._replace(even=True)), _fitted(curve)
     curve, best, scatter = plain
     other, terms, least = textured

@@ -175,9 +175,28 @@ def sample(
     if controller is not None:
         assert adjoint is not None
         ends, etas = namespace(grid).stack([grid[0], grid[-1]]), on_host(eta)
-        solve: Any = Adaptive(solver, controller, ends, etas, final, is_stochastic(eta), 4096, adjoint)
+        solve: Any = Adaptive(
+            solver,
+            controller,
+            ends=ends,
+            eta=etas,
+            final=final,
+            sde=is_stochastic(eta),
+            max_steps=4096,
+            adjoint=adjoint,
+        )
     else:
-        solve = on_rows(solver, grid, final, trajectory, adjoint, noise, eta, keep_x0=keep_x0, capacity=rows)
+        solve = on_rows(
+            solver,
+            grid,
+            final=final,
+            trajectory=trajectory,
+            adjoint=adjoint,
+            noise=noise,
+            eta=eta,
+            keep_x0=keep_x0,
+            capacity=rows,
+        )
 
     parts, size = [], batch * devices
     for low in range(0, num, size):
@@ -201,7 +220,15 @@ def sample(
         batch_nfe = namespace(nfe).stack([nfe[groups == group].max() for group in range(groups[-1] + 1)])[groups]
     measurement = getattr(denoise, "measurement", None)
     seen = measurement if isinstance(measurement, AbstractMeasurement) and final == "denoise" else None
-    return Samples(solved.image, nfe, finite, batch_nfe, solved.trajectory, solved.x0, seen)
+    return Samples(
+        solved.image,
+        nfe,
+        finite=finite,
+        batch_nfe=batch_nfe,
+        trajectory=solved.trajectory,
+        x0=solved.x0,
+        measurement=seen,
+    )
 
 
 def _where_it_is(leaf):

@@ -119,7 +119,18 @@ def on_rows(
     rows, live = tabulate(rowed, grid, final), None
     if capacity is not None:
         rows, live = padded(rows, capacity), np.asarray(len(rows.last), np.int32)
-    return OnRows(rowed.kernel, rows, on_host(grid[-1]), final, trajectory, adjoint, noise, once, keep_x0, live)
+    return OnRows(
+        rowed.kernel,
+        rows,
+        end=on_host(grid[-1]),
+        final=final,
+        trajectory=trajectory,
+        adjoint=adjoint,
+        noise=noise,
+        once=once,
+        keep_x0=keep_x0,
+        live=live,
+    )
 
 
 def padded(rows: Rows, capacity: int) -> Rows:

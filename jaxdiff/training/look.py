@@ -31,12 +31,12 @@ class Look:
             self.preview = Preview(
                 run.folder,
                 run.key_preview,
-                config.network,
-                config.predicts,
-                config.sigma_data,
-                config.schedule,
-                jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts),
-                run.preview_solver,
+                network=config.network,
+                predicts=config.predicts,
+                sigma_data=config.sigma_data,
+                schedule=config.schedule,
+                real=jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts),
+                solver=run.preview_solver,
             )
 
     def _held_out(self, num: int) -> list[dict[str, Any]]:

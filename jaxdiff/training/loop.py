@@ -161,7 +161,7 @@ class _Session:
             run, state = self.run, self.run.state
             also = extras(run.loss, state.ema, run.teacher, state.step)
             network, size = self.config.network, self.config.batch_size
-            self.progress.flops = step_flops(run.loss, network, state.params, batch, size, also)
+            self.progress.flops = step_flops(run.loss, network, params=state.params, batch=batch, size=size, also=also)
         jax.block_until_ready(self.run.state.step)
         self.progress.restart(self.step)
 

@@ -34,7 +34,7 @@ def pack(
     """
     out = Path(out)
     with only_writer(out):
-        return _packed(run, out, step, dtype, length, allow)
+        return _packed(run, out, step=step, dtype=dtype, length=length, allow=allow)
 
 
 def _packed(run: str | Path, out: Path, step: int | None, dtype: str, length: float | None, allow: Allow) -> Path:

@@ -195,11 +195,11 @@ def _known_data(config: TrainConfig, stored: dict[str, Any] | None) -> tuple[Dat
     data = open_data(
         config.data,
         config.patch,
-        config.seed,
-        Normaliser.from_json(stored["normaliser"], own_parts(config)) if stored else None,
-        config.pairs,
-        read_pairing(stored or {}, own_parts(config)),
-        before if before and (config.other_data or before.accepted) else None,
+        seed=config.seed,
+        normaliser=Normaliser.from_json(stored["normaliser"], own_parts(config)) if stored else None,
+        pairs=config.pairs,
+        pairing=read_pairing(stored or {}, own_parts(config)),
+        before=before if before and (config.other_data or before.accepted) else None,
     )
     check_class_names(config.network, data.info)
     known = know(config, config.folder, data, before, resumed=stored is not None)

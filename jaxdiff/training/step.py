@@ -178,7 +178,7 @@ def make_train_step(
         )
     else:
         raise ValueError(f"got parallel={parallel!r}; expected 'jit' or 'pmap'")
-    return Step(program, loss, mesh, parallel, accumulate, smallest)
+    return Step(program, loss, mesh=mesh, parallel=parallel, accumulate=accumulate, smallest=smallest)
 
 
 def _make_apply(optimizer: optax.GradientTransformationExtraArgs, ema: EMA, power_ema: PowerEMA | None):

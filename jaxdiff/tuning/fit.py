@@ -157,7 +157,9 @@ def _residual(fixed: Fixed, theta, values, example: Examples):
     denoise, learned, depth, ends = fixed
     changed = jnp.asarray(theta, values.dtype).at[learned].set(values)
     table = rows(unflatten(changed, (len(theta) - 1) // (2 + depth), depth), ends)
-    solve = OnRows(Kernel(depth), table, table.at.lam[-1], "denoise", None, diffrax.ForwardMode())
+    solve = OnRows(
+        Kernel(depth), table, end=table.at.lam[-1], final="denoise", trajectory=None, adjoint=diffrax.ForwardMode()
+    )
     x = jnp.asarray(example.start)
     image = solve(lambda x, lam: denoise(x, lam, example.cond), jax.random.key(0), x).image
     return (image - example.images).reshape(-1)

@@ -65,7 +65,10 @@ def check_posterior(
             own: list[Cell] = []
             rows.append(
                 _measured(
-                    operator, lambda operator=operator, own=own: _right(method, operator, noises, calls, samples, own)
+                    operator,
+                    lambda operator=operator, own=own: _right(
+                        method, operator, noises=noises, calls=calls, samples=samples, cells=own
+                    ),
                 )
             )
             cells += own

@@ -109,7 +109,9 @@ def read_ome(path: Path, text: str, number: int, samples: int) -> Ome:
         pixels = next((child for child in element if _tag(child) == "Pixels"), None)
         if pixels is None:
             raise damaged(path, "its OME-XML has an Image without Pixels")
-        image = _Reader(path, element, pixels, number, samples, root.get("UUID"), len(elements) == 1).image()
+        image = _Reader(
+            path, element, pixels=pixels, number=number, samples=samples, uuid=root.get("UUID"), only=len(elements) == 1
+        ).image()
         outside.append(element.get("Name") or "") if image is None else own.append(image)
     if not own:
         raise UnreadableError(

@@ -103,7 +103,7 @@ def _header(path: Path, file: BinaryIO) -> _Header:
         notes.append("transparency is read as a channel")
     if after:
         notes.append("bytes after the end of the picture are left out")
-    return _Header(width, height, depth, colour, rows, tuple(notes))
+    return _Header(width, height, depth=depth, colour=colour, rows=rows, notes=tuple(notes))
 
 
 def _bytes(width: int, height: int, bits: int, interlaced: int) -> int:

@@ -62,7 +62,9 @@ def inspect_tiff(path: Path, axes: str | None = None) -> list[ImageFile]:
             result = []
             for i, stack in enumerate(found):
                 where = str(path) if len(found) == 1 else f"{path}, series {i}"
-                result.append(_image(where, path, pages, i, stack, axes, notes if i == 0 else []))
+                result.append(
+                    _image(where, path, pages=pages, number=i, stack=stack, axes=axes, notes=notes if i == 0 else [])
+                )
     return result
 
 
@@ -72,7 +74,9 @@ def read_tiff(image: ImageFile, index: int, scratch: Path | None = None) -> np.n
     scratch: a file into which a large series is decoded, strip by strip; the array is then a view of it.
     """
     with _opened(image.path) as (handle, _), _decoder(handle) as file:
-        return planes_of(file, handle, image.layout, image.pixels, index, scratch, LARGE)
+        return planes_of(
+            file, handle, place=image.layout, planes=image.pixels, index=index, scratch=scratch, large=LARGE
+        )
 
 
 @contextmanager
@@ -137,23 +141,23 @@ def _image(
     return ImageFile(
         path,
         number,
-        place,
-        stack.dtype,
-        names,
-        stack.pixel_size,
-        stack.unit,
-        SYNTHETIC in pages.description,
-        tuple(dict.fromkeys((*notes, *stack.notes, *means.notes))),
+        layout=place,
+        dtype=stack.dtype,
+        channel_names=names,
+        pixel_size=stack.pixel_size,
+        unit=stack.unit,
+        synthetic=SYNTHETIC in pages.description,
+        notes=tuple(dict.fromkeys((*notes, *stack.notes, *means.notes))),
         palette=means.palette,
         inverted=means.highest is not None,
         pixels=StoredPlanes(
             stack.dtype,
             stack.of_page,
-            stack.offsets,
-            stack.one_piece,
-            stack.start,
-            stack.number,
-            pages.byteorder,
-            means.highest,
+            offsets=stack.offsets,
+            one_piece=stack.one_piece,
+            start=stack.start,
+            number=stack.number,
+            byteorder=pages.byteorder,
+            highest=means.highest,
         ),
     )

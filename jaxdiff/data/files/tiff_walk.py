@@ -92,9 +92,15 @@ class _Walk:
         pages = (*chain, *below.values())
         self._bounded(pages)
         return Pages(
-            self.path, self.size, self.order, tuple(chain), below, self._text(DESCRIPTION), self._colours(),
-            frozenset(self.first),
-        )  # fmt: skip
+            self.path,
+            self.size,
+            byteorder=self.order,
+            chain=tuple(chain),
+            below=below,
+            description=self._text(DESCRIPTION),
+            colours=self._colours(),
+            private=frozenset(self.first),
+        )
 
     def _bytes(self, start: int, number: int) -> bytes:
         if start + number > self.size:
@@ -159,7 +165,20 @@ class _Walk:
             one_piece = len(first) == len(each) and bool((first[:-1] + each[:-1] == first[1:]).all())
             unwritten = int(np.count_nonzero(each == 0))
         extra, below = tuple(values(EXTRA_SAMPLES)), tuple(map(int, values(SUBIFDS)))
-        return Page(at, one, _same(bits), _same(form), extra, below, starts, counts, stored, end, one_piece, unwritten)
+        return Page(
+            at,
+            one,
+            bits=_same(bits),
+            format=_same(form),
+            extra=extra,
+            subifds=below,
+            starts=starts,
+            counts=counts,
+            stored=stored,
+            end=end,
+            one_piece=one_piece,
+            unwritten=unwritten,
+        )
 
     def _values(self, tag: tuple[int, int, bytes]) -> Sequence[int]:
         """The whole numbers of a tag; none where it holds others."""

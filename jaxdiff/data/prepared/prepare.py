@@ -98,7 +98,15 @@ def prepare(
         raise DataError(f"tile {tuple(tile)}", f"pixels along {' '.join(info.spatial)}", "one size for each axis")
     with _aside(target, name) as aside:
         work = _Preparation(listing, aside, tile, allow_blank, skip_unreadable)
-        builder = RecordsBuilder(work.records, info, name, aside, file_format, masks is not None, listing.input_info)
+        builder = RecordsBuilder(
+            work.records,
+            info,
+            name=name,
+            data_dir=aside,
+            file_format=file_format,
+            masks=masks is not None,
+            input_info=listing.input_info,
+        )
         with _silent():
             try:
                 builder.download_and_prepare()

@@ -92,7 +92,7 @@ def _rows(part: str, source: Source, share: int, masks: MaskReport) -> Iterator[
         pixels = np.vstack([pixels, image.reshape(-1, image.shape[-1]).max(axis=0)])  # the highest is exact
         top = int(np.count_nonzero(image == quantiles[-1]))
         blank = bool(quantiles[0] == quantiles[-1])
-        yield _Row(part, record["name"], image.shape[:-1], quantiles, top, blank), pixels
+        yield _Row(part, record["name"], shape=image.shape[:-1], quantiles=quantiles, top=top, blank=blank), pixels
 
 
 def _saturation(rows: list[_Row], dtype: str) -> float | None:

@@ -88,7 +88,7 @@ def list_folder(
             skipped.append(error)
             continue
         label = labels_of.index(key(file.parent.name)) if classes else None
-        new = _entries(root, file, images, mask_images, input_images, label)
+        new = _entries(root, file, images=images, masks=mask_images, inputs=input_images, label=label)
         factors += [check_input(entry.input, entry.image) for entry in new if entry.input is not None]
         entries += new
     notes = _notes(
@@ -113,7 +113,7 @@ def list_folder(
         return Listing(Files(entries, info), left_out, ignored, notes=notes)
     factor = factor_of_all(entries, factors)
     of_inputs = input_info(entries, info, factor, stated=pixel_size is not None)
-    return Listing(Files(entries, info), left_out, ignored, of_inputs, factor, notes)
+    return Listing(Files(entries, info), left_out, ignored=ignored, input_info=of_inputs, factor=factor, notes=notes)
 
 
 def find_images(root: Path, classes: bool = False, readers: Readers = BUILT_IN) -> tuple[list[Path], Counter[str]]:
@@ -237,7 +237,7 @@ def _entries(
         several = len(images) * image.layout.number > 1
         for index in range(image.layout.number):
             part = f" [series {image.series}, image {index}]" if several else ""
-            entries.append(Entry(name + part, name, image, index, mask, label, given))
+            entries.append(Entry(name + part, name, image=image, index=index, mask=mask, label=label, input=given))
     return entries
 
 
