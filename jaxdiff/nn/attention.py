@@ -24,12 +24,12 @@ class SelfAttention(nn.Module):
     implementation: Implementation | None = None
 
     @nn.compact
-    def __call__(self, x: Float[Array, "batch *spatial channels"]) -> Float[Array, "batch *spatial channels"]:
-        batch, *_, channels = x.shape
+    def __call__(self, x: Float[Array, "*spatial channels"]) -> Float[Array, "*spatial channels"]:
+        channels = x.shape[-1]
         heads = -(-channels // self.head_size)
-        h = GroupNorm(name="norm")(x).reshape(batch, -1, channels)
+        h = GroupNorm(name="norm")(x).reshape(-1, channels)
         qkv = nn.Dense(3 * heads * self.head_size, use_bias=False, dtype=self.dtype, name="qkv")(h)
-        q, k, v = (part.reshape(batch, -1, heads, self.head_size) for part in jnp.split(qkv, 3, axis=-1))
-        h = jax.nn.dot_product_attention(q, k, v, implementation=self.implementation).reshape(batch, h.shape[1], -1)
+        q, k, v = (part.reshape(-1, heads, self.head_size) for part in jnp.split(qkv, 3, axis=-1))
+        h = jax.nn.dot_product_attention(q, k, v, implementation=self.implementation).reshape(len(h), -1)
         h = nn.Dense(channels, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="out")(h)
         return x + h.reshape(x.shape)

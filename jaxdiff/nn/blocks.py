@@ -24,9 +24,9 @@ class ResidualBlock(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "batch *spatial channels"], embedding: Float[Array, "batch size"], train: bool = False
-    ) -> Float[Array, "batch *spatial out"]:
-        kernel = (3,) * (x.ndim - 2)
+        self, x: Float[Array, "*spatial channels"], embedding: Float[Array, " size"], train: bool = False
+    ) -> Float[Array, "*spatial out"]:
+        kernel = (3,) * (x.ndim - 1)
         h = silu(GroupNorm(name="norm1")(x))
         h = Conv(self.channels, kernel, use_bias=False, dtype=self.dtype, name="conv1")(h)
         h = silu(AdaptiveGroupNorm(name="norm2")(h, embedding))
@@ -37,34 +37,34 @@ class ResidualBlock(nn.Module):
         return x + h
 
 
-def space_to_depth(x: Float[Array, "batch *spatial channels"], size: int) -> Float[Array, "batch *coarse more"]:
+def space_to_depth(x: Float[Array, "*spatial channels"], size: int) -> Float[Array, "*coarse more"]:
     """Blocks of size^rank pixels become channels. Raises ValueError where a spatial size is not a multiple."""
-    batch, *spatial, channels = x.shape
+    *spatial, channels = x.shape
     if any(s % size for s in spatial):
         raise ValueError(f"got spatial shape {tuple(spatial)}; expected multiples of {size}; to fix: pad the image")
     rank = len(spatial)
-    x = x.reshape(batch, *(n for s in spatial for n in (s // size, size)), channels)
-    x = x.transpose(0, *range(1, 2 * rank, 2), *range(2, 2 * rank + 1, 2), 2 * rank + 1)
-    return x.reshape(batch, *(s // size for s in spatial), size**rank * channels)
+    x = x.reshape(*(n for s in spatial for n in (s // size, size)), channels)
+    x = x.transpose(*range(0, 2 * rank, 2), *range(1, 2 * rank, 2), 2 * rank)
+    return x.reshape(*(s // size for s in spatial), size**rank * channels)
 
 
-def depth_to_space(x: Float[Array, "batch *coarse more"], size: int) -> Float[Array, "batch *spatial channels"]:
+def depth_to_space(x: Float[Array, "*coarse more"], size: int) -> Float[Array, "*spatial channels"]:
     """The inverse of `space_to_depth`. Raises ValueError where the channels are not a multiple of size^rank."""
-    batch, *spatial, channels = x.shape
+    *spatial, channels = x.shape
     rank = len(spatial)
     if channels % size**rank:
         raise ValueError(f"got {channels} channels; expected a multiple of {size**rank}; to fix: check the patch size")
-    x = x.reshape(batch, *spatial, *(size,) * rank, channels // size**rank)
-    x = x.transpose(0, *(axis for i in range(1, rank + 1) for axis in (i, i + rank)), 2 * rank + 1)
-    return x.reshape(batch, *(s * size for s in spatial), channels // size**rank)
+    x = x.reshape(*spatial, *(size,) * rank, channels // size**rank)
+    x = x.transpose(*(axis for i in range(rank) for axis in (i, i + rank)), 2 * rank)
+    return x.reshape(*(s * size for s in spatial), channels // size**rank)
 
 
-def nearest(x: Float[Array, "batch *spatial channels"]) -> Float[Array, "batch *fine channels"]:
+def nearest(x: Float[Array, "*spatial channels"]) -> Float[Array, "*fine channels"]:
     """Each pixel twice along every spatial axis."""
-    batch, *spatial, channels = x.shape
-    x = jnp.expand_dims(x, tuple(range(2, 2 * len(spatial) + 1, 2)))
-    x = jnp.broadcast_to(x, (batch, *(n for s in spatial for n in (s, 2)), channels))
-    return x.reshape(batch, *(2 * s for s in spatial), channels)
+    *spatial, channels = x.shape
+    x = jnp.expand_dims(x, tuple(range(1, 2 * len(spatial), 2)))
+    x = jnp.broadcast_to(x, (*(n for s in spatial for n in (s, 2)), channels))
+    return x.reshape(*(2 * s for s in spatial), channels)
 
 
 class Down(nn.Module):
@@ -74,7 +74,7 @@ class Down(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "batch *spatial channels"]) -> Float[Array, "batch *coarse out"]:
+    def __call__(self, x: Float[Array, "*spatial channels"]) -> Float[Array, "*coarse out"]:
         return nn.Dense(self.channels, dtype=self.dtype, name="dense")(space_to_depth(x, 2))
 
 
@@ -85,21 +85,20 @@ class Up(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "batch *coarse channels"]) -> Float[Array, "batch *spatial out"]:
+    def __call__(self, x: Float[Array, "*coarse channels"]) -> Float[Array, "*spatial out"]:
         return nearest(nn.Dense(self.channels, dtype=self.dtype, name="dense")(x))
 
 
 def pad_to_multiple(
-    x: Float[Array, "batch *spatial channels"], multiple: int
-) -> tuple[Float[Array, "batch *padded channels"], tuple[slice, ...]]:
+    x: Float[Array, "*spatial channels"], multiple: int
+) -> tuple[Float[Array, "*padded channels"], tuple[slice, ...]]:
     """Mirror the image out to multiples of `multiple` on both sides; also returns the slices that crop it back.
 
     Mirrored noise still looks like noise, where zeros or repeated edges are a pattern never seen inside an image. An
     axis shorter than its padding is mirrored again and again; an axis of one pixel is repeated.
     """
-    widths = [(0, 0)]
-    crop = [slice(None)]
-    for size in x.shape[1:-1]:
+    widths, crop = [], []
+    for size in x.shape[:-1]:
         extra = math.ceil(size / multiple) * multiple - size
         widths.append((extra // 2, extra - extra // 2))
         crop.append(slice(extra // 2, extra // 2 + size))

@@ -10,18 +10,18 @@ from jaxdiff.nn.silu import silu
 SLOWEST, FASTEST = 1 / 16, 4.0
 
 
-def fourier(lam: Float[Array, " batch"], size: int) -> Float[Array, "batch size"]:
+def fourier(lam: Float[Array, ""], size: int) -> Float[Array, " size"]:
     """Sines and cosines of lam at `size // 2` geometric frequencies (Vaswani et al. 2017, arXiv:1706.03762, on λ)."""
     frequencies = jnp.geomspace(SLOWEST, FASTEST, size // 2, dtype=jnp.float32)
-    angles = lam.astype(jnp.float32)[:, None] * frequencies
+    angles = lam.astype(jnp.float32) * frequencies
     return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
 
 
 class Embedding(nn.Module):
     """MLP of (lam, label, vector, augmentation); what is absent adds exactly nothing, so that null, missing and None agree.
 
-    `label` is (batch,) int, negative = absent; `vector` is (batch, d + 1) with the presence flag last (its weights
-    serve as the bias); `augmentation` is (batch, a), 0 = nothing done. A label beyond the last class gives NaN rather than
+    `label` is an int, negative = absent; `vector` is (d + 1,) with the presence flag last (its weights
+    serve as the bias); `augmentation` is (a,), 0 = nothing done. A label beyond the last class gives NaN rather than
     another class.
     """
 
@@ -34,23 +34,23 @@ class Embedding(nn.Module):
     @nn.compact
     def __call__(
         self,
-        lam: Float[Array, " batch"],
-        label: Int[Array, " batch"] | None = None,
-        vector: Float[Array, "batch d"] | None = None,
-        augmentation: Float[Array, "batch a"] | None = None,
-    ) -> Float[Array, "batch size"]:
+        lam: Float[Array, ""],
+        label: Int[Array, ""] | None = None,
+        vector: Float[Array, " d"] | None = None,
+        augmentation: Float[Array, " a"] | None = None,
+    ) -> Float[Array, " size"]:
         h = nn.Dense(self.size, name="lam")(fourier(lam, self.features))
         if self.num_classes:
             table = self.param("label", nn.initializers.normal(1.0), (self.num_classes, self.size), jnp.float32)
             if label is not None:
                 row = jnp.take(table, jnp.maximum(label, 0), axis=0, mode="fill", fill_value=jnp.nan)
-                h = h + jnp.where(label[:, None] >= 0, row, 0.0)
+                h = h + jnp.where(label >= 0, row, 0.0)
         if self.vector_size:
-            h = h + self._linear("vector", vector, lam.shape[0], self.vector_size + 1)
+            h = h + self._linear("vector", vector, self.vector_size + 1)
         if self.augmentation_size:
-            h = h + self._linear("augmentation", augmentation, lam.shape[0], self.augmentation_size)
+            h = h + self._linear("augmentation", augmentation, self.augmentation_size)
         return silu(nn.Dense(self.size, name="out")(silu(h)))
 
-    def _linear(self, name: str, given: Array | None, batch: int, size: int) -> Array:
-        given = jnp.zeros((batch, size), jnp.float32) if given is None else given.astype(jnp.float32)
+    def _linear(self, name: str, given: Array | None, size: int) -> Array:
+        given = jnp.zeros(size, jnp.float32) if given is None else given.astype(jnp.float32)
         return nn.Dense(self.size, use_bias=False, name=name)(given)

@@ -21,6 +21,7 @@ from jaxdiff.nn.conv import Conv
 from jaxdiff.nn.embed import Embedding
 from jaxdiff.nn.norm import GroupNorm
 from jaxdiff.nn.silu import silu
+from jaxdiff.nn.single import each
 
 _kept = jax.checkpoint_policies
 POLICIES = {
@@ -129,15 +130,18 @@ class UNet(nn.Module):
             raise ValueError(f"got x of shape {x.shape}; expected (B, [D,] H, W, C); to fix: x[None] adds a batch axis")
         if lam.shape != x.shape[:1]:
             raise ValueError(f"got lam of shape {lam.shape}; expected {x.shape[:1]}; to fix: one lam an image")
-        batch, *spatial, channels = x.shape
-        cond = check_condition(cond, expected_shapes(self, batch, tuple(spatial)))
+        cond = check_condition(cond, expected_shapes(self, x.shape[0], x.shape[1:-1]))
+        return each(lambda network, x, lam, cond: network._one(x, lam, cond, train), self, x, lam, cond)
 
+    def _one(self, x: Float[Array, "*spatial channels"], lam: Float[Array, ""], cond: Mapping[str, Any], train: bool):
+        """One image."""
+        *spatial, channels = x.shape
         sizes = (self.num_classes, self.vector_size, self.augmentation_size)
         embedding = Embedding(4 * self.width, *sizes, name="embedding")
         emb = embedding(lam, cond.get("label"), cond.get("vector"), cond.get("augmentation"))
         x = x.astype(jnp.float32)
         if self.image_channels:
-            absent = jnp.zeros((batch, *spatial, self.image_channels + 1), jnp.float32)
+            absent = jnp.zeros((*spatial, self.image_channels + 1), jnp.float32)
             x = jnp.concatenate([x, cond.get("image", absent).astype(jnp.float32)], axis=-1)
         x, crop = pad_to_multiple(x, self.multiple)
 
@@ -164,7 +168,7 @@ class UNet(nn.Module):
                 h = attention_class(self.head_size, dtype, implementation, name=f"{name}_attention")(h)
             return h
 
-        h = Conv(self.width * self.multipliers[0], (3,) * (x.ndim - 2), dtype=dtype, name="conv_in")(x)
+        h = Conv(self.width * self.multipliers[0], (3,) * (x.ndim - 1), dtype=dtype, name="conv_in")(x)
         skips = []
         last = len(self.multipliers) - 1
         for level, multiplier in enumerate(self.multipliers):
