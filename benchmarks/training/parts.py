@@ -44,7 +44,8 @@ def profile(rounds: int = 5) -> dict[str, Any]:
             jnp.asarray(rng.standard_normal(size, np.float32))
             for size in (shape, (3, 3, shape[-1], out), (*shape[:-1], out))
         )
-        convolved = lambda x, kernel: Conv(out, (3, 3), use_bias=False).apply({"params": {"kernel": kernel}}, x)  # noqa: B023, E731
+        one = lambda x, kernel: Conv(out, (3, 3), use_bias=False).apply({"params": {"kernel": kernel}}, x)  # noqa: B023, E731
+        convolved = jax.vmap(one, in_axes=(0, None))
         by = lambda argument: lambda x, kernel, dy: jax.vjp(convolved, x, kernel)[1](dy)[argument]  # noqa: B023, E731
         giga = 2e-9 * 9 * np.prod(shape) * out
         found["convolutions_gflop_per_second"][f"{shape} to {out}"] = {

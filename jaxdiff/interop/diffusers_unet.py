@@ -16,6 +16,7 @@ from jaxdiff.interop.diffusers_blocks import Attention, Norm, Resnet, timestep_e
 from jaxdiff.nn.attention import Implementation
 from jaxdiff.nn.blocks import nearest
 from jaxdiff.nn.silu import silu
+from jaxdiff.nn.single import each
 from jaxdiff.schema import dataclass_of
 
 DOWN_BLOCKS = ("DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D")
@@ -148,6 +149,17 @@ class DiffusersUNet(nn.Module):
                 f"got x of shape {x.shape}; expected (B, H, W, {self.in_channels}) with H and W multiples of "
                 f"{2 ** (levels - 1)}; to fix: pad or crop the images"
             )
+        label = (cond or {}).get("label")
+        if (label is None) != (self.num_class_embeds is None):
+            raise ValueError(
+                f"got {'no label' if label is None else 'a label'} for num_class_embeds={self.num_class_embeds}; expected "
+                "a label exactly where the network has classes; to fix: cond=jd.condition(label=...), or None"
+            )
+        return each(lambda network, *image: network._one(*image, train), self, x, timestep, label)
+
+    def _one(self, x: Float[Array, "h w c"], timestep: Float[Array, ""], label: Int[Array, ""] | None, train: bool):
+        """One image."""
+        levels = len(self.block_out_channels)
         dtype = jnp.dtype(self.dtype)
         width = self.block_out_channels[0]
         common = (
@@ -157,7 +169,7 @@ class DiffusersUNet(nn.Module):
             self.dropout,
             dtype,
         )
-        embedding = self._embedding(timestep, (cond or {}).get("label"))
+        embedding = self._embedding(timestep, label)
 
         def resnet(h, channels, name, **fields):
             return Resnet(channels, *common, name=name, **fields)(h, embedding, train)
@@ -209,23 +221,18 @@ class DiffusersUNet(nn.Module):
         h = silu(Norm(self.norm_num_groups, self.norm_eps, name="conv_norm_out")(h.astype(jnp.float32)))
         return nn.Conv(self.out_channels, (3, 3), dtype=jnp.float32, name="conv_out")(h)
 
-    def _embedding(self, timestep, label: Int[Array, " batch"] | None):
+    def _embedding(self, timestep, label: Int[Array, ""] | None):
         """SiLU of the sum of time and class embeddings: every use of it in diffusers begins with that SiLU."""
         size = self.time_embedding_dim or 4 * self.block_out_channels[0]
         h = timestep_embedding(timestep, self.block_out_channels[0], self.flip_sin_to_cos, self.freq_shift)
         h = silu(nn.Dense(size, name="time_embedding_linear_1")(h))
         h = nn.Dense(size, name="time_embedding_linear_2")(h)
-        if (label is None) != (self.num_class_embeds is None):
-            raise ValueError(
-                f"got {'no label' if label is None else 'a label'} for num_class_embeds={self.num_class_embeds}; expected "
-                "a label exactly where the network has classes; to fix: cond=jd.condition(label=...), or None"
-            )
         if label is not None:
             table = self.param(
                 "class_embedding", nn.initializers.normal(1.0), (self.num_class_embeds, size), jnp.float32
             )
             rows = jnp.take(table, jnp.maximum(label, 0), axis=0, mode="fill", fill_value=jnp.nan)
-            h = h + jnp.where(label[:, None] >= 0, rows, jnp.nan)
+            h = h + jnp.where(label >= 0, rows, jnp.nan)
         return silu(h)
 
 

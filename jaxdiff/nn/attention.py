@@ -27,7 +27,7 @@ class SelfAttention(nn.Module):
     def __call__(self, x: Float[Array, "*spatial channels"]) -> Float[Array, "*spatial channels"]:
         channels = x.shape[-1]
         heads = -(-channels // self.head_size)
-        h = GroupNorm(name="norm")(x).reshape(-1, channels)
+        h = GroupNorm(name="norm")(x)[0].reshape(-1, channels)
         qkv = nn.Dense(3 * heads * self.head_size, use_bias=False, dtype=self.dtype, name="qkv")(h)
         q, k, v = (part.reshape(-1, heads, self.head_size) for part in jnp.split(qkv, 3, axis=-1))
         h = jax.nn.dot_product_attention(q, k, v, implementation=self.implementation).reshape(len(h), -1)

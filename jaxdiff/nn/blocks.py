@@ -1,8 +1,10 @@
 """The UNet's residual block, and moves between resolutions that are reshapes around a matrix product."""
 
 import math
+from collections.abc import Sequence
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -15,7 +17,8 @@ class ResidualBlock(nn.Module):
     """norm, SiLU, conv, adaptive norm of the embedding, SiLU, dropout, conv; the identity at initialisation.
 
     He et al. 2016 (arXiv:1603.05027), with the modulation of Dhariwal and Nichol 2021 (arXiv:2105.05233). The first
-    convolution has no bias, since the norm behind it takes most of it out again.
+    convolution has no bias, since the norm behind it takes most of it out again. The channels of the input may come in
+    several arrays: what comes from below and the skip connection.
     """
 
     channels: int
@@ -24,17 +27,17 @@ class ResidualBlock(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "*spatial channels"], embedding: Float[Array, " size"], train: bool = False
+        self, parts: Sequence[Float[Array, "*spatial _"]], embedding: Float[Array, " size"], train: bool = False
     ) -> Float[Array, "*spatial out"]:
-        kernel = (3,) * (x.ndim - 1)
-        h = silu(GroupNorm(name="norm1")(x))
-        h = Conv(self.channels, kernel, use_bias=False, dtype=self.dtype, name="conv1")(h)
+        window = (3,) * (parts[0].ndim - 1)
+        h = [silu(part) for part in GroupNorm(name="norm1")(*parts)]
+        h = Conv(self.channels, window, use_bias=False, dtype=self.dtype, name="conv1")(*h)
         h = silu(AdaptiveGroupNorm(name="norm2")(h, embedding))
         h = nn.Dropout(self.dropout, deterministic=not train)(h)
-        h = Conv(self.channels, kernel, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="conv2")(h)
-        if x.shape[-1] != self.channels:
-            x = nn.Dense(self.channels, use_bias=False, dtype=self.dtype, name="shortcut")(x)
-        return x + h
+        h = Conv(self.channels, window, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="conv2")(h)
+        if sum(part.shape[-1] for part in parts) == self.channels:
+            return parts[0] + h
+        return Conv(self.channels, (), use_bias=False, dtype=self.dtype, name="shortcut")(*parts) + h
 
 
 def space_to_depth(x: Float[Array, "*spatial channels"], size: int) -> Float[Array, "*coarse more"]:
@@ -68,14 +71,33 @@ def nearest(x: Float[Array, "*spatial channels"]) -> Float[Array, "*fine channel
 
 
 class Down(nn.Module):
-    """Half the resolution: a convolution of kernel 2 and stride 2, as one matrix product forwards and backwards."""
+    """Half the resolution: a convolution of kernel 2 and stride 2, without the transposes of `space_to_depth`."""
 
     channels: int
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "*spatial channels"]) -> Float[Array, "*coarse out"]:
-        return nn.Dense(self.channels, dtype=self.dtype, name="dense")(space_to_depth(x, 2))
+        return Halving(self.channels, self.dtype, name="dense")(x)
+
+
+class Halving(nn.Module):
+    """The convolution of `Down`. Its kernel is kept as the matrix that it is of `space_to_depth`, (2^rank channels, out)."""
+
+    channels: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*spatial channels"]) -> Float[Array, "*coarse out"]:
+        rank = x.ndim - 1
+        shape = (2**rank * x.shape[-1], self.channels)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (self.channels,), jnp.float32)
+        x, kernel, bias = (leaf.astype(self.dtype) for leaf in (x, kernel, bias))
+        kernel = kernel.reshape(*(2,) * rank, x.shape[-1], self.channels)
+        ends = (0, rank + 1, *range(1, rank + 1))
+        numbers = jax.lax.ConvDimensionNumbers(ends, (rank + 1, rank, *range(rank)), ends)
+        return jax.lax.conv_general_dilated(x[None], kernel, (2,) * rank, "VALID", dimension_numbers=numbers)[0] + bias
 
 
 class Up(nn.Module):

@@ -108,8 +108,11 @@ def expected_shapes(network: Any, batch: int, spatial: tuple[int, ...]) -> dict[
     return {name: shape for name, shape in shapes.items() if sizes[name]}
 
 
-def check_condition(cond: Mapping[str, Any] | None, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    """The conditions that are given, those that are None left out. Raises ValueError for an unknown key or shape."""
+def completed(cond: Mapping[str, Any] | None, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """All that a network reads, with the null in the place of what is missing or None.
+
+    Raises ValueError for an unknown key or shape.
+    """
     given = {name: value for name, value in (cond or {}).items() if value is not None}
     for name, value in given.items():
         if name not in KEYS:
@@ -124,4 +127,7 @@ def check_condition(cond: Mapping[str, Any] | None, shapes: Mapping[str, tuple[i
                 f"got condition {name!r} of shape {np.shape(value)}; expected {shapes[name]}; "
                 "to fix: build it with nn.condition(...), which adds the presence entries"
             )
-    return given
+    absent = {name: jnp.zeros(shape, jnp.float32) for name, shape in shapes.items()}
+    if "label" in absent:
+        absent["label"] = jnp.full(shapes["label"], -1, jnp.int32)
+    return absent | given

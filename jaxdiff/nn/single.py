@@ -1,4 +1,4 @@
-"""Networks are written for one image and mapped over the batch: no layer has a batch axis, and none of length 1 in its layouts.
+"""Networks are written for one image and mapped over the batch: no layer has a batch axis, nor one of length 1.
 
 A denoiser is a function of one image, so that under `jax.vmap` a network is called with batches of one. An axis of length 1
 in every activation cost a TPU's compiler a fifth of its cycles, and XLA's CPU backend reduces over one ten times slower.

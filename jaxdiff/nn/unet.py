@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from jaxdiff.nn import conv
 from jaxdiff.nn.attention import Implementation, SelfAttention
 from jaxdiff.nn.blocks import Down, ResidualBlock, Up, depth_to_space, pad_to_multiple, space_to_depth
-from jaxdiff.nn.condition import check_condition, expected_shapes
+from jaxdiff.nn.condition import completed, expected_shapes
 from jaxdiff.nn.conv import Conv
 from jaxdiff.nn.embed import Embedding
 from jaxdiff.nn.norm import GroupNorm
@@ -130,7 +130,7 @@ class UNet(nn.Module):
             raise ValueError(f"got x of shape {x.shape}; expected (B, [D,] H, W, C); to fix: x[None] adds a batch axis")
         if lam.shape != x.shape[:1]:
             raise ValueError(f"got lam of shape {lam.shape}; expected {x.shape[:1]}; to fix: one lam an image")
-        cond = check_condition(cond, expected_shapes(self, x.shape[0], x.shape[1:-1]))
+        cond = completed(cond, expected_shapes(self, x.shape[0], x.shape[1:-1]))
         return each(lambda network, x, lam, cond: network._one(x, lam, cond, train), self, x, lam, cond)
 
     def _one(self, x: Float[Array, "*spatial channels"], lam: Float[Array, ""], cond: Mapping[str, Any], train: bool):
@@ -141,13 +141,12 @@ class UNet(nn.Module):
         emb = embedding(lam, cond.get("label"), cond.get("vector"), cond.get("augmentation"))
         x = x.astype(jnp.float32)
         if self.image_channels:
-            absent = jnp.zeros((*spatial, self.image_channels + 1), jnp.float32)
-            x = jnp.concatenate([x, cond.get("image", absent).astype(jnp.float32)], axis=-1)
+            x = jnp.concatenate([x, cond["image"].astype(jnp.float32)], axis=-1)
         x, crop = pad_to_multiple(x, self.multiple)
 
         h = self._body(space_to_depth(x, self.patch_size), emb, train)
 
-        h = silu(GroupNorm(name="norm_out")(h.astype(jnp.float32)))
+        h = silu(GroupNorm(jnp.float32, name="norm_out")(h)[0])
         out = self.patch_size ** len(spatial) * channels
         h = Conv(out, (3,) * len(spatial), dtype=jnp.float32, kernel_init=nn.initializers.zeros, name="conv_out")(h)
         return depth_to_space(h, self.patch_size)[crop]
@@ -162,8 +161,8 @@ class UNet(nn.Module):
             attention_class = nn.remat(SelfAttention, policy=policy)
         implementation: Implementation | None = self.attention_implementation
 
-        def block(h, level, name):
-            h = block_class(self.width * self.multipliers[level], self.dropout, dtype, name=name)(h, emb, train)
+        def block(level, name, *parts):
+            h = block_class(self.width * self.multipliers[level], self.dropout, dtype, name=name)(parts, emb, train)
             if self.attention[level]:
                 h = attention_class(self.head_size, dtype, implementation, name=f"{name}_attention")(h)
             return h
@@ -175,12 +174,12 @@ class UNet(nn.Module):
             if level:
                 h = Down(self.width * multiplier, dtype, name=f"down{level}")(h)
             for i in range(self.blocks):
-                h = block(h, level, f"down{level}_block{i}")
+                h = block(level, f"down{level}_block{i}", h)
                 skips.append(h)
-        h = block(h, last, "middle")
+        h = block(last, "middle", h)
         for level in range(last, -1, -1):
             for i in range(self.blocks):
-                h = block(jnp.concatenate([h, skips.pop()], axis=-1), level, f"up{level}_block{i}")
+                h = block(level, f"up{level}_block{i}", h, skips.pop())
             if level:
                 h = Up(self.width * self.multipliers[level - 1], dtype, name=f"up{level}")(h)
         return h

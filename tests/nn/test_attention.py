@@ -10,22 +10,20 @@ from jaxdiff.nn.norm import group_norm
 def plain(params, x, heads, size):
     """Softmax attention written out a head at a time, in float64."""
     p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params["params"])
-    h = group_norm(x, p["norm"]["scale"][None], p["norm"]["shift"][None])
-    h = np.asarray(h, np.float64).reshape(x.shape[0], -1, x.shape[-1])
-    qkv = (h @ p["qkv"]["kernel"]).reshape(*h.shape[:2], 3, heads, size)
+    h = group_norm([x], p["norm"]["scale"], p["norm"]["shift"])[0]
+    h = np.asarray(h, np.float64).reshape(-1, x.shape[-1])
+    qkv = (h @ p["qkv"]["kernel"]).reshape(len(h), 3, heads, size)
     outs = []
     for head in range(heads):
-        q, k, v = (qkv[:, :, part, head] for part in range(3))
-        logits = q @ k.transpose(0, 2, 1) / np.sqrt(size)
+        q, k, v = (qkv[:, part, head] for part in range(3))
+        logits = q @ k.T / np.sqrt(size)
         weights = np.exp(logits - logits.max(-1, keepdims=True))
         outs.append(weights / weights.sum(-1, keepdims=True) @ v)
     out = np.concatenate(outs, -1) @ p["out"]["kernel"] + p["out"]["bias"]
     return np.asarray(x, np.float64) + out.reshape(x.shape)
 
 
-@pytest.mark.parametrize(
-    ("shape", "size", "heads"), [((2, 4, 3, 16), 8, 2), ((1, 2, 3, 2, 12), 8, 2), ((2, 5, 1, 4), 8, 1)]
-)
+@pytest.mark.parametrize(("shape", "size", "heads"), [((4, 3, 16), 8, 2), ((2, 3, 2, 12), 8, 2), ((5, 1, 4), 8, 1)])
 def test_equals_plain_softmax(shape, size, heads):
     x = jax.random.normal(jax.random.key(0), shape)
     layer = SelfAttention(head_size=size)
@@ -38,5 +36,5 @@ def test_equals_plain_softmax(shape, size, heads):
 
 
 def test_has_no_bias_on_queries_keys_and_values():
-    params = jax.jit(SelfAttention().init)(jax.random.key(0), jnp.ones((1, 2, 2, 64)))["params"]
+    params = jax.jit(SelfAttention().init)(jax.random.key(0), jnp.ones((2, 2, 64)))["params"]
     assert set(params["qkv"]) == {"kernel"}
