@@ -1,8 +1,8 @@
 """The UNet that predicts from (x, lam, condition); it knows no process and no prediction type.
 
 Ronneberger et al. 2015 (arXiv:1505.04597), Ho et al. 2020 (arXiv:2006.11239), Dhariwal and Nichol 2021
-(arXiv:2105.05233); the space-to-depth stem follows Hoogeboom et al. 2023 (arXiv:2301.11093). Every change of
-resolution is a reshape and a matrix product, so that the work is wide 3x3 convolutions at low resolution.
+(arXiv:2105.05233); the space-to-depth stem follows Hoogeboom et al. 2023 (arXiv:2301.11093). Stem and end
+are reshapes, so that the work is wide 3x3 convolutions at low resolution. Layers are those of one image (`nn.single`).
 """
 
 from collections.abc import Mapping
