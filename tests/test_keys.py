@@ -88,12 +88,14 @@ def test_what_is_no_key_is_refused_with_the_way_to_make_one(name, kind):
 
 def test_keys_of_the_older_kind_give_what_the_newer_give():
     """`jax.random.PRNGKey`, as much code of others makes them."""
-    model = jd.load("nuclei_prior")
-    image = np.full((1, *model.shape), 1000.0, np.float32)
+    start = np.ones((2, 3, 1), np.float32)
+    how = dict(shape=(3, 1), num=2, grid=[-1.0, 0.0, 1.0])
     runs = [
-        lambda key: jd.noise(key, image, lam=0.5),
-        lambda key: model.sample(key, num=2, calls=2, solver=jd.DPMpp(2, eta=1.0)).images,
-        lambda key: model.bits_per_dim(key, image),
+        lambda key: jd.noise(key, start, lam=0.5),
+        lambda key: jd.sample(key, lambda x, lam, cond: x / 2, solver=jd.DDPM(), **how).images,
+        lambda key: jax.tree.leaves(
+            jd.UNet(width=8, multipliers=(1,), attention=(False,)).init(key, start[:, None], start[:, 0, 0])
+        ),
     ]
     for run in runs:
-        np.testing.assert_array_equal(run(jax.random.PRNGKey(3)), run(jax.random.key(3)))
+        jax.tree.map(np.testing.assert_array_equal, run(jax.random.PRNGKey(3)), run(jax.random.key(3)))
