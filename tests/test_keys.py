@@ -93,9 +93,6 @@ def test_keys_of_the_older_kind_give_what_the_newer_give():
     runs = [
         lambda key: jd.noise(key, start, lam=0.5),
         lambda key: jd.sample(key, lambda x, lam, cond: x / 2, solver=jd.DDPM(), **how).images,
-        lambda key: jax.tree.leaves(
-            jd.UNet(width=8, multipliers=(1,), attention=(False,)).init(key, start[:, None], start[:, 0, 0])
-        ),
     ]
     for run in runs:
-        jax.tree.map(np.testing.assert_array_equal, run(jax.random.PRNGKey(3)), run(jax.random.key(3)))
+        np.testing.assert_array_equal(run(jax.random.PRNGKey(3)), run(jax.random.key(3)))
