@@ -12,6 +12,7 @@ import jaxdiff as jd
 from jaxdiff.chips import Target, programs
 from jaxdiff.guidance.windowed import windowed
 from jaxdiff.training.lam_sampler import Stratified
+from jaxdiff.training.leaves import variable_shapes
 from jaxdiff.training.loss import DenoisingLoss
 from jaxdiff.training.optimizer import AdamW
 from jaxdiff.training.weighting import Sigmoid
@@ -53,7 +54,7 @@ class Row:
 
 def _denoiser(row: Row) -> Any:
     network = NETWORKS[row.network](row.dtype)
-    return jd.bind(network, programs.arrays_of(network, (SIZE, SIZE, 1)), "v")
+    return jd.bind(network, variable_shapes(network, (SIZE, SIZE, 1)), "v")
 
 
 def _call(row: Row, target: Target) -> jax.stages.Lowered:

@@ -14,7 +14,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxdiff.chips.target import Target
-from jaxdiff.nn.condition import expected_shapes
+from jaxdiff.nn.condition import expected
 from jaxdiff.sampling import sample
 from jaxdiff.training.sharding import AXES
 from jaxdiff.training.state import TrainState
@@ -23,20 +23,10 @@ from jaxdiff.training.step import make_train_step
 Spatial = tuple[int, ...]
 
 
-def arrays_of(network: Any, shape: Spatial) -> Any:
-    """Shapes of a network's variables, for images of `shape` (*spatial, channels)."""
-    cond = conditions(network, 1, shape[:-1])
-    init = lambda key: network.init(key, jnp.zeros((1, *shape)), jnp.zeros(1), *([cond] if cond else []))  # noqa: E731
-    return jax.eval_shape(init, jax.random.key(0))
-
-
 def conditions(network: Any, batch: int, spatial: Sequence[int]) -> dict[str, np.ndarray] | None:
     """Conditions that the network reads, all 0, with leading batch; None where it reads none."""
-    sizes = {"num_classes", "vector_size", "image_channels", "augmentation_size"}
-    if not all(hasattr(network, size) for size in sizes):
-        return None
-    shapes = expected_shapes(network, batch, tuple(spatial))
-    return {name: np.zeros(s, np.int32 if name == "label" else np.float32) for name, s in shapes.items()} or None
+    read = expected(network, batch, tuple(spatial))
+    return {name: np.zeros(one.shape, one.dtype) for name, one in read.items()} or None
 
 
 def call(target: Target, denoise: Any, shape: Spatial, batch: int, cond: Any = None) -> jax.stages.Lowered:

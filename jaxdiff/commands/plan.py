@@ -17,6 +17,7 @@ from jaxdiff.data.config import open_data
 from jaxdiff.loading import load
 from jaxdiff.solvers import DPMpp
 from jaxdiff.training.config import TrainConfig
+from jaxdiff.training.leaves import variable_shapes
 from jaxdiff.training.objective import loss_of
 
 IMAGES = 64
@@ -170,7 +171,7 @@ def _sampling(options: Plan, where: Target) -> Program:
 
 
 def _parameters(network: Any, shape: tuple[int, ...]) -> str:
-    number = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(programs.arrays_of(network, shape)))
+    number = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(variable_shapes(network, shape)))
     return f"{number / 1e6:.1f} M parameters"
 
 

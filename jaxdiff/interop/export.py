@@ -32,7 +32,7 @@ from jax import export as jax_export
 from jaxdiff.denoiser import Bound, Denoiser
 from jaxdiff.interop.export_readme import readme
 from jaxdiff.model import Model
-from jaxdiff.nn.condition import expected_shapes
+from jaxdiff.nn.condition import expected
 from jaxdiff.plain import to_plain
 from jaxdiff.sampling.arguments import checked_grid
 from jaxdiff.sampling.program import program
@@ -177,9 +177,8 @@ def _arguments(network: Any, shape: tuple[int, ...], b: Any) -> dict[str, Any]:
         "seed": jax.ShapeDtypeStruct((), np.uint32),
         "index": jax.ShapeDtypeStruct((b,), np.int32),
     }
-    if cond := expected_shapes(network, b, shape[:-1]):
-        types = {name: np.int32 if name == "label" else np.float32 for name in cond}
-        arguments["cond"] = {name: jax.ShapeDtypeStruct(size, types[name]) for name, size in cond.items()}
+    if cond := expected(network, b, shape[:-1]):
+        arguments["cond"] = cond
     return arguments
 
 

@@ -96,8 +96,8 @@ def null(cond: Mapping[str, Any] | None) -> dict[str, Any] | None:
     }
 
 
-def expected_shapes(network: Any, batch: int, spatial: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    """Shapes, batch axis included, of the conditions that a network with these fields reads."""
+def expected(network: Any, batch: int, spatial: tuple[int, ...]) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes, batch axis included, and types of the conditions that a network with these fields reads."""
     sizes = {name: size_of(network, field) for name, field in FIELDS.items()}
     shapes = {
         "label": (batch,),
@@ -105,10 +105,15 @@ def expected_shapes(network: Any, batch: int, spatial: tuple[int, ...]) -> dict[
         "image": (batch, *spatial, sizes["image"] + 1),
         "augmentation": (batch, sizes["augmentation"]),
     }
-    return {name: shape for name, shape in shapes.items() if sizes[name]}
+    types = {"label": np.dtype("int32")}
+    return {
+        name: jax.ShapeDtypeStruct(shape, types.get(name, np.dtype("float32")))
+        for name, shape in shapes.items()
+        if sizes[name]
+    }
 
 
-def completed(cond: Mapping[str, Any] | None, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+def completed(cond: Mapping[str, Any] | None, read: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, Any]:
     """All that a network reads, with the null in the place of what is missing or None.
 
     Raises ValueError for an unknown key or shape.
@@ -117,17 +122,14 @@ def completed(cond: Mapping[str, Any] | None, shapes: Mapping[str, tuple[int, ..
     for name, value in given.items():
         if name not in KEYS:
             raise ValueError(f"got condition {name!r}; expected one of {KEYS}; to fix: nn.condition(label=..., ...)")
-        if name not in shapes:
+        if name not in read:
             raise ValueError(
-                f"got condition {name!r}; expected {sorted(shapes) or 'none'}, which this network was built for; "
+                f"got condition {name!r}; expected {sorted(read) or 'none'}, which this network was built for; "
                 f"to fix: leave it out, or train a network with {FIELDS[name]} > 0"
             )
-        if np.shape(value) != shapes[name]:
+        if np.shape(value) != read[name].shape:
             raise ValueError(
-                f"got condition {name!r} of shape {np.shape(value)}; expected {shapes[name]}; "
+                f"got condition {name!r} of shape {np.shape(value)}; expected {read[name].shape}; "
                 "to fix: build it with nn.condition(...), which adds the presence entries"
             )
-    absent = {name: jnp.zeros(shape, jnp.float32) for name, shape in shapes.items()}
-    if "label" in absent:
-        absent["label"] = jnp.full(shapes["label"], -1, jnp.int32)
-    return absent | given
+    return {name: jnp.full(one.shape, -1 if name == "label" else 0, one.dtype) for name, one in read.items()} | given

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from jaxdiff.nn import conv
 from jaxdiff.nn.attention import Implementation, SelfAttention
 from jaxdiff.nn.blocks import Down, ResidualBlock, Up, depth_to_space, pad_to_multiple, space_to_depth
-from jaxdiff.nn.condition import completed, expected_shapes
+from jaxdiff.nn.condition import completed, expected
 from jaxdiff.nn.conv import Conv
 from jaxdiff.nn.embed import Embedding
 from jaxdiff.nn.norm import GroupNorm
@@ -130,7 +130,7 @@ class UNet(nn.Module):
             raise ValueError(f"got x of shape {x.shape}; expected (B, [D,] H, W, C); to fix: x[None] adds a batch axis")
         if lam.shape != x.shape[:1]:
             raise ValueError(f"got lam of shape {lam.shape}; expected {x.shape[:1]}; to fix: one lam an image")
-        cond = completed(cond, expected_shapes(self, x.shape[0], x.shape[1:-1]))
+        cond = completed(cond, expected(self, x.shape[0], x.shape[1:-1]))
         return each(lambda network, x, lam, cond: network._one(x, lam, cond, train), self, x, lam, cond)
 
     def _one(self, x: Float[Array, "*spatial channels"], lam: Float[Array, ""], cond: Mapping[str, Any], train: bool):

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxdiff.durable import crc32
 from jaxdiff.network import Network, initialised
-from jaxdiff.nn.condition import expected_shapes
+from jaxdiff.nn.condition import expected
 
 
 def named(tree: Any) -> dict[str, Any]:
@@ -23,17 +23,15 @@ def variable_shapes(network: Network, shape: Sequence[int]) -> Any:
 
     Raises ValueError for a network that cannot be built.
     """
-    spatial = tuple(shape[:-1])
-    shaped = lambda shape, dtype="float32": jax.ShapeDtypeStruct(shape, np.dtype(dtype))  # noqa: E731
-    shapes = expected_shapes(network, 1, spatial)
-    cond = {name: shaped(shape, "int32" if name == "label" else "float32") for name, shape in shapes.items()}
+    shaped = lambda *shape: jax.ShapeDtypeStruct(shape, np.dtype("float32"))  # noqa: E731
+    cond = expected(network, 1, tuple(shape[:-1]))
     key = jax.eval_shape(lambda: jax.random.key(0))
     try:
         return jax.eval_shape(
             lambda *arrays: initialised(network, *arrays),
             key,
-            shaped((1, *shape)),
-            shaped((1,)),
+            shaped(1, *shape),
+            shaped(1),
             cond or None,
         )
     except (ArithmeticError, TypeError, MemoryError, RecursionError) as error:
