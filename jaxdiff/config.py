@@ -28,9 +28,9 @@ def load_config(path: str | Path) -> TrainConfig:
     module = run_file(path, "config")
     config = getattr(module, "config", None)
     if not isinstance(config, TrainConfig):
-        found = "no `config`" if config is None else f"a `config` of type {type(config).__name__}"
+        problem = "no `config`" if config is None else f"a `config` of type {type(config).__name__}"
         raise ValueError(
-            f"got {path} with {found}; expected a TrainConfig; to fix: config = TrainConfig(name=..., ...)"
+            f"got {path} with {problem}; expected a TrainConfig; to fix: config = TrainConfig(name=..., ...)"
         )
     return config
 

@@ -67,10 +67,10 @@ def load(
                 f"got step={step}, ema={ema}, length={length} for {run}, a packed model; expected its one checkpoint, "
                 f"{step_stored}, averaged; to fix: leave them out, or load the run that it was packed from"
             )
-        found, variables = step_stored, unpack(run, like)
+        at_step, variables = step_stored, unpack(run, like)
     else:
-        found, variables = average(run, step, ema=ema, length=length, like=like)
-    check_variables(like, variables, f"{run} at step {found}")
+        at_step, variables = average(run, step, ema=ema, length=length, like=like)
+    check_variables(like, variables, f"{run} at step {at_step}")
     return Model(
         denoise=bind(config.network, jax.device_put(variables), config.predicts, sigma_data=config.sigma_data),
         network=config.network,
@@ -79,7 +79,7 @@ def load(
         normaliser=Normaliser.from_json(stored["normaliser"], allow),
         info=info,
         pairing=pairing,
-        step=found,
+        step=at_step,
         run=run,
         levels=read_levels(stored),
     )

@@ -111,7 +111,7 @@ def _missing(folder: Path) -> list[Path]:
 
 def _taken(folder: Path, name: str, wait: bool, of: str | Path) -> int:
     """The open file of a lock that this process holds."""
-    path, said = folder / name, False
+    path, announced = folder / name, False
     while True:
         handle = _opened(folder, path)
         try:
@@ -127,9 +127,9 @@ def _taken(folder: Path, name: str, wait: bool, of: str | Path) -> int:
                     "fix: wait for it, stop it, or choose another place"
                 )
             else:
-                if not said:
+                if not announced:
                     print(f"waiting for who is writing to {of} ({_holder(handle)})", file=sys.stderr)
-                said = True
+                announced = True
                 time.sleep(0.2)
         except BaseException:
             os.close(handle)
@@ -149,12 +149,12 @@ def _opened(folder: Path, path: Path) -> int:
             # Another process, which had made the folder too, may have taken it away between the two lines.
             if isinstance(error, FileNotFoundError) and not last:
                 continue
-            told = type(error)(
+            refusal = type(error)(
                 f"got {folder}, where nothing can be written ({error}); expected a folder for results; to fix: another "
                 "folder, or its permissions"
             )
-            told.errno = error.errno
-            raise told from error
+            refusal.errno = error.errno
+            raise refusal from error
     raise AssertionError
 
 

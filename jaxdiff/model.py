@@ -107,11 +107,11 @@ class Model:
         if self.run is None:
             raise ValueError("got a model that was not loaded from a run; expected one of jd.load(run)")
         solver, record = stored.load_tuned(self.run, calls)
-        for name, here in (("checkpoint", self.step), ("guidance", guidance)):
-            if record.get(name) != here:
+        for name, expected in (("checkpoint", self.step), ("guidance", guidance)):
+            if record.get(name) != expected:
                 warnings.warn(
-                    f"{stored.path_of(self.run, calls)} was tuned for {name} {record.get(name)}, not {here}; to fix: jaxdiff "
-                    f"tune {self.run} --nfe {calls} --again",
+                    f"{stored.path_of(self.run, calls)} was tuned for {name} {record.get(name)}, not {expected}; to fix: "
+                    f"jaxdiff tune {self.run} --nfe {calls} --again",
                     stacklevel=2,
                 )
         return solver
@@ -244,7 +244,7 @@ class Model:
             values = values + np.asarray(jax.random.uniform(jax.random.fold_in(key, 1), images.shape), np.float64) - 0.5
         normal = self.normaliser.forward(values)
         ends = (self.schedule.lam_min, end)
-        found = log_likelihood(key, self.denoise, normal, ends=ends, probes=probes, cond=cond)
+        likelihood = log_likelihood(key, self.denoise, normal, ends=ends, probes=probes, cond=cond)
         slope = self.normaliser.log_slope(values).reshape(len(values), -1).sum(axis=1)
         size = int(np.prod(images.shape[1:]))
-        return -(np.asarray(found.nats, np.float64) + slope) / (size * np.log(2.0))
+        return -(np.asarray(likelihood.nats, np.float64) + slope) / (size * np.log(2.0))

@@ -30,9 +30,9 @@ def as_leaves(module: eqx.Module) -> None:
 
 def with_leaves(module: Module) -> Module:
     """A copy to which `as_leaves` was done; of what a config holds, whose numbers stay plain."""
-    made = copy.copy(module)
-    as_leaves(made)
-    return made
+    copied = copy.copy(module)
+    as_leaves(copied)
+    return copied
 
 
 def _leaf(value: Any) -> Any:

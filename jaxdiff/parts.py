@@ -215,13 +215,13 @@ def at_place(place: str, what: str) -> Any:
     """
     module, _, path = place.partition(":")
     if module.endswith(".py") and Path(module).is_file():
-        found = run_file(Path(module))
+        container = run_file(Path(module))
     else:
-        found = _imported(module, f"{what} {place!r}", first=True)
-    value = _attribute(found, path)
+        container = _imported(module, f"{what} {place!r}", first=True)
+    value = _attribute(container, path)
     if value is None:
         raise ValueError(
-            f"got {what} {place!r}, which cannot be imported ({found.__name__} has no {path}); expected "
+            f"got {what} {place!r}, which cannot be imported ({container.__name__} has no {path}); expected "
             "package.module:Class; to fix: name one that is there"
         )
     return value

@@ -125,14 +125,16 @@ def different_fields(value: Any, other: Any, field: str = "") -> list[str]:
             return [field]
         names = [one.name for one in dataclasses.fields(value) if one.init and one.name not in LINEN_FIELDS]
         return [
-            found
+            differing
             for name in names
-            for found in different_fields(getattr(value, name), getattr(other, name), joined(field, name))
+            for differing in different_fields(getattr(value, name), getattr(other, name), joined(field, name))
         ]
     if isinstance(value, Mapping) and isinstance(other, Mapping):
         if value.keys() != other.keys():
             return [field]
-        return [found for key in value for found in different_fields(value[key], other[key], joined(field, key))]
+        return [
+            differing for key in value for differing in different_fields(value[key], other[key], joined(field, key))
+        ]
     if isinstance(value, list | tuple) and isinstance(other, list | tuple):
         if len(value) != len(other):
             return [field]

@@ -89,5 +89,5 @@ def __getattr__(name: str):
 
 
 def __dir__() -> list[str]:
-    here = {name for name in globals() if not name.startswith("_")} - {"TYPE_CHECKING"}
-    return sorted({*here, *_LATER, *_ROOMS})
+    defined = {name for name in globals() if not name.startswith("_")} - {"TYPE_CHECKING"}
+    return sorted({*defined, *_LATER, *_ROOMS})

@@ -154,11 +154,11 @@ def _by_diffrax(part: Any) -> dict[str, str]:
     return _split(printed.getvalue())
 
 
-def _inside(part: Any, seen: set[int]) -> Iterator[Any]:
+def _inside(part: Any, visited: set[int]) -> Iterator[Any]:
     """The part, then what it is made of, each once."""
-    if id(part) in seen:
+    if id(part) in visited:
         return
-    seen.add(id(part))
+    visited.add(id(part))
     yield part
     if isinstance(part, functools.partial):
         inner = [part.func, *part.args, *part.keywords.values()]
@@ -173,7 +173,7 @@ def _inside(part: Any, seen: set[int]) -> Iterator[Any]:
         inner = []
     for value in inner:
         if dataclasses.is_dataclass(value) or isinstance(value, tuple | list | Mapping | functools.partial):
-            yield from _inside(value, seen)
+            yield from _inside(value, visited)
 
 
 def _type(part: Any) -> Any:

@@ -65,7 +65,7 @@ def short(part: Any) -> str:
     for field in dataclasses.fields(part):
         if field.name in ("parent", "name") or not field.init:
             continue
-        here = getattr(part, field.name, None)
-        if not (field.default is not dataclasses.MISSING and here == field.default):
-            changed.append(f"{field.name}={value(here)}")
+        current = getattr(part, field.name, None)
+        if not (field.default is not dataclasses.MISSING and current == field.default):
+            changed.append(f"{field.name}={value(current)}")
     return f"{type(part).__name__}({', '.join(changed)})"

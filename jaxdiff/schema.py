@@ -51,22 +51,22 @@ def dataclass_of(cls: type, value: Any, field: str = "", classes: Mapping[str, t
         raise malformed(field, value, f"a dict, the fields of {cls.__name__}")
     own = {one.name: one for one in dataclasses.fields(cls) if one.init and one.name != "parent"}  # Linen's own
     hints = _hints(cls)
-    given = {name: one for name, one in value.items() if name != "type"}
+    entries = {name: one for name, one in value.items() if name != "type"}
     required = [
         name
         for name, one in own.items()
         if one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
     ]
     for what, names in (
-        ("without", [n for n in required if n not in given]),
-        ("with unknown", [n for n in given if n not in own]),
+        ("without", [n for n in required if n not in entries]),
+        ("with unknown", [n for n in entries if n not in own]),
     ):
         if names:
             raise Malformed(
                 f"got {field or 'stored fields'} of {cls.__name__} {what} {', '.join(map(shown, sorted(names)))}; expected "
                 f"{', '.join(own)}; to fix: use the version of jaxdiff that wrote them"
             )
-    values = {name: typed(hints.get(name, Any), one, joined(field, name), classes) for name, one in given.items()}
+    values = {name: typed(hints.get(name, Any), one, joined(field, name), classes) for name, one in entries.items()}
     try:
         return cls(**values)
     except FAULTS as error:

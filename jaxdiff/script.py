@@ -48,8 +48,8 @@ def run(command: Callable[[Sequence[str], str], int], args: Sequence[str], prog:
         if os.environ.get("JAXDIFF_DEBUG"):
             raise
         # RuntimeErrors of jaxdiff are about checkpoints and diverged training; others are not the person's to mend.
-        ours = isinstance(error, RuntimeError) and type(error).__module__.startswith("jaxdiff")
-        if not (ours or isinstance(error, ValueError | OSError)):
+        refused = isinstance(error, RuntimeError) and type(error).__module__.startswith("jaxdiff")
+        if not (refused or isinstance(error, ValueError | OSError)):
             raise
         from jaxdiff.durable import is_full
 

@@ -47,10 +47,10 @@ def folder_of(run: str | Path) -> Path:
     if str(path) in models():
         return FOLDER / path
     runs = sorted(str(beside.parent) for beside in Path().glob("*/run.json"))
-    there = ", ".join([*models(), *runs[:8]])
+    choices = ", ".join([*models(), *runs[:8]])
     raise FileNotFoundError(
-        f"got {run}, which is no folder here and no model that comes with jaxdiff; expected a run folder, or one of {there}; "
-        "to fix: train a run first (jaxdiff train CONFIG), or one of these names"
+        f"got {run}, which is no folder here and no model that comes with jaxdiff; expected a run folder, or one of "
+        f"{choices}; to fix: train a run first (jaxdiff train CONFIG), or one of these names"
     )
 
 

@@ -19,7 +19,7 @@ from jaxdiff.data.pairs import Denoising, SuperResolution
 from jaxdiff.loading import load
 from jaxdiff.model import Model
 from jaxdiff.tasks import denoise, segment, super_resolve
-from jaxdiff.tasks.sampled import given
+from jaxdiff.tasks.sampled import conditional_samples
 
 Task = Literal["segmentation", "denoising", "super-resolution"]
 See = Callable[[Field], np.ndarray]
@@ -112,7 +112,7 @@ def draws(model: Model, task: Task, see: See, photons: int | None, samples: int,
 
     def predict(field: Field) -> Arrays:
         if task != "denoising":
-            return {"draws": given(_key(field), model, see(field), samples, calls=calls)[..., 0]}
+            return {"draws": conditional_samples(_key(field), model, see(field), samples, calls=calls)[..., 0]}
         return {"draws": denoise(_key(field), model, see(field), samples, calls=calls).samples[..., 0]}
 
     settings = identity(model) | {"photons": photons, "samples": samples, "calls": calls}

@@ -93,38 +93,41 @@ def check_request(out: Path, manifest: Mapping[str, Any], request: Mapping[str, 
 def sections(out: Path, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The micro-batches of the run, oldest first: {"batch": …, "why": …}; shards yet to be made belong to the last."""
     added = sorted((out / SECTIONS).glob("?????.json"))
-    known = [manifest["sections"][0]]
+    micro_batches = [manifest["sections"][0]]
     for path in added:
         with within(path, "remove it"):
-            known.append(unsealed(read_json(path)))
-            _check_sections(known)
-    return known
+            micro_batches.append(unsealed(read_json(path)))
+            _check_sections(micro_batches)
+    return micro_batches
 
 
-def _check_sections(known: Any) -> None:
+def _check_sections(micro_batches: Any) -> None:
     """Raises ValueError unless these are micro-batches, each smaller than the one before."""
-    batches = [fields(section, {"batch": int, "why": str}, "sections")["batch"] for section in known]
+    batches = [fields(section, {"batch": int, "why": str}, "sections")["batch"] for section in micro_batches]
     if not batches or min(batches) < 1 or any(late >= early for early, late in itertools.pairwise(batches)):
         raise malformed("sections.batch", batches, "numbers of 1 or more that fall")
 
 
 def add_section(out: Path, manifest: Mapping[str, Any], batch: int, why: str) -> list[dict[str, Any]]:
     """The sections with a new one of a smaller micro-batch, unless another process was first to add such a one."""
-    known = sections(out, manifest)
-    while known[-1]["batch"] > batch:
-        create_json(out / SECTIONS / f"{len(known):05d}.json", sealed({"batch": batch, "why": why}))
-        known = sections(out, manifest)
-    return known
+    micro_batches = sections(out, manifest)
+    while micro_batches[-1]["batch"] > batch:
+        create_json(out / SECTIONS / f"{len(micro_batches):05d}.json", sealed({"batch": batch, "why": why}))
+        micro_batches = sections(out, manifest)
+    return micro_batches
 
 
 def completed(
-    manifest: Mapping[str, Any], known: list[dict[str, Any]], finished: list[ShardRecord], descriptions: list[Written]
+    manifest: Mapping[str, Any],
+    micro_batches: list[dict[str, Any]],
+    finished: list[ShardRecord],
+    descriptions: list[Written],
 ) -> dict[str, Any]:
     """The manifest of a folder in which every shard is finished.
 
     Args:
         manifest: before that.
-        known: the `sections`.
+        micro_batches: the `sections`.
         finished: the records of all shards, which go in, with their sums.
         descriptions: the files that describe the set.
     """
@@ -137,7 +140,7 @@ def completed(
     }
     return {
         **manifest,
-        "sections": known,
+        "sections": micro_batches,
         "complete": True,
         "totals": totals,
         "shards": [asdict(record) for record in finished],

@@ -58,13 +58,13 @@ def pump(
             for low in range(0, shard.num, size):
                 settle(IN_FLIGHT - 1)
                 try:
-                    drawn = draw(shard.first + low, min(size, shard.num - low))
+                    samples = draw(shard.first + low, min(size, shard.num - low))
                 except Exception:
                     settle(0)  # what was dispatched before it is good
                     raise
-                parts.append(converter.submit(convert, drawn, filled, low))
+                parts.append(converter.submit(convert, samples, filled, low))
                 under_way.append(parts[-1])
-                del drawn  # or the device keeps it until the next one is there
+                del samples  # or the device keeps it until the next one is there
             under_way.append(converter.submit(_finish, filled, parts, began, hand_over))
         settle(0)
         for last in list(writes):

@@ -52,10 +52,10 @@ def plan_of(job: Job, build: Build, say: Say) -> Plan:
 
     Raises ValueError where the folder is not this job's, or where the micro-batch of its manifest does not fit.
     """
-    found = manifest.read_manifest(job.out)
-    if found is None and job.process == 0:
+    values = manifest.read_manifest(job.out)
+    if values is None and job.process == 0:
         return _begun(job, build, say)
-    return _continued(job, wait_for_manifest(job.out) if found is None else found, build, say, found is not None)
+    return _continued(job, wait_for_manifest(job.out) if values is None else values, build, say, values is not None)
 
 
 def _begun(job: Job, build: Build, say: Say) -> Plan:
@@ -104,22 +104,22 @@ def _asked_for(batch: int, build: Build) -> CompiledSampler:
 def _continued(job: Job, values: dict[str, Any], build: Build, say: Say, resumed: bool) -> Plan:
     shard = values["request"]["shard"]
     manifest.check_request(job.out, values, {**job.request(), "shard": job.shard or shard})
-    known = manifest.sections(job.out, values)
-    batch = known[-1]["batch"]
+    micro_batches = manifest.sections(job.out, values)
+    batch = micro_batches[-1]["batch"]
     if job.batch is not None and job.batch not in (batch, values["asked_batch"]):
         if job.batch > batch:
             raise ValueError(
                 f"got --batch {job.batch} for {job.out}, which was begun with {batch}; expected {batch}, or less to begin "
                 "a new section; to fix: leave --batch out"
             )
-        known = manifest.add_section(job.out, values, job.batch, "asked for")
-        batch = known[-1]["batch"]
+        micro_batches = manifest.add_section(job.out, values, job.batch, "asked for")
+        batch = micro_batches[-1]["batch"]
         say(f"a new section with micro-batch {batch} begins; finished shards keep theirs")
-    here = {name: now for name, now in _where().items() if name != "devices"}  # their number changes no image
-    changed = [f"{name}: {values.get(name)} -> {now}" for name, now in here.items() if values.get(name) != now]
+    environment = {name: now for name, now in _where().items() if name != "devices"}  # their number changes no image
+    changed = [f"{name}: {values.get(name)} -> {now}" for name, now in environment.items() if values.get(name) != now]
     if changed and resumed:
         say("the last digits may differ from those of the finished shards: " + "; ".join(changed))
-    return Plan(values, known, None, resumed)
+    return Plan(values, micro_batches, None, resumed)
 
 
 def fitting(job: Job, batch: int, build: Build) -> CompiledSampler:

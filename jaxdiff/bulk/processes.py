@@ -36,7 +36,7 @@ def joined_processes(
 
     Raises ValueError for an index without a number, or beyond it.
     """
-    given = (num_processes, process_id)
+    options = (num_processes, process_id)
     if (num_processes is None) != (process_id is None) or (coordinator is not None and not distributed):
         raise ValueError(
             f"got coordinator={coordinator}, num_processes={num_processes}, process_id={process_id}; expected both of the "
@@ -45,7 +45,7 @@ def joined_processes(
     if num_processes is not None and process_id is not None and not 0 <= process_id < num_processes:
         raise ValueError(f"got process_id={process_id} of {num_processes}; expected 0 to {num_processes - 1}")
     if not distributed:
-        yield (0, 1) if None in given else (process_id, num_processes)  # pyright: ignore[reportReturnType]
+        yield (0, 1) if None in options else (process_id, num_processes)  # pyright: ignore[reportReturnType]
         return
     jax.distributed.initialize(coordinator, num_processes, process_id)
     try:
@@ -60,9 +60,9 @@ def wait_for_manifest(out: Path) -> dict[str, Any]:
     """The manifest, once process 0 has written it. Raises TimeoutError where it does not."""
     began = time.monotonic()
     while time.monotonic() - began < PATIENCE:
-        found = manifest.read_manifest(out)
-        if found is not None:
-            return found
+        values = manifest.read_manifest(out)
+        if values is not None:
+            return values
         time.sleep(0.2)
     raise TimeoutError(
         f"got no {out / manifest.NAME} within {PATIENCE / 60:.0f} minutes; expected process 0 to write it; to fix: see what "

@@ -66,11 +66,11 @@ class Session:
         if warning:
             self.say(warning)
         self.program = plan.program or fitting(job, plan.batch, self.build)
-        mine = sum(shard.num for shard in self.shards())
+        num_images = sum(shard.num for shard in self.shards())
         began, left = time.perf_counter(), sum(shard.num for shard in todo)
         with tqdm(
-            total=mine,
-            initial=mine - left,
+            total=num_images,
+            initial=num_images - left,
             unit="image",
             desc="generating",
             dynamic_ncols=True,
@@ -92,7 +92,7 @@ class Session:
                         raise
                     self._halve(error)
                 todo = self._unfinished()
-                self.bar.n = mine - sum(shard.num for shard in todo)
+                self.bar.n = num_images - sum(shard.num for shard in todo)
         self.seconds = time.perf_counter() - began
 
     def shards(self) -> list[Shard]:
@@ -110,19 +110,19 @@ class Session:
         """This process's shards that are not finished; records of files that are not what was written are removed."""
         todo = []
         for shard in self.shards():
-            found = state(self.job.out, shard, self.store.files(shard.index), verify)
-            if isinstance(found, str):
-                self.say(f"shard {shard.index} is made again: {found}")
+            status = state(self.job.out, shard, self.store.files(shard.index), verify)
+            if isinstance(status, str):
+                self.say(f"shard {shard.index} is made again: {status}")
                 forget(self.job.out, shard.index)
-            if not isinstance(found, ShardRecord):
+            if not isinstance(status, ShardRecord):
                 todo.append(shard)
         return todo
 
     def _draw(self, first: int, num: int):
         return self.program(first, self.job.cond_of(first, num, self.program.size))
 
-    def _convert(self, drawn, filled: Filled, low: int) -> None:
-        num = put(drawn, filled, low, self.job.model.normaliser)
+    def _convert(self, samples, filled: Filled, low: int) -> None:
+        num = put(samples, filled, low, self.job.model.normaliser)
         self.made += num
         self.bar.update(num)
 

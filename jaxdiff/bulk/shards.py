@@ -123,8 +123,8 @@ def record_path(out: Path, shard: int) -> Path:
 
 def records(out: Path) -> Iterator[ShardRecord]:
     """The readable ones in the folder, by shard: one that is damaged is none, and its images are made again."""
-    found = [(int(p.stem), p) for p in (out / RECORDS).glob("*.json") if re.fullmatch(r"\d{5,}", p.stem)]
-    for _, path in sorted(found):
+    numbered = [(int(p.stem), p) for p in (out / RECORDS).glob("*.json") if re.fullmatch(r"\d{5,}", p.stem)]
+    for _, path in sorted(numbered):
         with contextlib.suppress(ValueError, OSError):
             yield read_record(path)
 

@@ -105,7 +105,7 @@ class Estimate:
             "moves": {"kernels": number, "cost": cost},
             "temporaries": self.temporaries,
             "memory": self.memory,
-            "collectives": {kind: list(found) for kind, found in self.collectives.items()},
+            "collectives": {kind: list(count_and_bytes) for kind, count_and_bytes in self.collectives.items()},
             "kinds": dict(list(self.kinds().items())[:layers]),
             "layers": dict(list(self.layers().items())[:layers]),
         }

@@ -19,23 +19,23 @@ def hints(target: Target, network: Any, tried: Sequence[Tried], *, training: boo
 
 
 def _of_network(target: Target, network: Any) -> list[str]:
-    said = []
+    lines = []
     if getattr(network, "dtype", None) == "float32":
-        said.append("the network computes in float32: --network.dtype bfloat16 is what matrix units are made for")
+        lines.append("the network computes in float32: --network.dtype bfloat16 is what matrix units are made for")
     if target.chip.kind != "tpu":
-        return said
+        return lines
     width, multipliers = getattr(network, "width", None), getattr(network, "multipliers", (1,))
     if isinstance(width, int):
         channels = [width * multiplier for multiplier in multipliers]
         if odd := [n for n in channels if n % LANES]:
-            said.append(
+            lines.append(
                 f"levels of {', '.join(map(str, odd))} channels do not fill the {LANES} lanes: --network.width "
                 f"{-(-width // LANES) * LANES} does, for more arithmetic in the same registers"
             )
     head, attends = getattr(network, "head_size", None), getattr(network, "attention", (True,))
     if isinstance(head, int) and head % LANES and any(attends):
-        said.append(f"attention heads of {head} channels fill part of the {LANES} lanes: --network.head-size {LANES}")
-    return said
+        lines.append(f"attention heads of {head} channels fill part of the {LANES} lanes: --network.head-size {LANES}")
+    return lines
 
 
 def _of_memory(target: Target, tried: Sequence[Tried], training: bool, fsdp: int) -> list[str]:
@@ -60,38 +60,38 @@ def _of_batches(tried: Sequence[Tried]) -> list[str]:
     first = costs.get(tried[0].batch)
     if not first:
         return []
-    said = []
+    lines = []
     for batch, cost in costs.items():
         if cost > CLIFF * first:
-            said.append(
+            lines.append(
                 f"an image costs {cost / first:.2f} times as much at batch {batch} as at {tried[0].batch}: stay below"
             )
         elif first > CLIFF * cost:
-            said.append(
+            lines.append(
                 f"an image costs {cost / first:.2f} times as much at batch {batch} as at {tried[0].batch}: go there"
             )
-    return said
+    return lines
 
 
 def _of_program(tried: Sequence[Tried], fsdp: int) -> list[str]:
-    found = next((one.estimate for one in tried if one.estimate), None)
-    if found is None or not found.cost:
+    estimate = next((one.estimate for one in tried if one.estimate), None)
+    if estimate is None or not estimate.cost:
         return []
-    said = []
-    number, cost = found.moves()
-    if found.cycles is not None and cost > 0.15 * found.cost:
+    lines = []
+    number, cost = estimate.moves()
+    if estimate.cycles is not None and cost > 0.15 * estimate.cost:
         where: dict[str, int] = {}
-        for one in found.operations:
+        for one in estimate.operations:
             if one.moves:
                 where[one.layer or "elsewhere"] = where.get(one.layer or "elsewhere", 0) + one.cost
         dearest = sorted(where, key=lambda layer: -where[layer])[:3]
-        said.append(
-            f"{number} kernels only move data, {cost / found.cost:.0%} of the cost, most in {', '.join(dearest)}"
+        lines.append(
+            f"{number} kernels only move data, {cost / estimate.cost:.0%} of the cost, most in {', '.join(dearest)}"
         )
-    whole = found.memory - found.arguments + fsdp * found.arguments
-    if fsdp > 1 and found.chip.memory and whole < 0.5 * found.chip.memory:
-        said.append(
-            f"the state fits whole ({whole / 1e9:.1f} GB of {found.chip.memory / 1e9:.0f} a chip): --fsdp 1 has no "
+    unsharded = estimate.memory - estimate.arguments + fsdp * estimate.arguments
+    if fsdp > 1 and estimate.chip.memory and unsharded < 0.5 * estimate.chip.memory:
+        lines.append(
+            f"the state fits whole ({unsharded / 1e9:.1f} GB of {estimate.chip.memory / 1e9:.0f} a chip): --fsdp 1 has no "
             "all-gathers"
         )
-    return said
+    return lines

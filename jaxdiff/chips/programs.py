@@ -31,7 +31,7 @@ def conditions(network: Any, batch: int, spatial: Sequence[int]) -> dict[str, np
 
 def call(target: Target, denoise: Any, shape: Spatial, batch: int, cond: Any = None) -> jax.stages.Lowered:
     """One network call of a batch on one device, as `jd.sample` makes it. denoise: arrays or their shapes as leaves."""
-    whole = NamedSharding(target.mesh(1), P())
+    replicated = NamedSharding(target.mesh(1), P())
     arrays, rest = eqx.partition(denoise, _is_array)
 
     def run(arrays, x, lam, cond):
@@ -39,7 +39,7 @@ def call(target: Target, denoise: Any, shape: Spatial, batch: int, cond: Any = N
         return jax.vmap(lambda x, lam, cond: called(x, lam, cond))(x, lam, cond)
 
     x, lam = jax.ShapeDtypeStruct((batch, *shape), jnp.float32), jax.ShapeDtypeStruct((batch,), jnp.float32)
-    return jax.jit(run, in_shardings=whole, out_shardings=whole).lower(_shapes(arrays), x, lam, _shapes(cond))
+    return jax.jit(run, in_shardings=replicated, out_shardings=replicated).lower(_shapes(arrays), x, lam, _shapes(cond))
 
 
 def sampler(
@@ -58,7 +58,7 @@ def sampler(
     arrays, rest = eqx.partition(denoise, _is_array)
     windows = mesh.shape.get("window", 1)
     num = batch * mesh.size // windows
-    whole = NamedSharding(mesh, P())
+    replicated = NamedSharding(mesh, P())
 
     def run(arrays, seed, cond):
         return sample(
@@ -74,7 +74,7 @@ def sampler(
         ).images
 
     seed = jax.ShapeDtypeStruct((), jnp.int32)
-    return jax.jit(run, in_shardings=whole).lower(_shapes(arrays), seed, _shapes(cond(num)))
+    return jax.jit(run, in_shardings=replicated).lower(_shapes(arrays), seed, _shapes(cond(num)))
 
 
 def training_step(
@@ -127,15 +127,15 @@ def training_step(
     example = jax.tree.map(lambda leaf: np.zeros((1, *np.shape(leaf)[1:]), leaf.dtype), batch)
     like = TrainState.shapes(jax.random.key(0), network, optimizer, example, tracked=tracked)
     placed = lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)  # noqa: E731
-    whole, shared = NamedSharding(step.mesh, P()), NamedSharding(step.mesh, P(AXES))
+    replicated, shared = NamedSharding(step.mesh, P()), NamedSharding(step.mesh, P(AXES))
     key = jax.eval_shape(lambda: jax.random.key(0))
     examples = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((size, *leaf.shape[1:]), leaf.dtype), example)
     return step.program.lower(
         jax.tree.map(placed, like, step.shardings(like)),
         jax.tree.map(lambda leaf: placed(leaf, shared), examples),
-        placed(key, whole),
-        jax.ShapeDtypeStruct((), jnp.float32, sharding=whole),
-        jax.tree.map(lambda leaf: placed(leaf, whole), _shapes(teacher)),
+        placed(key, replicated),
+        jax.ShapeDtypeStruct((), jnp.float32, sharding=replicated),
+        jax.tree.map(lambda leaf: placed(leaf, replicated), _shapes(teacher)),
     )
 
 

@@ -25,13 +25,13 @@ def compile_batch(target: Target, lower: Callable[[int], jax.stages.Lowered], ba
     """The program of `lower(batch)`, and whether it fits. Raises what the compiler raises for other reasons than memory."""
     start = time.perf_counter()
     try:
-        found = estimate(lower(batch), target)
+        estimated = estimate(lower(batch), target)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         return Tried(batch, False, None, time.perf_counter() - start)
-    fits = target.chip.memory is None or found.memory <= target.chip.memory
-    return Tried(batch, fits, found, time.perf_counter() - start)
+    fits = target.chip.memory is None or estimated.memory <= target.chip.memory
+    return Tried(batch, fits, estimated, time.perf_counter() - start)
 
 
 def search(

@@ -64,14 +64,14 @@ def target(name: str) -> Target:
         )
     chip = CHIPS[kind]
     topology = topology or chip.topologies[0]
-    made = {"tpu": _tpu, "cuda": _cuda, "cpu": _cpu}[chip.kind]
-    return made(f"{kind}:{topology}", chip, topology)
+    make = {"tpu": _tpu, "cuda": _cuda, "cpu": _cpu}[chip.kind]
+    return make(f"{kind}:{topology}", chip, topology)
 
 
 def _unknown(name: str, chip: Chip, why: str = "") -> ValueError:
-    known = ", ".join(f"{chip.name}:{topology}" for topology in chip.topologies)
+    slices = ", ".join(f"{chip.name}:{topology}" for topology in chip.topologies)
     return ValueError(
-        f"got --on {name}{f' ({why})' if why else ''}; expected a slice such as {known}; to fix: choose one of these"
+        f"got --on {name}{f' ({why})' if why else ''}; expected a slice such as {slices}; to fix: choose one of these"
     )
 
 

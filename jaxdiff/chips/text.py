@@ -127,8 +127,8 @@ def collectives(text: str) -> dict[str, tuple[int, int]]:
             kind = line.op.removesuffix("-start")
             if kind in COLLECTIVES:
                 results[kind, line.chain or f"{name}/{line.name}"] = line.result
-    found: dict[str, tuple[int, int]] = {}
+    by_kind: dict[str, tuple[int, int]] = {}
     for (kind, _), result in results.items():
-        count, total = found.get(kind, (0, 0))
-        found[kind] = count + 1, total + result
-    return found
+        count, total = by_kind.get(kind, (0, 0))
+        by_kind[kind] = count + 1, total + result
+    return by_kind

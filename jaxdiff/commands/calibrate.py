@@ -96,7 +96,7 @@ def _images(options: CalibrateRun, model: Model) -> tuple[list[np.ndarray], list
             )
         for item in listed(folder, options.axes, readers_named(options.readers))[0]:
             try:
-                image = item.found()
+                image = item.readable()
                 pixels = read(image, item.index)
                 if blank(pixels):
                     raise UnreadableError(f"{item.file}, a blank image", f"one of {name}", "remove it")

@@ -27,8 +27,8 @@ class CheckSolver:
 def main(args: list[str], prog: str = "jaxdiff check-solver") -> int:
     """The command: options from `args`; exit status 0, or 1 where a property failed."""
     options = tyro.cli(CheckSolver, prog=prog, args=args)
-    asked = SolverOptions(order=options.order, eta=options.eta, solver_fields=options.solver_fields)
-    fields = asked.fields
+    solver_options = SolverOptions(order=options.order, eta=options.eta, solver_fields=options.solver_fields)
+    fields = solver_options.fields
     eta = fields.pop("eta")
     solver = solver_named(options.solver, **fields)
     if isinstance(solver, RowSolver) and eta is not None:

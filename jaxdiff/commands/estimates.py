@@ -67,8 +67,8 @@ def suffixes(options: EstimateOptions, samples: int | None = None) -> tuple[str,
     NAME_overlay.png, and the samples where they are kept. samples: default those of the options."""
     end, number = ENDINGS[options.format], options.samples if samples is None else samples
     std = (f"_std{end}",) if number > 1 else ()
-    kept = tuple(f"_sample{k}{end}" for k in range(number if options.keep_samples else 0))
-    return (end, *std, "_overlay.png", *kept)
+    sample_files = tuple(f"_sample{k}{end}" for k in range(number if options.keep_samples else 0))
+    return (end, *std, "_overlay.png", *sample_files)
 
 
 def write_estimate(
@@ -108,14 +108,14 @@ def result_info(info: DataInfo, model: Model) -> DataInfo:
     Where images and inputs of the training were recorded apart, the dtype is that of the images; a translation has their
     channels, too, and is marked as synthetic.
     """
-    info, made = info_over(info, model.inputs.factor), model.info
+    info, of_model = info_over(info, model.inputs.factor), model.info
     pairs = None if model.pairing is None else model.pairing.pairs
     if not isinstance(pairs, Parallel):
         return info
-    info = info.replace(dtype=made.dtype)
+    info = info.replace(dtype=of_model.dtype)
     if pairs.task != "translate":
         return info
-    return info.replace(channel_names=made.channel_names, colour=made.colour, synthetic=True)
+    return info.replace(channel_names=of_model.channel_names, colour=of_model.colour, synthetic=True)
 
 
 def info_over(info: DataInfo, factor: Sequence[float]) -> DataInfo:
@@ -124,21 +124,21 @@ def info_over(info: DataInfo, factor: Sequence[float]) -> DataInfo:
     return info.replace(pixel_size=sizes)
 
 
-def pixel_size_in_words(made: DataInfo, factor: Sequence[float]) -> dict[str, str]:
-    """What the summary says of the pixels of `made`, an image with `factor` times as many as that which it was made of.
+def pixel_size_in_words(info: DataInfo, factor: Sequence[float]) -> dict[str, str]:
+    """What the summary says of the pixels of an image of `info`, with `factor` times as many as that which it was made of.
 
     Nothing where there are as many. Where the sizes are unknown a warning says so.
     """
     if all(f == 1 for f in factor):
         return {}
-    if None in made.pixel_size.values():
+    if None in info.pixel_size.values():
         warnings.warn(
             "the file does not say its pixel size: it is not compared with that of the model's training, and the result "
             "says none; to fix: write it into the file",
             stacklevel=2,
         )
     sizes = (
-        f"{axis} {'unknown' if size is None else f'{size:.6g} {made.unit}'}" for axis, size in made.pixel_size.items()
+        f"{axis} {'unknown' if size is None else f'{size:.6g} {info.unit}'}" for axis, size in info.pixel_size.items()
     )
     return {"pixel_size": ", ".join(sizes)}
 

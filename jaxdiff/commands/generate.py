@@ -192,14 +192,15 @@ def _files(options: Generate, model: Model, solver: Any, cond: dict[str, Any] | 
 
 def _prepared(options: Generate, runs: Path) -> tuple[Model, Any, dict[str, Any] | None]:
     if options.run is None:
-        found = sorted(str(path.parent) for path in runs.glob("*/run.json"))
-        known = f"there {'is' if len(found) == 1 else 'are'} {', '.join(found)}" if found else f"{runs}/ holds none yet"
+        folders = sorted(str(path.parent) for path in runs.glob("*/run.json"))
+        verb = "is" if len(folders) == 1 else "are"
+        listing = f"there {verb} {', '.join(folders)}" if folders else f"{runs}/ holds none yet"
         fix = (
-            f"--run {found[0]}"
-            if found
+            f"--run {folders[0]}"
+            if folders
             else "`jaxdiff demo-train` or `python train.py CONFIG` makes one, then --run runs/NAME"
         )
-        raise ValueError(f"got no --run; expected a run folder ({known}); to fix: {fix}")
+        raise ValueError(f"got no --run; expected a run folder ({listing}); to fix: {fix}")
     begun = manifest.read_manifest(Path(options.out))  # refuses a folder with anything but a bulk run in it
     named = options.named(options.run)  # what it refuses is refused before the run is read
     # A run that was trained further meanwhile is continued from the checkpoint that it was begun with.
@@ -230,15 +231,15 @@ def _prepared(options: Generate, runs: Path) -> tuple[Model, Any, dict[str, Any]
 def _check_options(options: Generate, chosen: str) -> None:
     """Raises ValueError for what files of single images do not have, and for a bulk run's folder."""
     bulky = {"shard": options.shard, "verify": options.verify, "distributed": options.distributed}
-    given = [
+    bulk_options = [
         f"--{name}"
         for name, value in (bulky | {"process-id": options.process_id}).items()
         if value not in (None, False)
     ]
-    if chosen == "tiff" and given:
+    if chosen == "tiff" and bulk_options:
         raise ValueError(
-            f"got {', '.join(given)} for {options.num} TIFF files; expected --format zarr or array_record with it; to fix: "
-            "add one of these"
+            f"got {', '.join(bulk_options)} for {options.num} TIFF files; expected --format zarr or array_record with it; to "
+            "fix: add one of these"
         )
     if chosen == "tiff" and (Path(options.out) / manifest.NAME).exists():
         raise ValueError(

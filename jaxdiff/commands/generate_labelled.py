@@ -126,7 +126,7 @@ def _labelled_set(options: GenerateLabelled) -> int:
     _check_places(out, [item.name for item in files.items] if files is not None else _names(0, total))
     rows: dict[str, list[Any]] = {"name": [], "label": [], "class": []}
     shown: list[tuple[np.ndarray, np.ndarray]] = []
-    said = set(progress.warnings)
+    warned = set(progress.warnings)
     with tqdm(total=total, unit="image", desc="generating", dynamic_ncols=True) as bar, _caught() as caught:
         for group in groups:
             number, count = len(group.names), len(rows["name"])
@@ -138,7 +138,7 @@ def _labelled_set(options: GenerateLabelled) -> int:
                 size = model.shape[:-1] if group.masks is None else group.masks.shape[1:]
                 pairs = _read(out, group.names) if _shows(shown, size) else []
             else:
-                made = generate_labelled(
+                labelled = generate_labelled(
                     jax.random.fold_in(key_of(options.seed), count),
                     model,
                     group.masks,
@@ -153,18 +153,18 @@ def _labelled_set(options: GenerateLabelled) -> int:
                 # As they will be read from the files: a set that is gone on with has the same pictures.
                 pairs = [
                     (as_dtype(image, info.dtype)[0].astype(np.float32), mask)
-                    for image, mask in zip(made.images, made.masks)
+                    for image, mask in zip(labelled.images, labelled.masks)
                 ]
                 progress.store()  # nothing was written before: from now on a cut run leaves a set to go on with
-                written = zip(group.names, made.images, made.masks)
+                written = zip(group.names, labelled.images, labelled.masks)
                 saturated = sum(_write(out, name, image, mask, info) for name, image, mask in written)
                 progress.add(group.names, files_of, saturated, _named(caught, group.names))
             texts = _named(caught, group.names)
             caught.clear()
             for text in (*(files.told if files is not None else ()), *texts):
-                if text not in said:
+                if text not in warned:
                     tqdm.write(one_line(text), file=sys.stderr)
-                    said.add(text)
+                    warned.add(text)
             for name, label in zip(group.names, labels.tolist()):
                 for column, value in zip(rows.values(), (name, label, _class(info, label))):
                     column.append(value)
@@ -177,7 +177,7 @@ def _labelled_set(options: GenerateLabelled) -> int:
     if shown:
         _picture(shown, out)
     failed = {} if files is None else files.failed
-    progress.warnings = sorted(said)
+    progress.warnings = sorted(warned)
     progress.end(failed=failed)
     print(f"{len(rows['name'])} images with masks in {out} ({progress.seconds:.1f} s)")
     if shown:
@@ -192,8 +192,8 @@ def _labelled_set(options: GenerateLabelled) -> int:
 def _about(options: GenerateLabelled, model: Model) -> dict[str, Any]:
     """What the set depends on, plain values."""
     values = to_plain(asdict(options))
-    kept = {k: v for k, v in values.items() if k not in ("out", "resume", "allow") and (v or k != "readers")}
-    return {"options": kept, "checkpoint": model.step, "parameters": parameters_checksum(model)}
+    settings = {k: v for k, v in values.items() if k not in ("out", "resume", "allow") and (v or k != "readers")}
+    return {"options": settings, "checkpoint": model.step, "parameters": parameters_checksum(model)}
 
 
 def _check_places(out: Path, names: list[str]) -> None:
@@ -238,7 +238,7 @@ def _read(out: Path, names: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
 
 def _named(caught: list[warnings.WarningMessage], names: list[str]) -> list[str]:
     """What was warned of, with the names of start images in place of their numbers in the group."""
-    return [re.sub(rf"^{START} (\d+)", lambda found: names[int(found[1])], str(one.message)) for one in caught]
+    return [re.sub(rf"^{START} (\d+)", lambda match: names[int(match[1])], str(one.message)) for one in caught]
 
 
 @contextmanager

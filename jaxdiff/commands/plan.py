@@ -95,9 +95,9 @@ def plan(options: Plan, config_options: list[str], prog: str = "jaxdiff plan") -
         say=lambda one: print(_line(one, program, where), flush=True),
     )
     print(_largest(tried, where))
-    if said := hints(where, program.network, tried, training=program.training, fsdp=program.fsdp):
+    if changes := hints(where, program.network, tried, training=program.training, fsdp=program.fsdp):
         when = "" if program.training else " (of the network: when the next one is trained)"
-        print("\n".join([f"to change{when}:", *(f"  {hint}" for hint in said)]))
+        print("\n".join([f"to change{when}:", *(f"  {hint}" for hint in changes)]))
     return tried
 
 
@@ -179,18 +179,18 @@ def _line(tried: Tried, program: Program, where: Target) -> str:
     """One batch."""
     each = tried.batch / program.chips
     name = f"batch {tried.batch}" + (f" ({each:g} a chip)" if program.training else " a chip")
-    found, memory = tried.estimate, where.chip.memory
-    if found is None:
+    estimate, memory = tried.estimate, where.chip.memory
+    if estimate is None:
         return f"  {name}: does not fit; compiled in {tried.seconds:.0f} s"
-    parts = [f"{found.memory / 1e9:.2f} GB" + (f" of {memory / 1e9:.1f}" if memory else "") + " a chip"]
-    if found.cycles is not None:
-        parts.append(f"{found.cycles / 1e6:.1f} M cycles")
-    if found.seconds is not None:
-        often = program.calls * found.seconds
+    parts = [f"{estimate.memory / 1e9:.2f} GB" + (f" of {memory / 1e9:.1f}" if memory else "") + " a chip"]
+    if estimate.cycles is not None:
+        parts.append(f"{estimate.cycles / 1e6:.1f} M cycles")
+    if estimate.seconds is not None:
+        often = program.calls * estimate.seconds
         parts += [f"{1000 * often:.1f} ms", f"{each / often:.0f} images/s a chip"]
-    if found.share is not None:
-        parts.append(f"{found.share:.0%} of peak")
-    collectives = [f"{count} {kind} ({size / 1e6:.1f} MB)" for kind, (count, size) in found.collectives.items()]
+    if estimate.share is not None:
+        parts.append(f"{estimate.share:.0%} of peak")
+    collectives = [f"{count} {kind} ({size / 1e6:.1f} MB)" for kind, (count, size) in estimate.collectives.items()]
     parts += [", ".join(collectives) or "no collectives", f"compiled in {tried.seconds:.0f} s"]
     return f"  {name}: {'fits' if tried.fits else 'does not fit'}; {'; '.join(parts)}"
 

@@ -57,7 +57,7 @@ def main(args: Sequence[str], prog: str) -> int:
     from jaxdiff.commands.readers_named import readers_named
     from jaxdiff.data.prepared.prepare import REPORT, prepare
 
-    made = prepare(
+    prepared = prepare(
         options.folder,
         options.out,
         name=options.name,
@@ -74,12 +74,12 @@ def main(args: Sequence[str], prog: str) -> int:
         input_axes=options.input_axes,
         readers=readers_named(options.readers),
     )
-    print(text(read_json(made / REPORT)))
-    print(f"\nmade: {made}; report: {made / REPORT}")
+    print(text(read_json(prepared / REPORT)))
+    print(f"\nmade: {prepared}; report: {prepared / REPORT}")
     name, folder = (json.dumps(str(text), ensure_ascii=False) for text in (options.name, options.out))
-    given = f"--data.name {shlex.quote(options.name)} --data.data-dir {shlex.quote(str(options.out))}"
+    data_options = f"--data.name {shlex.quote(options.name)} --data.data-dir {shlex.quote(str(options.out))}"
     print(f"next: data=Tfds({name}, {folder}) in a config, then train.py CONFIG --check")
-    print(f"or, with a config that has a Tfds: train.py CONFIG {given} --check")
+    print(f"or, with a config that has a Tfds: train.py CONFIG {data_options} --check")
     return 0
 
 

@@ -115,11 +115,11 @@ def solver_named(name: str, run: str | Path | None = None, **options: Any) -> di
         )
     if not (inspect.isclass(cls) and issubclass(cls, diffrax.AbstractSolver)):
         raise ValueError(f"got solver {name!r}, which is no solver; expected a jd.Solver or a diffrax solver")
-    known = set(inspect.signature(cls).parameters)
-    if not set(fields) <= known:
+    parameters = set(inspect.signature(cls).parameters)
+    if not set(fields) <= parameters:
         raise ValueError(
-            f"got {', '.join(sorted(set(fields) - known))} for solver {name!r}; expected only "
-            f"{', '.join(sorted(known)) or 'no options'}; to fix: leave it out"
+            f"got {', '.join(sorted(set(fields) - parameters))} for solver {name!r}; expected only "
+            f"{', '.join(sorted(parameters)) or 'no options'}; to fix: leave it out"
         )
     try:
         return cls(**fields)

@@ -70,13 +70,13 @@ def tune(options: Tune) -> dict[int, list[tuning.GridScore]]:
 
 def _tune(options: Tune) -> dict[int, list[tuning.GridScore]]:
     model = load(options.run, options.checkpoint, allow=options.allow)
-    wanted = [n for n in dict.fromkeys(options.nfe) if options.again or not stored.path_of(options.run, n).exists()]
-    for n in sorted(set(options.nfe) - set(wanted)):
+    todo = [n for n in dict.fromkeys(options.nfe) if options.again or not stored.path_of(options.run, n).exists()]
+    for n in sorted(set(options.nfe) - set(todo)):
         print(f"{stored.path_of(options.run, n)} is there already; --again replaces it")
     classes = model.classes
     if options.guidance != 1.0 and not classes:
         raise ValueError(f"got --guidance {options.guidance} for a model without classes; expected 1")
-    if not wanted:
+    if not todo:
         return {}
     denoise = model.guided(options.guidance)
 
@@ -93,7 +93,7 @@ def _tune(options: Tune) -> dict[int, list[tuning.GridScore]]:
     learned = examples(0, options.examples, f"images of {options.teacher} calls to learn from")
     unseen = examples(1, options.unseen, "and to score on")
     scores = {}
-    for calls in wanted:
+    for calls in todo:
         began = time.perf_counter()
         progress = lambda items, n=calls: tqdm(items, desc=f"{n} calls: other solvers", dynamic_ncols=True)  # noqa: E731
         others = tuning.compare(denoise, model.schedule, calls, learned, unseen, progress=progress)

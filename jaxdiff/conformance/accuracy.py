@@ -156,8 +156,8 @@ def coarse_slope(subject: Subject) -> float | None:
     with jax.enable_x64(True):
         reached = [march(solver, problem.denoise, np.linspace(low, high, n + 1), x, noise=silent) for n in FEW]
     errors = np.array([np.sqrt(np.mean((np.asarray(states) - end) ** 2)) for states in reached])
-    seen = errors > 100 * FLOOR
-    return float(-np.polyfit(np.log(FEW[seen]), np.log(errors[seen]), 1)[0]) if np.sum(seen) >= 3 else None
+    resolved = errors > 100 * FLOOR
+    return float(-np.polyfit(np.log(FEW[resolved]), np.log(errors[resolved]), 1)[0]) if np.sum(resolved) >= 3 else None
 
 
 def order(subject: Subject) -> Row:

@@ -71,9 +71,9 @@ def _end_errors(subject: Subject) -> dict[str, float]:
             image, state = (
                 march(subject.rowed, problem.denoise, grid, x, final, noise=silent) for final in ("denoise", "state")
             )
-            wanted = np.asarray(call(problem.denoise, state, grid[-1]))
+            expected = np.asarray(call(problem.denoise, state, grid[-1]))
             off[f"{name}, λ {grid[0]:g} to {grid[-1]:g}"] = float(
-                np.abs(image - wanted).max() / max(1.0, np.abs(wanted).max())
+                np.abs(image - expected).max() / max(1.0, np.abs(expected).max())
             )
     return off
 
@@ -95,8 +95,8 @@ def float32(subject: Subject) -> Row:
             got = march(subject.rowed, problem.denoise, FINE, START, final)
             single = got.dtype == jnp.float32
         with jax.enable_x64(True):
-            wanted = march(subject.rowed, problem.denoise, FINE, START.astype(np.float64), final)
-            off[final] = float(np.abs(np.asarray(got) - np.asarray(wanted)).max()) if single else float("nan")
+            double = march(subject.rowed, problem.denoise, FINE, START.astype(np.float64), final)
+            off[final] = float(np.abs(np.asarray(got) - np.asarray(double)).max()) if single else float("nan")
     return Row.judged(
         "float32",
         all(value <= CLOSE for value in off.values()),

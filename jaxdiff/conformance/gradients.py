@@ -63,14 +63,14 @@ def gradients(subject: Subject) -> Row:
             return _loss(march(solver, eqx.tree_at(lambda d: d.mean, exact, mean), GRID, start))
 
         slopes = np.array([*slopes, (moved(STEP) - moved(-STEP)) / (2 * STEP)], np.float64)
-    told = ", ".join(
+    slopes_text = ", ".join(
         f"{how} {slope:.6g}" for how, slope in zip((*("vjp", "jvp")[: len(slopes) - 1], "differences"), slopes)
     )
     spread = float(np.ptp(slopes) / np.abs(slopes).max()) if np.all(np.isfinite(slopes)) and np.any(slopes) else np.nan
     return Row.judged(
         "gradients",
         bool(finite) and spread <= CLOSE,
-        told + ("" if finite else ", gradient not finite"),
+        slopes_text + ("" if finite else ", gradient not finite"),
         f"finite, equal within {CLOSE:.0e}",
         "tuning and training go through the run: no stop_gradient, rounding, integer casts or while loops on the way of x, "
         "and no square root or norm of what may be 0 (NaN times 0 in the backward pass)",

@@ -62,8 +62,8 @@ def march(
 
 def padded(rows: Rows, dtype, capacity: int = CAPACITY) -> Rows:
     """The table as arrays of `dtype`, its last row repeated up to a multiple of `capacity` rows."""
-    whole = solve.padded(rows, -(-len(rows.last) // capacity) * capacity)
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype if leaf.dtype == bool else dtype), whole)
+    filled = solve.padded(rows, -(-len(rows.last) // capacity) * capacity)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype if leaf.dtype == bool else dtype), filled)
 
 
 def take_step(kernel: RowSolver, denoise: Denoiser, rows: Rows, noise: Callable, key, k, x, state: Any):

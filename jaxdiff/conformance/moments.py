@@ -54,18 +54,18 @@ class Limits(NamedTuple):
 
 
 def limits(
-    solver: RowSolver, problem: GaussianProblem, pattern: str, *starts, wanted=None, low=LOW, high=HIGH
+    solver: RowSolver, problem: GaussianProblem, pattern: str, *starts, targets=None, low=LOW, high=HIGH
 ) -> list[Limits]:
-    """From each of `starts`, pairs of mean and covariance, to those `wanted`; default: from marginal to marginal."""
+    """From each of `starts`, pairs of mean and covariance, to those `targets`; default: from marginal to marginal."""
     marginal = problem.marginal(high)
     size = float(np.sqrt(marginal[0] @ marginal[0] / len(marginal[0]) + np.diag(marginal[1]).mean()))
     starts = starts or (problem.marginal(low),)
-    wanted = wanted or (marginal,)
+    targets = targets or (marginal,)
     for factor in FACTORS[:2]:
         reached = recursion(solver, problem, grids(pattern, low, high, 1, factor), *starts)  # type: ignore[arg-type]
         by_start = []
         both = [reached] if len(starts) == 1 else reached
-        for ends, (mean, cov) in zip(both, wanted, strict=True):
+        for ends, (mean, cov) in zip(both, targets, strict=True):
             off = [np.array([(m - mean) / size for m, _ in ends])]
             off.append(np.array([((c - cov) / size**2).reshape(-1) for _, c in ends]))
             last = np.array([np.abs(2 * errors[-1] - errors[-3]).max() for errors in off])  # of n and n/2 steps
@@ -122,17 +122,17 @@ def limit_of_moments(subject: Subject) -> Row:
             f"mean and covariance ≤ {LIMIT:.0e} from the marginal, extrapolated",
             SPREAD,
         )
-    drawn, local, off, bent = samples_by_kind(subject), local_error(subject), imbalance(subject), bent_noise(subject)
-    cells = [f"{each.errors[0]:.1e}, {each.errors[1]:.1e} ({kind})" for kind, each in drawn.items()]
+    by_kind, local, off, bent = samples_by_kind(subject), local_error(subject), imbalance(subject), bent_noise(subject)
+    cells = [f"{each.errors[0]:.1e}, {each.errors[1]:.1e} ({kind})" for kind, each in by_kind.items()]
     cells += [
         f"{value:.1e} ({what})"
         for value, what in ((local, "one step"), (off, "drift for noise"), (bent, "bent noise"))
         if value is not None
     ]
-    allowed = np.max([each.allowed for each in drawn.values()], axis=0)
+    allowed = np.max([each.allowed for each in by_kind.values()], axis=0)
     return Row.judged(
         "limit",
-        all(np.all(each.errors <= each.allowed) for each in drawn.values())
+        all(np.all(each.errors <= each.allowed) for each in by_kind.values())
         and (local is None or local <= LIMIT)
         and (off is None or off <= UNBALANCED)
         and (bent is None or bent <= UNBENT),
@@ -178,8 +178,8 @@ def _transition(solver: RowSolver, eta: float) -> list[Limits]:
     """Of the marginal, and of one image away from its mean."""
     marginal = COLOURED.marginal(LOW)
     away = marginal[0] + OFFSET, np.zeros_like(marginal[1])
-    wanted = [COLOURED.transition(*start, LOW, HIGH, eta) for start in (marginal, away)]
-    return limits(solver, COLOURED, "uniform", marginal, away, wanted=tuple(wanted))
+    targets = [COLOURED.transition(*start, LOW, HIGH, eta) for start in (marginal, away)]
+    return limits(solver, COLOURED, "uniform", marginal, away, targets=tuple(targets))
 
 
 def _steady(solver: RowSolver) -> bool:

@@ -126,8 +126,8 @@ def row_maps(solver: Solver, problem: GaussianProblem, rows: Rows, begins=(0,)) 
             solver.kernel, problem.denoise, part, jnp.asarray(first[chunk]), carry, problem.shape
         )
         parts.append(jax.tree.map(np.asarray, maps))
-    whole = jax.tree.map(lambda *leaves: np.concatenate(leaves)[:number], *parts)
-    return whole, tuple(map(np.asarray, begin))
+    joined = jax.tree.map(lambda *leaves: np.concatenate(leaves)[:number], *parts)
+    return joined, tuple(map(np.asarray, begin))
 
 
 def _state(kernel: Any, x) -> tuple:

@@ -94,15 +94,15 @@ def nfe(subject: Subject) -> Row:
 
 def batch(subject: Subject) -> Row:
     """At equal batch an image is bitwise the same whatever their number, its position and its mates."""
-    wanted = base(subject)
+    expected = base(subject)
     mates = START.copy()
     mates[1::2] += 1.0
-    seen = {
-        "num": (run_subject(subject, slice(0, 3)).images, wanted[:3]),
-        "position": (run_subject(subject, slice(2, 7)).images, wanted[2:7]),
-        "mates": (run_subject(subject, start=mates).images[::2], wanted[::2]),
+    variants = {
+        "num": (run_subject(subject, slice(0, 3)).images, expected[:3]),
+        "position": (run_subject(subject, slice(2, 7)).images, expected[2:7]),
+        "mates": (run_subject(subject, start=mates).images[::2], expected[::2]),
     }
-    wrong = [what for what, (got, right) in seen.items() if np.asarray(got).tobytes() != right.tobytes()]
+    wrong = [what for what, (got, right) in variants.items() if np.asarray(got).tobytes() != right.tobytes()]
     return Row.judged(
         "batch",
         not wrong,
@@ -115,16 +115,16 @@ def batch(subject: Subject) -> Row:
 
 def devices(subject: Subject) -> Row:
     """Spread over all local devices, the images are bitwise the same."""
-    found = jax.local_devices()
+    available = jax.local_devices()
     expected = "same as on one device"
-    if len(found) == 1:
+    if len(available) == 1:
         return Row("devices", "not checked", "one device", expected)
-    mesh = jax.make_mesh((len(found),), ("image",), devices=found)
+    mesh = jax.make_mesh((len(available),), ("image",), devices=available)
     same = np.asarray(run_subject(subject, mesh=mesh).images).tobytes() == base(subject).tobytes()
     return Row.judged(
         "devices",
         same,
-        f"{'bitwise' if same else 'differs'} on {len(found)}",
+        f"{'bitwise' if same else 'differs'} on {len(available)}",
         expected,
         "an image must depend on its own x, `noise` and memory only: no device index, nothing reduced over devices",
     )

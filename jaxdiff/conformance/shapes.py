@@ -60,8 +60,8 @@ def _start(shape, num: int) -> np.ndarray:
 def _flow(subject: Subject, shape) -> dict[str, tuple[float, float]]:
     x = _start(shape, 1)
     coarse, fine = (_reached(subject, shape, x, silent, steps) for steps in (STEPS, 2 * STEPS))
-    wanted = alpha(HIGH) * _means(shape) + (x - alpha(LOW) * _means(shape)) * _marginal(HIGH) / _marginal(LOW)
-    return {"": (float(np.abs(2 * fine - coarse - wanted).max() / np.abs(wanted).max()), CLOSE)}
+    expected = alpha(HIGH) * _means(shape) + (x - alpha(LOW) * _means(shape)) * _marginal(HIGH) / _marginal(LOW)
+    return {"": (float(np.abs(2 * fine - coarse - expected).max() / np.abs(expected).max()), CLOSE)}
 
 
 def _spread(subject: Subject, shape) -> dict[str, tuple[float, float]]:

@@ -49,8 +49,8 @@ def _reached(subject: Subject) -> tuple[Callable, str] | None:
     solver = subject.rowed
 
     def states(grids, short: bool):
-        problem, (x, wanted) = (UNIT, _flow()) if short else (BENT, (BENT.states(FAR, 4), None))
-        return np.stack([np.asarray(march(solver, problem.denoise, grid, x, noise=silent)) for grid in grids]), wanted
+        problem, (x, exact) = (UNIT, _flow()) if short else (BENT, (BENT.states(FAR, 4), None))
+        return np.stack([np.asarray(march(solver, problem.denoise, grid, x, noise=silent)) for grid in grids]), exact
 
     def spread(grids, short: bool):
         reached = recursion(solver, COLOURED, grids, COLOURED.marginal(grids[0][0]))  # type: ignore[arg-type]
@@ -79,8 +79,8 @@ def consistent(subject: Subject) -> Row:
         table = tabulate(subject.rowed, grids[-1], "state")
         if np.abs(table.to.lam - table.at.lam).max() > 1.5 * SHORT[-1]:
             return Row("consistent", "not checked", "steps longer than those of the grid", expected)
-        got, wanted = reached[0](grids, True)
-    errors = (got - wanted).reshape(len(grids), -1)
+        got, exact = reached[0](grids, True)
+    errors = (got - exact).reshape(len(grids), -1)
     series = expansion(errors)
     return Row.judged(
         "consistent",

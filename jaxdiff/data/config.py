@@ -253,12 +253,12 @@ class Tfds(Decoded):
         """The split, the file of each record, and the info of its inputs; what `prepare` checked is not read again."""
         from jaxdiff.data.prepared.tfds import TfdsSource
 
-        found = TfdsSource(self.name, self.data_dir, split=split, image=self.image, label=self.label, mask=self.mask)
-        input_info = None if found.input_info is None else found.input_info.binned(self.binning)
-        source: Source = self.cached(found)
-        files = found.files(patch, self.binning, self.allow_blank)
+        prepared = TfdsSource(self.name, self.data_dir, split=split, image=self.image, label=self.label, mask=self.mask)
+        input_info = None if prepared.input_info is None else prepared.input_info.binned(self.binning)
+        source: Source = self.cached(prepared)
+        files = prepared.files(patch, self.binning, self.allow_blank)
         if files is None:
             source, files, _ = checked(source, patch, allow_blank=self.allow_blank)
         else:
-            source = Subset(source, range(len(source)), found.seen())
+            source = Subset(source, range(len(source)), prepared.seen())
         return source, files, input_info

@@ -60,9 +60,9 @@ class Fingerprint:
         of_train, of_validation = (getattr(part, "seen", None) or () for part in (train, validation))
         both = {one.file for one in of_train} & {one.file for one in of_validation}
         files: dict[str, File] = {}
-        for part, seen in (("train", of_train), ("validation", of_validation)):
+        for part, of_files in (("train", of_train), ("validation", of_validation)):
             by_file: dict[str, list[Seen]] = {}
-            for one in seen:
+            for one in of_files:
                 by_file.setdefault(one.file, []).append(one)
             for name, records in by_file.items():
                 files[name] = File("both" if name in both else part, records[0].group, _together(records))
@@ -70,21 +70,21 @@ class Fingerprint:
 
     def differences(self, now: "Fingerprint") -> list[str]:
         """What is other in `now`, one short text a difference, those of files in the order of their names."""
-        told = []
+        lines = []
         for name in sorted({*self.files, *now.files}):
             old, new = self.files.get(name), now.files.get(name)
             if new is None and old is not None:
-                told.append(f"{name}, which was {PARTS[old.part]}, is missing")
+                lines.append(f"{name}, which was {PARTS[old.part]}, is missing")
             elif old is None:
-                told.append(f"{name} is new")
+                lines.append(f"{name} is new")
             elif old is not None and new is not None:
-                told += [f"{name} {text}" for text in _changed(old.parts, new.parts)]
-        if not told and self.normaliser is not None and now.normaliser is not None:
+                lines += [f"{name} {text}" for text in _changed(old.parts, new.parts)]
+        if not lines and self.normaliser is not None and now.normaliser is not None:
             for name in self.normaliser:
                 old, new = self.normaliser[name], now.normaliser.get(name)
                 if old != new and (name == "map" or not np.allclose(old, np.asarray(new), rtol=TOLERANCE, atol=1e-9)):
-                    told.append(f"the normaliser of the training images has {name} {new}, before {old}")
-        return told
+                    lines.append(f"the normaliser of the training images has {name} {new}, before {old}")
+        return lines
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON values; `from_json` is its inverse."""
@@ -94,8 +94,9 @@ class Fingerprint:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Fingerprint":
         """The fingerprint that `to_json` wrote. Raises ValueError, naming the field, for anything else."""
-        found = dataclass_of(cls, values, "")
-        return replace(found, files={key(name): replace(f, group=key(f.group)) for name, f in found.files.items()})
+        fingerprint = dataclass_of(cls, values, "")
+        files = {key(name): replace(f, group=key(f.group)) for name, f in fingerprint.files.items()}
+        return replace(fingerprint, files=files)
 
 
 def as_held_out(train: Source, validation: Source, before: Fingerprint) -> tuple[Source, Source]:
@@ -111,13 +112,13 @@ def as_held_out(train: Source, validation: Source, before: Fingerprint) -> tuple
             "held-out images that stay held out",
             "train on the data of the run, or choose another --name",
         )
-    held = before.held_out
-    if not held or held == now.held_out:
+    groups = before.held_out
+    if not groups or groups == now.held_out:
         return train, validation
     every = Chained((train, validation))
     sides: tuple[list[int], list[int]] = ([], [])
     for i, one in enumerate(every.seen):
-        sides[one.group in held].append(i)
+        sides[one.group in groups].append(i)
     if not all(sides):
         raise DataError(
             "data of which " + ("nothing was held out before" if sides[0] else "all was held out before"),
@@ -149,12 +150,12 @@ def _changed(old: Mapping[str, str], new: Mapping[str, str]) -> Iterable[str]:
         if name in old and name in new and old[name] != new[name]:
             what = "pixels" if name == "size" else "images"
             return [f"has {new[name]} {what}, before {old[name]}"]
-    told = []
+    lines = []
     for name in ("image", "mask", "input", "label"):
         before, now = old.get(name), new.get(name)
         if before != now and ("image" in old) == ("image" in new):
-            told.append(f"has {'a' if before is None else 'no' if now is None else 'another'} {name}")
-    return told
+            lines.append(f"has {'a' if before is None else 'no' if now is None else 'another'} {name}")
+    return lines
 
 
 def digest(record: Mapping[str, Any]) -> str:

@@ -112,21 +112,21 @@ def check_kind(info: DataInfo, model: DataInfo, what: str) -> list[str]:
             f"{_described(model)}, as in the model's training",
             "give images of this kind, or a model of the other; --axes says what the metadata does not",
         )
-    told = []
+    lines = []
     factors = _factors(info, model)
     if any(abs(factor - 1) > TOLERANCE for factor in factors.values()):
         times = ", ".join(f"{factor:.3g} times in {axis}" for axis, factor in factors.items())
-        told.append(
+        lines.append(
             f"the pixel size is not that of the model's training, but {times}; to fix: resize the image by this factor, or "
             "take a model of its pixel size"
         )
     of_model = np.dtype(model.dtype)
     if of_model.kind in "ui" and np.dtype(info.dtype) != of_model:
-        told.append(f"pixels are {info.dtype}, those of the model's training {model.dtype}: is it the same scale?")
+        lines.append(f"pixels are {info.dtype}, those of the model's training {model.dtype}: is it the same scale?")
     named = [i.channel_names for i in (info, model) if i.channel_names != tuple(map(str, range(i.channels)))]
     if len(named) == 2 and named[0] != named[1]:
-        told.append(f"channels are named {', '.join(named[0])}, those of the model {', '.join(named[1])}")
-    return told
+        lines.append(f"channels are named {', '.join(named[0])}, those of the model {', '.join(named[1])}")
+    return lines
 
 
 def _factors(info: DataInfo, model: DataInfo) -> dict[str, float]:

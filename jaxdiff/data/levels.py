@@ -63,8 +63,8 @@ class Levels:
         """The ranges over what `levels_of` gave of each image."""
         if not images:
             raise DataError("no images", "at least one", "give training images")
-        found = np.concatenate(images)
-        dark, middle, bright = (_ranges(*ends) for ends in zip(found.min(axis=0), found.max(axis=0)))
+        stacked = np.concatenate(images)
+        dark, middle, bright = (_ranges(*ends) for ends in zip(stacked.min(axis=0), stacked.max(axis=0)))
         return cls(dark, middle, bright)
 
     @classmethod
@@ -82,7 +82,7 @@ class Levels:
         where they are dark and which blur has made less bright: only what noise and blur do not explain.
         """
         levels = _levels(image)
-        told = []
+        lines = []
         for k, name in enumerate(PERCENTILES):
             least, most = np.array(getattr(self, name)).T
             z, low, high = (normaliser.forward(values) for values in (levels[k], least, most))
@@ -91,11 +91,11 @@ class Levels:
             above = (z > high + margin) & (not noisy or name != "bright")
             for c in np.flatnonzero(below | above).tolist():
                 of = f" of {names[c]}" if self.channels > 1 else ""
-                told.append(f"{NAMES[name]}{of} {levels[k][c]:.4g} (training: {least[c]:.4g} to {most[c]:.4g})")
+                lines.append(f"{NAMES[name]}{of} {levels[k][c]:.4g} (training: {least[c]:.4g} to {most[c]:.4g})")
         end = np.iinfo(image.dtype).max if image.dtype.kind in "ui" else np.inf
         if self.known and end < self.brightest:
-            told.append(f"{image.dtype} pixels, which end at {end} (training: up to {self.brightest:.4g})")
-        return told
+            lines.append(f"{image.dtype} pixels, which end at {end} (training: up to {self.brightest:.4g})")
+        return lines
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON values; `from_json` is its inverse."""
@@ -134,12 +134,12 @@ def levels_of(image: np.ndarray, patch: Sequence[int], rng: np.random.Generator)
 
 def _levels(image: np.ndarray) -> np.ndarray:
     """(3, C): dark, middle and bright of each channel; NaN for a channel without a finite pixel."""
-    found = []
+    of_channels = []
     for pixels in _channels(image):
         if pixels.size > PIXELS:
             pixels = pixels[np.random.default_rng(0).integers(pixels.size, size=PIXELS)]
-        found.append(np.percentile(pixels, list(PERCENTILES.values())) if pixels.size else np.full(3, np.nan))
-    return np.stack(found, axis=1)
+        of_channels.append(np.percentile(pixels, list(PERCENTILES.values())) if pixels.size else np.full(3, np.nan))
+    return np.stack(of_channels, axis=1)
 
 
 def _channels(image: np.ndarray) -> list[np.ndarray]:

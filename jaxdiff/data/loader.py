@@ -185,13 +185,13 @@ class _Draw:
 
     def _read(self, order: np.ndarray, place: int) -> tuple[Record, int]:
         """The record at a place of the order, or the next that can be read; and the number of the first, or -1."""
-        wanted = int(order[place])
+        index = int(order[place])
         try:
-            return self.source[wanted], -1
+            return self.source[index], -1
         except Exception:  # whatever a broken file makes its reader raise; the loader names it
             for after in range(1, len(order)):
                 try:
-                    return self.source[int(order[(place + after) % len(order)])], wanted
+                    return self.source[int(order[(place + after) % len(order)])], index
                 except Exception:  # counted when it is its own turn
                     continue
             raise

@@ -43,8 +43,8 @@ def split_groups(group: Sequence[str], fraction: float, seed: int) -> tuple[list
     The same for the same groups and seed, whatever their order. Needs two groups or more.
     """
     unique = sorted(set(group))
-    held = max(1, min(len(unique) - 1, round(fraction * len(unique))))
-    chosen = {unique[i] for i in np.random.default_rng(checked_seed(seed)).permutation(len(unique))[:held]}
+    number = max(1, min(len(unique) - 1, round(fraction * len(unique))))
+    chosen = {unique[i] for i in np.random.default_rng(checked_seed(seed)).permutation(len(unique))[:number]}
     validation = [i for i, g in enumerate(group) if g in chosen]
     return [i for i, g in enumerate(group) if g not in chosen], validation
 
@@ -59,8 +59,8 @@ def split_regions(
     """
     axis = len(spatial) - 2 + int(spatial[-1] >= spatial[-2])
     length, extent = spatial[axis], patch[axis]
-    held = max(extent, round(fraction * length))
-    train = length - held - extent
+    held_out = max(extent, round(fraction * length))
+    train = length - held_out - extent
     if train < extent:
         raise DataError(
             f"one image of {spatial} to train and to validate on, with patches of {patch}",
@@ -71,4 +71,4 @@ def split_regions(
     def along(part: slice) -> tuple[slice, ...]:
         return tuple(part if a == axis else slice(None) for a in range(len(spatial)))
 
-    return along(slice(0, train)), along(slice(length - held, length))
+    return along(slice(0, train)), along(slice(length - held_out, length))

@@ -28,15 +28,15 @@ class AdaptiveProjected(Remembering):
         scale, parallel, threshold, momentum = (
             jnp.asarray(number, x.dtype) for number in (self.scale, self.parallel, self.threshold, self.momentum)
         )
-        given, without = both(self.denoise, x, lam, cond, self.null)
-        memory = given - without + momentum * memory
+        conditional, unconditional = both(self.denoise, x, lam, cond, self.null)
+        memory = conditional - unconditional + momentum * memory
         length = _length(memory)
         long = length > threshold
         # Both sides of the fraction, since a gradient goes through the one that is not chosen, too, and r may be infinite.
         change = memory * jnp.where(long, jnp.where(long, threshold, 1) / jnp.where(long, length, 1), 1)
-        unit = given / _length(given)
+        unit = conditional / _length(conditional)
         along = jnp.sum(change * unit) * unit
-        return given + (scale - 1) * (change - along + parallel * along), memory
+        return conditional + (scale - 1) * (change - along + parallel * along), memory
 
 
 def _length(x):

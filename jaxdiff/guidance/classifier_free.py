@@ -49,9 +49,9 @@ class ClassifierFree(eqx.Module):
         return getattr(self.denoise, "measurement", None)
 
     def __call__(self, x, lam, cond=None):
-        given, without = both(self.denoise, x, lam, cond, self.null)
-        guided = rescaled(extrapolated(given, without, self.scale), given, self.rescale)
-        return jnp.where(inside(lam, self.interval, x.dtype), guided, given)
+        conditional, unconditional = both(self.denoise, x, lam, cond, self.null)
+        guided = rescaled(extrapolated(conditional, unconditional, self.scale), conditional, self.rescale)
+        return jnp.where(inside(lam, self.interval, x.dtype), guided, conditional)
 
 
 def both(denoise: Denoiser, x: Array, lam: Any, cond: PyTree, null: PyTree) -> tuple[Array, Array]:
@@ -71,8 +71,8 @@ def both(denoise: Denoiser, x: Array, lam: Any, cond: PyTree, null: PyTree) -> t
         )
     null = null_of(cond) if null is None else null
     stacked = jax.tree.map(lambda c, n: jnp.stack([jnp.asarray(c), jnp.asarray(n, jnp.asarray(c).dtype)]), cond, null)
-    given, without = jax.vmap(lambda c: denoise(x, lam, c))(stacked)
-    return given, without
+    conditional, unconditional = jax.vmap(lambda c: denoise(x, lam, c))(stacked)
+    return conditional, unconditional
 
 
 def classifier_free(

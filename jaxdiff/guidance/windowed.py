@@ -40,10 +40,10 @@ class Windowed(eqx.Module):
             return self.denoise(x, lam, cond)
         starts = [window_starts(*axis) for axis in zip(size, window, overlap)]
 
-        whole: Any = x if self.axis is None else _summed_back(x, self.axis)
+        canvas: Any = x if self.axis is None else _summed_back(x, self.axis)
 
         def evaluate(corner):
-            return self.denoise(_cut(whole, corner, window), lam, _cut_condition(cond, corner, window))
+            return self.denoise(_cut(canvas, corner, window), lam, _cut_condition(cond, corner, window))
 
         corners = np.stack(np.meshgrid(*starts, indexing="ij"), axis=-1).reshape(-1, len(size))
         number = len(corners)

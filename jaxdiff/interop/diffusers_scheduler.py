@@ -80,14 +80,14 @@ def zero_terminal(betas: np.ndarray) -> np.ndarray:
 def _defaults(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """What the config's class has for what it leaves out. Raises ValueError for one without a table of betas."""
     name = config.get("_class_name", "DDPMScheduler" if "beta_start" in config or "beta_end" in config else None)
-    known = DEFAULTS.get((name or "").removeprefix("Flax").removesuffix("Scheduler"))
-    if config.get("use_flow_sigmas") or (known is None and "beta_schedule" not in config):
+    defaults = DEFAULTS.get((name or "").removeprefix("Flax").removesuffix("Scheduler"))
+    if config.get("use_flow_sigmas") or (defaults is None and "beta_schedule" not in config):
         raise ValueError(
             f"got a scheduler_config.json of {name or 'no _class_name'}"
             + (" with use_flow_sigmas" if config.get("use_flow_sigmas") else " without beta_schedule")
             + f"; expected a schedule of betas, of one of {', '.join(DEFAULTS)}, or trained_betas; to fix: {FIX}"
         )
-    return DDPM_BETAS if known is None else known
+    return DDPM_BETAS if defaults is None else defaults
 
 
 def _betas(config: Mapping[str, Any], total: int) -> np.ndarray:

@@ -127,13 +127,15 @@ class DiffusersUNet(nn.Module):
         """The network of a config.json; `fields` replace or add. Raises ValueError for what is not supported."""
         if config.get("_class_name", "UNet2DModel") not in ("UNet2DModel", "UNetUnconditionalModel"):
             raise ValueError(_unsupported("_class_name", config["_class_name"], ("UNet2DModel",)))
-        given = {name: value for name, value in config.items() if not name.startswith("_") and name not in IRRELEVANT}
-        known = {field.name for field in dataclasses.fields(cls)} - {"parent", "name"}
-        unknown = sorted(name for name in given if name not in known and given[name] is not None)
+        settings = {
+            name: value for name, value in config.items() if not name.startswith("_") and name not in IRRELEVANT
+        }
+        supported = {field.name for field in dataclasses.fields(cls)} - {"parent", "name"}
+        unknown = sorted(name for name in settings if name not in supported and settings[name] is not None)
         if unknown:
-            raise ValueError(_unsupported("fields", ", ".join(unknown), sorted(known)))
-        given = {name: value for name, value in given.items() if name in known and name not in fields}
-        return dataclass_of(cls, {**given, **fields})
+            raise ValueError(_unsupported("fields", ", ".join(unknown), sorted(supported)))
+        settings = {name: value for name, value in settings.items() if name in supported and name not in fields}
+        return dataclass_of(cls, {**settings, **fields})
 
     @nn.compact
     def __call__(

@@ -59,23 +59,23 @@ def params_of(shapes: Mapping[tuple[str, ...], tuple[int, ...]], weights: Mappin
 
     Raises ValueError for tensors missing, left over, of other shape, and with numbers that are not finite.
     """
-    given = {name.replace(".", "_"): array for name, array in weights.items()}
-    if len(given) < len(weights):
+    by_name = {name.replace(".", "_"): array for name, array in weights.items()}
+    if len(by_name) < len(weights):
         raise ValueError("got weights of one name twice; expected each once; to fix: take another copy of the model")
-    found = {path: _find(given, path[1:]) for path in shapes}
-    missing = ["_".join(path[1:]) for path, array in found.items() if array is None]
+    matched = {path: _find(by_name, path[1:]) for path in shapes}
+    missing = ["_".join(path[1:]) for path, array in matched.items() if array is None]
     wrong = [
         f"{'_'.join(path[1:])} {array.shape} for {shapes[path]}"
-        for path, array in found.items()
+        for path, array in matched.items()
         if array is not None and array.shape != shapes[path]
     ]
-    for what, names in (("without", missing), ("with other shapes:", wrong), ("with unknown", sorted(given))):
+    for what, names in (("without", missing), ("with other shapes:", wrong), ("with unknown", sorted(by_name))):
         if names:
             raise ValueError(
                 f"got weights {what} {', '.join(names[:4])}{f' and {len(names) - 4} more' if len(names) > 4 else ''}; "
                 "expected those of the network in config.json; to fix: take both files from the same model"
             )
-    arrays = {path: np.asarray(array, np.float32) for path, array in found.items()}
+    arrays = {path: np.asarray(array, np.float32) for path, array in matched.items()}
     if bad := ["_".join(path[1:]) for path, array in arrays.items() if not np.isfinite(array).all()]:
         raise ValueError(
             f"got weights with NaN or infinite numbers in {', '.join(bad[:4])}{f' and {len(bad) - 4} more' * (len(bad) > 4)}"
@@ -84,10 +84,10 @@ def params_of(shapes: Mapping[tuple[str, ...], tuple[int, ...]], weights: Mappin
     return unflatten_dict({path: jnp.asarray(array) for path, array in arrays.items()})
 
 
-def _find(given: dict[str, np.ndarray], path: tuple[str, ...]) -> np.ndarray | None:
-    """The array for a parameter, in our layout, taken out of `given`; None where there is none."""
+def _find(by_name: dict[str, np.ndarray], path: tuple[str, ...]) -> np.ndarray | None:
+    """The array for a parameter, in our layout, taken out of `by_name`; None where there is none."""
     if "to_qkv" in path:
-        each = (_find(given, tuple(name if n == "to_qkv" else n for n in path)) for name in ("to_q", "to_k", "to_v"))
+        each = (_find(by_name, tuple(name if n == "to_qkv" else n for n in path)) for name in ("to_q", "to_k", "to_v"))
         parts = [part for part in each if part is not None]
         return np.concatenate(parts, axis=-1) if len(parts) == 3 else None
     *owners, leaf = path
@@ -95,7 +95,7 @@ def _find(given: dict[str, np.ndarray], path: tuple[str, ...]) -> np.ndarray | N
     names = [[*owners, foreign.get(leaf, leaf)]]
     if owners and owners[-1] in OLD_NAMES:
         names.append([*owners[:-1], OLD_NAMES[owners[-1]], foreign.get(leaf, leaf)])
-    array = next((given.pop("_".join(name)) for name in names if "_".join(name) in given), None)
+    array = next((by_name.pop("_".join(name)) for name in names if "_".join(name) in by_name), None)
     if array is None or leaf != "kernel":
         return array
     if array.shape[2:] == (1, 1) and owners[-1] == "conv_shortcut":

@@ -156,10 +156,10 @@ def _check(path: Path, platforms: Sequence[str], units: str, guidance: Any, mode
         raise ValueError(f"got {path}; expected a name that ends in .zip; to fix: {path.with_suffix('.zip')}")
     if path.exists():
         raise ValueError(f"got {path}, which exists; expected a new file; to fix: remove it or choose another name")
-    known = (*PLATFORMS, "rocm")
-    if not platforms or not set(platforms) <= set(known):
+    choices = (*PLATFORMS, "rocm")
+    if not platforms or not set(platforms) <= set(choices):
         raise ValueError(
-            f"got platforms {list(platforms)}; expected some of {', '.join(known)}; to fix: choose of these"
+            f"got platforms {list(platforms)}; expected some of {', '.join(choices)}; to fix: choose of these"
         )
     if units not in ("data", "model"):
         raise ValueError(f"got units={units!r}; expected 'data' or 'model'")

@@ -64,10 +64,10 @@ class Sampler:
     """Of the images."""
 
     def __call__(self, seed: int, index: Any, cond: Mapping[str, Any] | None = None) -> jax.Array:
-        given = (np.uint32(checked_seed(seed, WORD)), np.asarray(index, np.int32)) + (
+        arguments = (np.uint32(checked_seed(seed, WORD)), np.asarray(index, np.int32)) + (
             () if cond is None else (dict(cond),)
         )
-        return self.program(self.weights, *given)
+        return self.program(self.weights, *arguments)
 
 
 def load_sampler(path: str | Path) -> Sampler:
@@ -143,16 +143,16 @@ def _weights(program: jax_export.Exported, meta: Mapping[str, Any]) -> dict[str,
         raise malformed(PROGRAM, "other arguments or results", "weights, seed, index and perhaps cond; images")
     weights = {name: (tuple(aval.shape), np.dtype(aval.dtype)) for name, aval in arguments[0].items()}
     total = sum(int(np.prod(shape, dtype=object)) for shape, _ in weights.values())
-    made = program.out_avals[0]
+    result = program.out_avals[0]
     kinds = {name: jax.tree.map(dtype_and_shape, one) for name, one in zip(("seed", "index", "cond"), arguments[1:])}
-    for name, here, there in (
+    for name, stored, actual in (
         ("arguments", {**meta["arguments"], "weights": None}, {"weights": None, **kinds}),
-        ("result", {**meta["result"], "units": None}, {**dtype_and_shape(made), "units": None}),
+        ("result", {**meta["result"], "units": None}, {**dtype_and_shape(result), "units": None}),
         ("calling_convention", meta["calling_convention"], program.calling_convention_version),
         ("parameters", meta["parameters"], total),
-        ("images.shape", meta["images"].get("shape"), list(made.shape[1:])),
+        ("images.shape", meta["images"].get("shape"), list(result.shape[1:])),
         ("platforms", sorted(meta["platforms"]), sorted(program.platforms)),
     ):
-        if here != there:
-            raise malformed(f"{META}: {name}", here, f"{there}, as the program has it")
+        if stored != actual:
+            raise malformed(f"{META}: {name}", stored, f"{actual}, as the program has it")
     return weights

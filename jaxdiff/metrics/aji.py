@@ -24,5 +24,5 @@ def aji(truth: ArrayLike, labels: ArrayLike) -> float:
     best = order[first]
     missed = np.delete(table.truth_area, rows).sum()
     unused = np.delete(table.label_area, np.unique(table.column[best])).sum()
-    whole = table.union[best].sum() + missed + unused
-    return float(table.intersection[best].sum() / whole) if whole else 1.0
+    union = table.union[best].sum() + missed + unused
+    return float(table.intersection[best].sum() / union) if union else 1.0

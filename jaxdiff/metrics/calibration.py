@@ -158,5 +158,5 @@ def error_by_std(truth: ArrayLike, mean: ArrayLike, std: ArrayLike, bins: int = 
     squares = np.stack([std.ravel()[order] ** 2, (truth - mean).ravel()[order] ** 2])
     edges = np.linspace(0, std.size, bins + 1).astype(np.intp)
     counts = np.diff(edges)
-    predicted, found = np.sqrt(np.add.reduceat(squares, edges[:-1], axis=1) / counts)
-    return ErrorByStd(predicted, found, counts)
+    predicted, errors = np.sqrt(np.add.reduceat(squares, edges[:-1], axis=1) / counts)
+    return ErrorByStd(predicted, errors, counts)

@@ -106,12 +106,12 @@ def kernel_distance(reference: ArrayLike, generated: ArrayLike, blocks: int = BL
     between = np.array([[_kernel(a, b) for b in parts[1]] for a in parts[0]])
     sizes = [np.array([len(a) for a in part], np.float64) for part in parts]
 
-    def mmd2(kept: np.ndarray) -> float:
-        n, m = kept @ sizes[0], kept @ sizes[1]
-        same = (kept @ within[0] @ kept) / (n * (n - 1)) + (kept @ within[1] @ kept) / (m * (m - 1))
-        return float(same - 2 * (kept @ between @ kept) / (n * m))
+    def mmd2(weights: np.ndarray) -> float:
+        n, m = weights @ sizes[0], weights @ sizes[1]
+        same = (weights @ within[0] @ weights) / (n * (n - 1)) + (weights @ within[1] @ weights) / (m * (m - 1))
+        return float(same - 2 * (weights @ between @ weights) / (n * m))
 
-    without = np.array([mmd2(kept) for kept in 1.0 - np.eye(blocks)])
+    without = np.array([mmd2(weights) for weights in 1.0 - np.eye(blocks)])
     error = np.sqrt((blocks - 1) * np.mean((without - without.mean()) ** 2))
     return KernelDistance(mmd2(np.ones(blocks)), float(error), len(x), len(y))
 
@@ -136,13 +136,13 @@ def precision_recall(reference: ArrayLike, generated: ArrayLike, neighbours: int
 
 def _inside(samples: np.ndarray, centres: np.ndarray, neighbours: int) -> float:
     """Share of samples in the manifold of `centres`."""
-    found = np.zeros(len(samples), bool)
+    inside = np.zeros(len(samples), bool)
     for start in range(0, len(centres), CHUNK):
         some = centres[start : start + CHUNK]
         # The nearest of all is the centre itself.
         radius = np.partition(cdist(some, centres), neighbours, axis=1)[:, neighbours]
-        found |= (cdist(some, samples) <= radius[:, None]).any(axis=0)
-    return float(found.mean())
+        inside |= (cdist(some, samples) <= radius[:, None]).any(axis=0)
+    return float(inside.mean())
 
 
 def _kernel(x: np.ndarray, y: np.ndarray, same: bool = False) -> float:

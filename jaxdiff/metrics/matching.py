@@ -62,8 +62,8 @@ class Counts(NamedTuple):
         return _share(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
 
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.where(whole > 0, part / np.maximum(whole, 1), 1.0)
+def _share(part: np.ndarray, total: np.ndarray) -> np.ndarray:
+    return np.where(total > 0, part / np.maximum(total, 1), 1.0)
 
 
 def pool(counts: Iterable[Counts]) -> Counts:
@@ -100,8 +100,8 @@ def count_matches(truth: ArrayLike, labels: ArrayLike, thresholds: Sequence[floa
     """
     at = _thresholds(thresholds)
     table = contingency(truth, labels)
-    found = [match(table, threshold) for threshold in at]
-    return Counts(at, *(np.array([getattr(each, name) for each in found]) for name in ("tp", "fp", "fn")))
+    matches = [match(table, threshold) for threshold in at]
+    return Counts(at, *(np.array([getattr(each, name) for each in matches]) for name in ("tp", "fp", "fn")))
 
 
 def average_precision(

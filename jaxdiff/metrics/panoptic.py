@@ -31,8 +31,8 @@ def panoptic_quality(truth: ArrayLike, labels: ArrayLike) -> PanopticQuality:
 
     Kirillov et al. 2019, arXiv:1801.00868. Raises ValueError for different shapes, or labels that are no integers >= 0.
     """
-    found = match(contingency(truth, labels), np.nextafter(0.5, 1))
-    return _quality(float(found.iou.sum()), found.tp, found.fp, found.fn)
+    matched = match(contingency(truth, labels), np.nextafter(0.5, 1))
+    return _quality(float(matched.iou.sum()), matched.tp, matched.fp, matched.fn)
 
 
 def pool_panoptic(images: Iterable[PanopticQuality]) -> PanopticQuality:

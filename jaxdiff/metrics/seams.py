@@ -49,11 +49,11 @@ def seam_statistic(image: ArrayLike, period: int | Sequence[int | None], start: 
             f"got an image of shape {values.shape}, period {period} and start {start}; expected (*spatial, channels) "
             "and one number, or one a spatial axis; to fix: image[..., None] adds a channel"
         )
-    found = [_phases(values, axis, p, s) for axis, (p, s) in enumerate(zip(periods, starts)) if p is not None]
-    if not found:
+    by_axis = [_phases(values, axis, p, s) for axis, (p, s) in enumerate(zip(periods, starts)) if p is not None]
+    if not by_axis:
         raise ValueError(f"got period {period}; expected windows along at least one axis; to fix: give their period")
-    border = np.array([phases[0] for phases in found])
-    others = tuple(phases[1:] for phases in found)
+    border = np.array([phases[0] for phases in by_axis])
+    others = tuple(phases[1:] for phases in by_axis)
     below = [np.mean(o < b) + np.mean(o == b) / 2 for b, o in zip(border, others)]
     chance = [_p_value(b, o) for b, o in zip(border, others)]
     axes = np.array([axis for axis, p in enumerate(periods) if p is not None])
@@ -79,10 +79,10 @@ def _phases(values: np.ndarray, axis: int, period: int, start: int) -> np.ndarra
             f"got period {period} along axis {axis} of {lines + 1} pixels; expected 3 to {lines}; "
             "to fix: None as the period of an axis that one window spans"
         )
-    whole = lines // period * period  # so that every phase is a median of equally many lines
-    first = (lines - whole) // 2
-    difference = np.moveaxis(difference, axis, 0)[first : first + whole]
-    phase = (np.arange(whole) + first + 1 - start) % period  # difference i lies before pixel i + 1
+    used = lines // period * period  # so that every phase is a median of equally many lines
+    first = (lines - used) // 2
+    difference = np.moveaxis(difference, axis, 0)[first : first + used]
+    phase = (np.arange(used) + first + 1 - start) % period  # difference i lies before pixel i + 1
     return np.array([np.median(difference[phase == p]) for p in range(period)])
 
 

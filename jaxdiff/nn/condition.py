@@ -118,8 +118,8 @@ def completed(cond: Mapping[str, Any] | None, read: Mapping[str, jax.ShapeDtypeS
 
     Raises ValueError for an unknown key or shape.
     """
-    given = {name: value for name, value in (cond or {}).items() if value is not None}
-    for name, value in given.items():
+    present = {name: value for name, value in (cond or {}).items() if value is not None}
+    for name, value in present.items():
         if name not in KEYS:
             raise ValueError(f"got condition {name!r}; expected one of {KEYS}; to fix: nn.condition(label=..., ...)")
         if name not in read:
@@ -132,4 +132,4 @@ def completed(cond: Mapping[str, Any] | None, read: Mapping[str, jax.ShapeDtypeS
                 f"got condition {name!r} of shape {np.shape(value)}; expected {read[name].shape}; "
                 "to fix: build it with nn.condition(...), which adds the presence entries"
             )
-    return {name: jnp.full(one.shape, -1 if name == "label" else 0, one.dtype) for name, one in read.items()} | given
+    return {name: jnp.full(one.shape, -1 if name == "label" else 0, one.dtype) for name, one in read.items()} | present

@@ -51,6 +51,6 @@ class Embedding(nn.Module):
             h = h + self._linear("augmentation", augmentation, self.augmentation_size)
         return silu(nn.Dense(self.size, name="out")(silu(h)))
 
-    def _linear(self, name: str, given: Array | None, size: int) -> Array:
-        given = jnp.zeros(size, jnp.float32) if given is None else given.astype(jnp.float32)
-        return nn.Dense(self.size, use_bias=False, name=name)(given)
+    def _linear(self, name: str, value: Array | None, size: int) -> Array:
+        value = jnp.zeros(size, jnp.float32) if value is None else value.astype(jnp.float32)
+        return nn.Dense(self.size, use_bias=False, name=name)(value)

@@ -13,8 +13,8 @@ def area_binning(image: np.ndarray, factors: Sequence[int]) -> Float[np.ndarray,
     Raises ValueError for another number of factors than spatial axes, and for a factor below 1 or beyond its axis.
     """
     factors, spatial = tuple(factors), image.shape[:-1]
-    whole = all(f == int(f) and 1 <= f <= n for f, n in zip(factors, spatial))
-    if len(factors) != len(spatial) or not whole:
+    integer = all(f == int(f) and 1 <= f <= n for f, n in zip(factors, spatial))
+    if len(factors) != len(spatial) or not integer:
         raise ValueError(
             f"got factors={factors} for an image of shape {image.shape}; expected {len(spatial)} integers, from 1 to "
             "the pixels of their axis; to fix: give one for each spatial axis, 1 where nothing is binned"

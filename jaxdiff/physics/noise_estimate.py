@@ -164,27 +164,29 @@ def estimate_noise(
     without any noise.
     """
     image = np.asarray(image, np.float64)
-    kept = np.isfinite(image) if seen is None else np.broadcast_to(seen, image.shape) & np.isfinite(image)
-    inside = kept & ~_at_an_end(image, kept)
+    valid = np.isfinite(image) if seen is None else np.broadcast_to(seen, image.shape) & np.isfinite(image)
+    inside = valid & ~_at_an_end(image, valid)
     plane = (image.ndim - 3, image.ndim - 2)
-    whole = _whole(inside, plane)
-    if np.count_nonzero(whole) < FEWEST:  # nothing else is there
-        inside, whole = kept, _whole(kept, plane)
-    if np.count_nonzero(whole) < FEWEST:
+    surrounded = _surrounded(inside, plane)
+    if np.count_nonzero(surrounded) < FEWEST:  # nothing else is there
+        inside, surrounded = valid, _surrounded(valid, plane)
+    if np.count_nonzero(surrounded) < FEWEST:
         raise ValueError(
-            f"got {np.count_nonzero(whole)} pixels to estimate the noise from; expected at least {FEWEST}; to fix: give "
+            f"got {np.count_nonzero(surrounded)} pixels to estimate the noise from; expected at least {FEWEST}; to fix: give "
             "--gain and --read-noise"
         )
     image = np.where(inside, image, 0.0)
     mean = _separable(image, np.full(AROUND, 1 / AROUND), plane)
     window = tuple(AROUND if axis in plane else 1 for axis in range(image.ndim))
-    change = (ndimage.maximum_filter(mean, window) - ndimage.minimum_filter(mean, window))[whole]
+    change = (ndimage.maximum_filter(mean, window) - ndimage.minimum_filter(mean, window))[surrounded]
     core = _separable(image, np.full(CORE, 1 / CORE), plane)
     ring = (AROUND**2 * mean - CORE**2 * core) / (AROUND**2 - CORE**2)
-    parts = np.array_split(np.argsort(ring[whole], kind="stable"), min(GROUPS, np.count_nonzero(whole) // FEWEST))
+    parts = np.array_split(
+        np.argsort(ring[surrounded], kind="stable"), min(GROUPS, np.count_nonzero(surrounded) // FEWEST)
+    )
     curves = []
     for taps in DIFFERENCES:
-        high, light = (_separable(image, taps**power, plane)[whole] for power in (1, 2))
+        high, light = (_separable(image, taps**power, plane)[surrounded] for power in (1, 2))
         rho = np.correlate(taps, taps, "full")
         quiet = [_quiet(part, high, change) for part in parts]
         counts = np.array([len(part) for part in quiet]) / np.sum(rho**2) ** len(plane)
@@ -217,11 +219,11 @@ def _quiet(part: np.ndarray, high: np.ndarray, change: np.ndarray) -> np.ndarray
     return order[: max(len(half), np.searchsorted(change[order], CHANGE * _scale(high[half])))]
 
 
-def _whole(kept: np.ndarray, plane: tuple[int, int]) -> np.ndarray:
+def _surrounded(valid: np.ndarray, plane: tuple[int, int]) -> np.ndarray:
     """Pixels around which all AROUND × AROUND are kept."""
-    inner = np.zeros(kept.shape, bool)
+    inner = np.zeros(valid.shape, bool)
     inner[(slice(None),) * plane[0] + (slice(2, -2), slice(2, -2))] = True
-    return inner & (_separable(kept.astype(np.float64), np.full(AROUND, 1 / AROUND), plane) > 1 - 1e-6)
+    return inner & (_separable(valid.astype(np.float64), np.full(AROUND, 1 / AROUND), plane) > 1 - 1e-6)
 
 
 def _steps(values: np.ndarray) -> tuple[float, float]:
@@ -244,20 +246,20 @@ def _separable(image: np.ndarray, taps: np.ndarray, plane: tuple[int, int]) -> n
     return image
 
 
-def _at_an_end(image: np.ndarray, kept: np.ndarray) -> np.ndarray:
+def _at_an_end(image: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Pixels at the lowest or highest grey level, where a sensor or a file cut them off."""
     ends = np.zeros(image.shape, bool)
-    values = np.sort(image[kept])
+    values = np.sort(image[valid])
     if values.size == 0 or values[0] == values[-1]:
         return ends
     for level, after in (
         (values[0], values[np.searchsorted(values, values[0], "right")]),
         (values[-1], values[np.searchsorted(values, values[-1], "left") - 1]),
     ):
-        here, next_to = (
+        at_level, next_to = (
             np.searchsorted(values, v, "right") - np.searchsorted(values, v, "left") for v in (level, after)
         )
-        if here >= ENDS and here > SPIKE * next_to:
+        if at_level >= ENDS and at_level > SPIKE * next_to:
             ends |= image == level
     return ends
 

@@ -67,13 +67,13 @@ def fit_curve(
     light: Float[np.ndarray, " groups"],
     variances: Float[np.ndarray, " groups"],
     errors: Float[np.ndarray, " groups"],
-    known: Callable[[float], Float[np.ndarray, " groups"]] | None = None,
+    variance_of: Callable[[float], Float[np.ndarray, " groups"]] | None = None,
     *,
     free: bool = False,
 ) -> Fit:
     """Of variances (grey levels²) over light (grey levels above the offset).
 
-    errors: relative standard errors of the variances. known: the variances without t by the gain, where they depend on
+    errors: relative standard errors of the variances. variance_of: the variances without t by the gain, where they depend on
     nothing else. free: the offset is not known: the intercept may have any sign, and there is no t, which an offset would
     be mixed up with. The gain is 0 where the variance does not grow with light beyond its errors.
     """
@@ -81,11 +81,11 @@ def fit_curve(
     light = light if free else np.maximum(light, 0.0)
     gains, table = np.zeros(0), np.zeros((0, len(light)))
     lit = light > 0
-    known = functools.cache(known) if known and lit.any() else None
-    if known:
+    variance_of = functools.cache(variance_of) if variance_of and lit.any() else None
+    if variance_of:
         most = 2 * float(np.median(variances[lit] / light[lit]))  # no group has less than its photons' variance
         gains = np.geomspace(most / RANGE, most, GAINS)
-        table = np.stack([known(float(b)) for b in gains])
+        table = np.stack([variance_of(float(b)) for b in gains])
     curve = _Curve(
         light,
         variances,
@@ -93,7 +93,7 @@ def fit_curve(
         scale=np.ones_like(light),
         free=free,
         even=free,
-        known=known,
+        variance_of=variance_of,
         gains=gains,
         table=table,
     )
@@ -103,7 +103,7 @@ def fit_curve(
     if not free and curve.cost(best) - curve.cost(terms) > (CLEAR * least) ** 2:
         curve, best, scatter = other, terms, least
     allowed = curve.cost(best) + (ERRORS * scatter) ** 2
-    if known:
+    if variance_of:
         low, high = _ends(curve, float(best[1]), allowed)
     else:
         high = _crossing(curve, best[1], allowed, up=True)
@@ -136,13 +136,13 @@ class _Curve(NamedTuple):
     free: bool
     even: bool
     """Without t."""
-    known: Callable[[float], np.ndarray] | None
+    variance_of: Callable[[float], np.ndarray] | None
     gains: np.ndarray
     table: np.ndarray
-    """`known` of each of `gains`."""
+    """`variance_of` of each of `gains`."""
 
     def at(self, terms: np.ndarray) -> np.ndarray:
-        line = self.known(float(terms[1])) if self.known else terms[0] + terms[1] * self.light
+        line = self.variance_of(float(terms[1])) if self.variance_of else terms[0] + terms[1] * self.light
         return line + terms[2] * self.light**2
 
     def cost(self, terms: np.ndarray) -> float:
@@ -162,8 +162,8 @@ class _Curve(NamedTuple):
             return best
         k = int(np.argmin(np.abs(self.gains - best[1])))
         bounds = (self.gains[max(k - 1, 0)], self.gains[min(k + 1, GAINS - 1)])
-        found = optimize.minimize_scalar(lambda b: self.cost(self.beside(b)), bounds=bounds, method="bounded")
-        near = self.beside(float(found.x))  # type: ignore[union-attr]
+        minimum = optimize.minimize_scalar(lambda b: self.cost(self.beside(b)), bounds=bounds, method="bounded")
+        near = self.beside(float(minimum.x))  # type: ignore[union-attr]
         return near if self.cost(near) < self.cost(best) else best
 
     def costs(self) -> np.ndarray:
@@ -174,12 +174,12 @@ class _Curve(NamedTuple):
 
     def beside(self, b: float) -> np.ndarray:
         """The best R and t beside a gain b."""
-        line = self.known(float(b)) if self.known else b * self.light
+        line = self.variance_of(float(b)) if self.variance_of else b * self.light
         rest = self.scale * (self.variances - line)
         one, square = self.scale, self.scale * self.light**2
         if self.free:
             return np.array([one @ rest / (one @ one), b, 0.0])
-        if self.known:
+        if self.variance_of:
             return np.array([0.0, b, 0.0 if self.even else max(0.0, square @ rest) / (square @ square)])
         intercept, *texture = _solved([one] if self.even else [one, square], rest, True)
         return np.array([intercept, b, *(texture or [0.0])])

@@ -30,13 +30,13 @@ def gaussian_psf(sigma: Sequence[float], reach: float = 4.0) -> Psf:
     """
     if not len(sigma) or not all(0 <= s < np.inf for s in sigma):
         raise ValueError(f"got sigma={tuple(sigma)}; expected numbers of 0 or more, one for each spatial axis")
-    result, held = np.ones(()), 1.0
+    result, mass = np.ones(()), 1.0
     for s in sigma:
         half = int(np.ceil(reach * s))
         edges = np.arange(-half, half + 2) - 0.5
         line = np.diff(special.ndtr(edges / s)) if s else np.ones(1)
-        result, held = result[..., None] * line, held * line.sum()
-    return _normalised(result, held, "reach=4 holds 99.99 % along each axis")
+        result, mass = result[..., None] * line, mass * line.sum()
+    return _normalised(result, mass, "reach=4 holds 99.99 % along each axis")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,9 +188,9 @@ def _through_pinhole(optics: Optics, radius: float, r: np.ndarray, z: float) -> 
     grid = np.linspace(0, r.max() + radius, 2 + int((r.max() + radius) * 256 * per_wave))
     pattern = _intensity(optics, optics.emission, grid, z)
     points, weights = np.polynomial.legendre.leggauss(int(24 + 16 * radius * per_wave))
-    whole = np.maximum(radius - r, 0)[:, None]
-    s = whole * (points + 1) / 2
-    light = (np.interp(s, grid, pattern) * 2 * np.pi * s) @ weights * whole[:, 0] / 2
+    inner = np.maximum(radius - r, 0)[:, None]
+    s = inner * (points + 1) / 2
+    light = (np.interp(s, grid, pattern) * 2 * np.pi * s) @ weights * inner[:, 0] / 2
     turn = points * np.pi / 2  # smooth at both ends, where φ is not
     low, high = np.abs(radius - r)[:, None], (radius + r)[:, None]
     s = (low + high) / 2 + (high - low) / 2 * np.sin(turn)

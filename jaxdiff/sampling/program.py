@@ -92,8 +92,8 @@ def _sampler(arrays, images, functions, mesh, shape, dtype):
     # network is traced once for all of them, and the compiler inlines it again.
     @jax.jit
     def called(weights, *inputs):
-        whole = eqx.combine(weights, denoise)
-        return whole.update(*inputs) if remembers else whole(*inputs)
+        bound = eqx.combine(weights, denoise)
+        return bound.update(*inputs) if remembers else bound(*inputs)
 
     def chunk(images, arrays):
         solving, weights, keys = eqx.combine(arrays[0], solve), arrays[1], eqx.combine(arrays[2], key)

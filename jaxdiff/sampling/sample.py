@@ -51,7 +51,7 @@ class Samples(eqx.Module):
 
     def __repr__(self) -> str:
         """Shapes and ends, in a few lines."""
-        kept = {name: getattr(self, name) for name in ("trajectory", "x0", "measurement")}
+        optional = {name: getattr(self, name) for name in ("trajectory", "x0", "measurement")}
         wrong = np.flatnonzero(~np.asarray(self.finite))
         lines = [
             f"images: {value(self.images)}",
@@ -59,7 +59,7 @@ class Samples(eqx.Module):
             "finite: all"
             if not len(wrong)
             else f"finite: all but {len(wrong)} of {len(self.images)}, first {wrong[0]}",
-            *(f"{name}: {value(what)}" for name, what in kept.items() if what is not None),
+            *(f"{name}: {value(what)}" for name, what in optional.items() if what is not None),
         ]
         return "\n  ".join(["Samples", *lines])
 
@@ -208,8 +208,10 @@ def sample(
         if mesh is not None:
             part = jax.device_put(part, NamedSharding(mesh, PartitionSpec(image_axes(mesh))))
         result = program(solve, denoise, key, part, mesh, tuple(shape), dtype)
-        kept = min(size, num - low)
-        parts.append(result if kept == size else jax.tree.map(lambda leaf, kept=kept: leaf[:kept], result))
+        unpadded = min(size, num - low)
+        parts.append(
+            result if unpadded == size else jax.tree.map(lambda leaf, unpadded=unpadded: leaf[:unpadded], result)
+        )
     solved, finite = parts[0] if len(parts) == 1 else jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
     if controller is None:
         nfe: Any = int(solve.calls)
@@ -219,7 +221,7 @@ def sample(
         groups = np.arange(num) // batch
         batch_nfe = namespace(nfe).stack([nfe[groups == group].max() for group in range(groups[-1] + 1)])[groups]
     measurement = getattr(denoise, "measurement", None)
-    seen = measurement if isinstance(measurement, AbstractMeasurement) and final == "denoise" else None
+    of_end = measurement if isinstance(measurement, AbstractMeasurement) and final == "denoise" else None
     return Samples(
         solved.image,
         nfe,
@@ -227,7 +229,7 @@ def sample(
         batch_nfe=batch_nfe,
         trajectory=solved.trajectory,
         x0=solved.x0,
-        measurement=seen,
+        measurement=of_end,
     )
 
 

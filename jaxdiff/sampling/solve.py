@@ -91,9 +91,9 @@ class OnRows(eqx.Module):
         if self.final == "denoise" and self.solver.calls_after:
             end = states[-1], jnp.asarray(self.end, x.dtype)
             x0 = denoise(*end) if memory is None else denoise(*end, past, jnp.asarray(self.steps, jnp.int32))[0]
-            kept = capacity // self.trajectory if self.trajectory else 0
-            states = jnp.concatenate([states[:kept], self.solver.result(x0)[None]])
-            x0s = None if x0s is None else jnp.concatenate([x0s[:kept], x0[None]])
+            saved = capacity // self.trajectory if self.trajectory else 0
+            states = jnp.concatenate([states[:saved], self.solver.result(x0)[None]])
+            x0s = None if x0s is None else jnp.concatenate([x0s[:saved], x0[None]])
         return Solved(states[-1], self.calls, states if self.trajectory else None, x0s)
 
 

@@ -35,11 +35,11 @@ class DDIM(LinearMultistep):
                 f"got eta={float(self.eta)}, which asks for more noise than there is at λ={float(to.lam.max()):.3g}; "
                 "expected 0 <= eta and eta² (1 − e^(−2h)) <= 1 in every step; to fix: lower eta or take more steps"
             )
-        kept = xp.sqrt(1.0 - share)
-        # α_s − (σ_s/σ_t) α_t kept = α_s (1 − e^(−h) kept), without cancellation
-        weight = to.alpha * (-xp.expm1(-h) + xp.exp(-h) * share / (1.0 + kept))
+        carried = xp.sqrt(1.0 - share)
+        # α_s − (σ_s/σ_t) α_t carried = α_s (1 − e^(−h) carried), without cancellation
+        weight = to.alpha * (-xp.expm1(-h) + xp.exp(-h) * share / (1.0 + carried))
         return Weights.of(at, "x0").filled(
-            predictor_y=to.sigma / at.sigma * kept,
+            predictor_y=to.sigma / at.sigma * carried,
             predictor_v=weight[:, None],
             predictor_z=to.sigma * self.eta * xp.sqrt(-xp.expm1(-2.0 * h)),
         )

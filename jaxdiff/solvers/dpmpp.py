@@ -38,9 +38,9 @@ class DPMpp(LinearMultistep):
 
         def quadrature(k, nodes):
             if nodes.shape[1] == 2:
-                whole = -xp.expm1(-rate * h[k])
-                slope = 0.5 * whole * h[k] / -nodes[:, 1]
-                weights = xp.stack([whole + slope, -slope], axis=1)
+                even = -xp.expm1(-rate * h[k])
+                slope = 0.5 * even * h[k] / -nodes[:, 1]
+                weights = xp.stack([even + slope, -slope], axis=1)
             else:
                 weights = phi_weights(h[k], nodes, rate)
             return to.alpha[k, None] * weights

@@ -148,7 +148,7 @@ class Renoised(_Wrapper):
     def weights(self, at: Point, to: Point) -> Any:
         """Of the solver, and of the way back in rows that begin before where the row before has led."""
         xp = namespace(at.lam, to.lam)
-        lam, alpha = (xp.append(here[:1], there[:-1]) for here, there in ((at.lam, to.lam), (at.alpha, to.alpha)))
+        lam, alpha = (xp.append(starts[:1], ends[:-1]) for starts, ends in ((at.lam, to.lam), (at.alpha, to.alpha)))
         again = lam > at.lam
         ratio = xp.where(again, at.alpha / alpha, 1.0)
         # σ_t² − (α_t/α_s)² σ_s² = σ_t² (1 − e^(−2h))

@@ -61,10 +61,10 @@ class Calibration:
     def check(self, settings: dict[str, Any], checkpoint: int | None) -> None:
         """Raises ValueError for other settings than its own; warns of another checkpoint."""
         for name in sorted({*settings, *self.settings}):
-            here, own = settings.get(name), self.settings.get(name)
-            if here != own:
+            setting, own = settings.get(name), self.settings.get(name)
+            if setting != own:
                 raise ValueError(
-                    f"got {name} {here} with a calibration of {own}; expected the same; to fix: the calibration's, or "
+                    f"got {name} {setting} with a calibration of {own}; expected the same; to fix: the calibration's, or "
                     "calibrate anew"
                 )
         if checkpoint != self.checkpoint:
@@ -135,8 +135,8 @@ def fitted(errors: Float[np.ndarray, "n classes"], labels: Int[np.ndarray, " n"]
             "images out",
             stacklevel=3,
         )
-        wanted = math.log((number + 2) / (number + 1))
-        log_beta = float(np.asarray(brentq(lambda b: nll(b) - wanted, low, high)))
+        target = math.log((number + 2) / (number + 1))
+        log_beta = float(np.asarray(brentq(lambda b: nll(b) - target, low, high)))
     else:
         best: Any = minimize_scalar(nll, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
         log_beta = float(best.x)

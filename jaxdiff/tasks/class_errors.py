@@ -129,9 +129,9 @@ def class_errors(
         terms[alive, done : done + more] = weight[done : done + more] * errors.reshape(more, number, -1).mean(axis=1).T
         done += more
         means = terms[:, :done].mean(axis=1)
-        best, kept = alive[np.argmin(means[alive])], _kept(terms[alive, :done], lams[:done], how.standard_errors)
-        lost += [(c, best, means[c] - means[best]) for c in alive[~kept]]
-        alive = alive[kept]
+        best, close = alive[np.argmin(means[alive])], _kept(terms[alive, :done], lams[:done], how.standard_errors)
+        lost += [(c, best, means[c] - means[best]) for c in alive[~close]]
+        alive = alive[close]
     error = terms.mean(axis=1)
     for c, better, difference in reversed(lost):  # so that what it lost to has its error, and no dropped class is best
         error[c] = error[better] + difference

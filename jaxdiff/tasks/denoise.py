@@ -10,7 +10,7 @@ from jaxdiff.data.pairs import Denoising
 from jaxdiff.model import Model
 from jaxdiff.seeds import check_key
 from jaxdiff.tasks.estimate import Estimate, mean_bias, say_unmeasured
-from jaxdiff.tasks.sampled import check_task, given, with_channels
+from jaxdiff.tasks.sampled import check_task, conditional_samples, with_channels
 from jaxdiff.tasks.scale import blank_input, repeated
 
 
@@ -59,7 +59,7 @@ def denoise(
     check_task(model, "denoise")
     if blank_input(model, image):
         return Denoised.of(repeated(with_channels(image, model.inputs.info), samples), bias=None)
-    draws = given(key, model, image, samples, calls=calls, solver=solver)
+    draws = conditional_samples(key, model, image, samples, calls=calls, solver=solver)
     pairs = model.pairing.pairs if model.pairing is not None else None
     bias = None
     if isinstance(pairs, Denoising) and pairs.offset is not None:

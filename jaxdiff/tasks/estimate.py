@@ -49,9 +49,9 @@ def say_unmeasured(light: np.ndarray, bias: np.ndarray, offset: float) -> None:
     unknown = np.flatnonzero(np.isnan(bias))
     means, errors = light.mean(axis=tuple(range(light.ndim - 1))), _standard_error(light)
     if unknown.size:
-        told = ", ".join(f"{means[c]:.4g} ± {errors[c]:.2g}" for c in unknown)
+        text = ", ".join(f"{means[c]:.4g} ± {errors[c]:.2g}" for c in unknown)
         warnings.warn(
-            f"mean light {told} above the offset of {offset:.4g}: too little to measure the bias of the result, which is not "
+            f"mean light {text} above the offset of {offset:.4g}: too little to measure the bias of the result, which is not "
             "corrected",
             stacklevel=3,
         )

@@ -93,7 +93,7 @@ def generate_labelled(
         size,
         grid=grid,
         inputs=inputs,
-        labels=None if (asked := model.condition(count, labels)) is None else asked["label"],
+        labels=None if (cond := model.condition(count, labels)) is None else cond["label"],
         start=state,
         solver=solver,
         guidance=guidance if isinstance(guidance, Guidance) else Guidance(guidance),

@@ -35,8 +35,8 @@ def instances(
     inner = (slice(1, -1),) * distance.ndim
     labels = _flooded(np.pad(distance, 1), np.pad(foreground, 1), dynamic)[inner]
     sizes = np.bincount(labels.ravel())
-    kept = (sizes >= least) & (np.arange(sizes.size) > 0)
-    return np.where(kept, np.cumsum(kept), 0).astype(np.int32)[labels]
+    large = (sizes >= least) & (np.arange(sizes.size) > 0)
+    return np.where(large, np.cumsum(large), 0).astype(np.int32)[labels]
 
 
 def _flooded(height: np.ndarray, foreground: np.ndarray, dynamic: float) -> np.ndarray:

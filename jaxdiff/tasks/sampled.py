@@ -42,7 +42,7 @@ def check_task(model: Model, task: str) -> None:
         )
 
 
-def given(
+def conditional_samples(
     key: PRNGKeyArray,
     model: Model,
     image: Float[np.ndarray, "*spatial channels"],
@@ -114,14 +114,14 @@ def sampled(
     spread = image_devices(mesh)
     batch = max(1, min(math.ceil(num / spread), together // windows))
     # The contrast that guidance brings back is that of the whole image: around the windows.
-    whole = guidance is not None and bool(guidance.rescale)
-    denoise = model.denoise if guidance is None or whole else guidance(model.denoise)
+    outside = guidance is not None and bool(guidance.rescale)
+    denoise = model.denoise if guidance is None or outside else guidance(model.denoise)
     if windows > 1:
         axis = WINDOW if mesh is not None and WINDOW in mesh.axis_names else None
-        branches = 2 if whole else 1  # guidance around the windows calls those of both at once
+        branches = 2 if outside else 1  # guidance around the windows calls those of both at once
         chunk = max(1, together // (batch * branches))
         denoise = windowed(denoise, window, margins, chunk=chunk, axis=axis, policy=POLICIES[remat])
-    if guidance is not None and whole:
+    if guidance is not None and outside:
         denoise = guidance(denoise)
     if around is not None:
         denoise = around(denoise, padded)
@@ -139,7 +139,7 @@ def sampled(
     with tqdm(total=num, unit="sample", leave=False, disable=num <= step or windows == 1) as bar:
         for low in range(0, num, step):
             rows = slice(low, min(low + step, num))
-            given, from_here = jax.tree.map(lambda leaf, rows=rows: leaf[rows], (cond or None, begun))
+            chunk_cond, from_here = jax.tree.map(lambda leaf, rows=rows: leaf[rows], (cond or None, begun))
             result = sample(
                 key,
                 denoise,
@@ -147,7 +147,7 @@ def sampled(
                 num=rows.stop - low,
                 solver=DPMpp(2) if solver is None else solver,
                 grid=grid,
-                cond=given,
+                cond=chunk_cond,
                 start=from_here,
                 batch=batch,
                 first=low,

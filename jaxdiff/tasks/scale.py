@@ -36,11 +36,11 @@ def say_scale(
         warnings.warn(f"{name}{BLANK}every pixel has the value {values or 'NaN'}; {then}", stacklevel=4)
         return True
     ranges = Levels.of_normaliser(normaliser) if levels is None else levels
-    if told := ranges.outside(image, normaliser, info.channel_names, noisy=noisy):
+    if differences := ranges.outside(image, normaliser, info.channel_names, noisy=noisy):
         whence = "" if ranges.known else " (the run does not say, these follow from its normaliser)"
         warnings.warn(
             f"{name}grey levels are not those of the model's training{whence}, and the result may mean nothing: "
-            f"{'; '.join(told)}; {FIX}",
+            f"{'; '.join(differences)}; {FIX}",
             stacklevel=4,
         )
     return False

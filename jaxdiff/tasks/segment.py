@@ -9,7 +9,7 @@ from jaxdiff.data.pairs.distance import TRUNCATION
 from jaxdiff.model import Model
 from jaxdiff.seeds import check_key
 from jaxdiff.tasks.instances import instances
-from jaxdiff.tasks.sampled import check_task, given
+from jaxdiff.tasks.sampled import check_task, conditional_samples
 from jaxdiff.tasks.scale import blank_input, check_samples
 
 Fuse = Literal["mean", "vote"]
@@ -70,7 +70,7 @@ def segment(
         check_samples(samples)
         away = getattr(model.pairing and model.pairing.pairs, "truncation", TRUNCATION)
         return fused(np.full((samples, *size), -away, np.float32), fuse, dynamic, least)
-    distances = given(key, model, image, samples, calls=calls, solver=solver)[..., 0]
+    distances = conditional_samples(key, model, image, samples, calls=calls, solver=solver)[..., 0]
     return fused(distances, fuse, dynamic, least)
 
 

@@ -9,7 +9,7 @@ from jaxdiff.data.pairing import spread
 from jaxdiff.model import Model
 from jaxdiff.seeds import check_key
 from jaxdiff.tasks.estimate import Estimate
-from jaxdiff.tasks.sampled import check_task, given, with_channels
+from jaxdiff.tasks.sampled import check_task, conditional_samples, with_channels
 from jaxdiff.tasks.scale import blank_input, repeated
 
 
@@ -47,4 +47,4 @@ def super_resolve(
         image = with_channels(image, model.inputs.info)
         size = tuple(n * f for n, f in zip(image.shape, model.inputs.factor))
         return Estimate.of(repeated(spread(image, size), samples))
-    return Estimate.of(given(key, model, image, samples, calls=calls, solver=solver))
+    return Estimate.of(conditional_samples(key, model, image, samples, calls=calls, solver=solver))

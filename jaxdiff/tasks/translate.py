@@ -9,7 +9,7 @@ from jaxdiff.data.levels import Levels
 from jaxdiff.model import Model
 from jaxdiff.seeds import check_key
 from jaxdiff.tasks.estimate import Estimate
-from jaxdiff.tasks.sampled import check_task, given, with_channels
+from jaxdiff.tasks.sampled import check_task, conditional_samples, with_channels
 from jaxdiff.tasks.scale import blank_input, repeated
 
 
@@ -48,4 +48,4 @@ def translate(
         levels = Levels.of_normaliser(model.normaliser) if model.levels is None else model.levels
         empty = np.broadcast_to([least for least, _ in levels.middle], (*fine, levels.channels))
         return Estimate.of(repeated(empty, samples))
-    return Estimate.of(given(key, model, image, samples, calls=calls, solver=solver))
+    return Estimate.of(conditional_samples(key, model, image, samples, calls=calls, solver=solver))

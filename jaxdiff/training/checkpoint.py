@@ -95,18 +95,18 @@ class Checkpoints:
         `damaged-STEP` and the one before it is used. Raises CheckpointError where none is readable or the leaves are
         not those of `like`.
         """
-        found, damaged = steps(self.folder), []
-        for step in reversed(found):
+        stored, damaged = steps(self.folder), []
+        for step in reversed(stored):
             try:
                 tree, meta = read_checkpoint(self.folder / str(step))
                 break
             except Damaged as error:
                 damaged.append((step, error))
         else:
-            if not found:
+            if not stored:
                 return None
             raise CheckpointError(
-                f"got {len(found)} checkpoints in {self.folder}, all damaged (the newest: {damaged[0][1]}); expected "
+                f"got {len(stored)} checkpoints in {self.folder}, all damaged (the newest: {damaged[0][1]}); expected "
                 "one that can be read; to fix: restore the folder from a backup, or train under another name"
             )
         hosts.wait(f"read checkpoint {step}")
@@ -147,8 +147,8 @@ class Checkpoints:
 
     def newest(self) -> str:
         """Where resuming starts, in words: "step 300"."""
-        found = steps(self.folder)
-        return f"step {max(found)}" if found else "the start"
+        stored = steps(self.folder)
+        return f"step {max(stored)}" if stored else "the start"
 
     @contextlib.contextmanager
     def _explained(self):

@@ -52,7 +52,7 @@ def _fitting(own: Any, other: Any) -> Any:
     names = iter(named(own))
 
     def choose(leaf):
-        found = other.get(next(names))
-        return jnp.asarray(found) if found is not None and found.shape == leaf.shape else leaf
+        match = other.get(next(names))
+        return jnp.asarray(match) if match is not None and match.shape == leaf.shape else leaf
 
     return jax.tree.map(choose, own)

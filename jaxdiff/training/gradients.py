@@ -38,8 +38,8 @@ def gradients_of(loss: Loss, accumulate: int) -> Gradients:
 
         def add(sums, of):
             number, batch = of
-            found = part(network, params, key, batch, also, first + number * each, total)
-            return jax.tree.map(jnp.add, sums, found), None
+            more = part(network, params, key, batch, also, first + number * each, total)
+            return jax.tree.map(jnp.add, sums, more), None
 
         like = jax.eval_shape(
             lambda b: part(network, params, key, b, also, first, total), jax.tree.map(lambda a: a[0], parts)

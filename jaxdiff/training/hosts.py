@@ -41,10 +41,10 @@ def find_place(env: Mapping[str, str]) -> Place | None:
 
     None for a process on its own. Raises ValueError for some but not all of the three, and for values that are no place.
     """
-    if given := [name for name in NAMES if env.get(name)]:
-        if missing := [name for name in NAMES if name not in given]:
+    if set_names := [name for name in NAMES if env.get(name)]:
+        if missing := [name for name in NAMES if name not in set_names]:
             raise ValueError(
-                f"got {', '.join(given)} but not {', '.join(missing)}; expected all three; to fix: set them"
+                f"got {', '.join(set_names)} but not {', '.join(missing)}; expected all three; to fix: set them"
             )
         address, processes, process = (env[name] for name in NAMES)
         if not re.fullmatch(r".+:\d+", address) or not (processes + process).isdigit():

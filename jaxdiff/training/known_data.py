@@ -94,17 +94,17 @@ def know(config: TrainConfig, folder: Path, data: Dataset, before: Fingerprint |
     Raises ValueError, naming the first difference, unless `config.other_data`.
     """
     now = _fingerprint(config, data)
-    told = [] if before is None or now is None else before.differences(now)
-    if before is None or now is None or not told:
+    differences = [] if before is None or now is None else before.differences(now)
+    if before is None or now is None or not differences:
         return KnownData(now if before is None else before, before, resumed)
     if not config.other_data:
-        more = f" (and {len(told) - 1} more differences)" if len(told) > 1 else ""
+        more = f" (and {len(differences) - 1} more differences)" if len(differences) > 1 else ""
         raise ValueError(
-            f"got data that are not those of the run in {folder}: {told[0]}{more}; expected the same files, sizes and "
+            f"got data that are not those of the run in {folder}: {differences[0]}{more}; expected the same files, sizes and "
             f"pixels; to fix: {FIX}"
         )
     step = max(steps(folder / "checkpoints"), default=None)
-    entry = {"step": step, "differences": len(told), "first": told[:SHOWN]}
+    entry = {"step": step, "differences": len(differences), "first": differences[:SHOWN]}
     return KnownData(replace(now, accepted=(*before.accepted, entry)), before, resumed)
 
 
@@ -113,8 +113,8 @@ def _fingerprint(config: TrainConfig, data: Dataset) -> Fingerprint | None:
     the training part are taken, too."""
     if isinstance(config.data, Synthetic) or data.recorded is None:
         return None
-    known = Fingerprint.of(*data.recorded)
-    if known.read:
-        return known
+    fingerprint = Fingerprint.of(*data.recorded)
+    if fingerprint.read:
+        return fingerprint
     images = ImagesOf(evenly(data.recorded[0], FITTED))
-    return replace(known, normaliser=Normaliser.fit(images, data.map).to_json())
+    return replace(fingerprint, normaliser=Normaliser.fit(images, data.map).to_json())

@@ -41,16 +41,16 @@ def variable_shapes(network: Network, shape: Sequence[int]) -> Any:
         ) from error
 
 
-def check_variables(expected: Any, found: Any, where: str) -> None:
+def check_variables(expected: Any, variables: Any, where: str) -> None:
     """Raises ValueError, naming the leaves, where variables are not the network's, or hold NaN or infinite numbers."""
-    if lines := mismatches(expected, found):
+    if lines := mismatches(expected, variables):
         raise ValueError(not_the_networks(where, lines))
-    check_finite(found, where)
+    check_finite(variables, where)
 
 
-def check_finite(found: Any, where: str) -> None:
+def check_finite(variables: Any, where: str) -> None:
     """Raises ValueError, naming the leaves, where variables hold NaN or infinite numbers."""
-    bad = {name: int(np.count_nonzero(~np.isfinite(leaf))) for name, leaf in named(found).items()}
+    bad = {name: int(np.count_nonzero(~np.isfinite(leaf))) for name, leaf in named(variables).items()}
     if bad := {name: number for name, number in bad.items() if number}:
         name, number = next(iter(bad.items()))
         raise ValueError(
@@ -70,13 +70,13 @@ def not_the_networks(where: str, lines: list[str]) -> str:
     )
 
 
-def mismatches(expected: Any, found: Any) -> list[str]:
+def mismatches(expected: Any, actual: Any) -> list[str]:
     """One line for every leaf that is missing, left over, or of another shape or dtype; empty where the trees agree."""
-    expected, found = named(expected), named(found)
-    lines = [f"{n}: missing, expected {_kind(expected[n])}" for n in expected if n not in found]
-    lines += [f"{n}: left over, {_kind(found[n])}" for n in found if n not in expected]
-    both = [n for n in expected if n in found and _kind(expected[n]) != _kind(found[n])]
-    return sorted(lines + [f"{n}: {_kind(found[n])}, expected {_kind(expected[n])}" for n in both])
+    expected, actual = named(expected), named(actual)
+    lines = [f"{n}: missing, expected {_kind(expected[n])}" for n in expected if n not in actual]
+    lines += [f"{n}: left over, {_kind(actual[n])}" for n in actual if n not in expected]
+    both = [n for n in expected if n in actual and _kind(expected[n]) != _kind(actual[n])]
+    return sorted(lines + [f"{n}: {_kind(actual[n])}, expected {_kind(expected[n])}" for n in both])
 
 
 def _kind(leaf: Any) -> str:
@@ -95,7 +95,7 @@ def checksums(tree: Any) -> dict[str, Any]:
 
 def merged(of_hosts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The checksums of all hosts' parts as one."""
-    parts = lambda name: [part for found in of_hosts for part in found[name]]  # noqa: E731
+    parts = lambda name: [part for of_host in of_hosts for part in of_host[name]]  # noqa: E731
     return {name: sorted(parts(name)) if isinstance(crc, list) else crc for name, crc in of_hosts[0].items()}
 
 

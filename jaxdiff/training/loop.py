@@ -187,11 +187,11 @@ class _Session:
     def _save(self, average: Averager, *, wait: bool = False) -> None:
         self.run.save(self.step, self.budget.seconds(), average.window(), wait=wait)
 
-    def _snapshot(self, kept: PowerEMA) -> None:
+    def _snapshot(self, power_ema: PowerEMA) -> None:
         state = self.run.state
         averages = on_one_device(state.power_ema)
         if hosts.leader():
-            write_snapshot(self.run.folder, self.step, self.step - int(state.skipped), averages, kept)
+            write_snapshot(self.run.folder, self.step, self.step - int(state.skipped), averages, power_ema)
         hosts.decided("kept averages")
         self.progress.restart(self.step)
 

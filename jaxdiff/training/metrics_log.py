@@ -139,9 +139,9 @@ def truncate(path: Path, step: int) -> None:
     """Keeps the whole rows up to `step`; a row that a dying process left half-written goes too."""
     if not path.exists():
         return
-    kept = [line + "\n" for row, line in _whole(path) if row["step"] <= step]
+    lines = [line + "\n" for row, line in _whole(path) if row["step"] <= step]
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text("".join(kept), encoding="utf-8")
+    partial.write_text("".join(lines), encoding="utf-8")
     os.replace(partial, path)
 
 

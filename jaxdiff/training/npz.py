@@ -22,15 +22,15 @@ DEFLATE = 1032
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray], dtype: str, *, compressed: bool = False) -> None:
     """Arrays of floats as `dtype`, others as they are. Raises ValueError for one that is beyond the range of `dtype`."""
-    found = {}
+    converted = {}
     for name, value in arrays.items():
         with np.errstate(over="ignore"):
-            found[name] = value.astype(dtype) if value.dtype.kind == "f" else value
-        if found[name].dtype.kind == "f" and not np.isfinite(found[name]).all():
+            converted[name] = value.astype(dtype) if value.dtype.kind == "f" else value
+        if converted[name].dtype.kind == "f" and not np.isfinite(converted[name]).all():
             raise ValueError(f"got {name} up to {np.abs(value).max():g}; expected what {dtype} holds; to fix: float32")
     data = io.BytesIO()
     save: Any = np.savez_compressed if compressed else np.savez
-    save(data, **found)
+    save(data, **converted)
     write_bytes(path, data.getvalue(), path.with_name(f".{path.name}.partial"))
 
 
@@ -130,7 +130,7 @@ def _check_shapes(path: Path, headers: Mapping[str, tuple[Any, ...]], shapes: Ma
     lines = [f"{name}: missing, expected {list(shape)}" for name, shape in shapes.items() if name not in headers]
     lines += [f"{name}: left over, {list(header[0])}" for name, header in headers.items() if name not in shapes]
     both = ((name, list(header[0]), list(shapes[name])) for name, header in headers.items() if name in shapes)
-    lines += [f"{name}: {here}, expected {there}" for name, here, there in both if here != there]
+    lines += [f"{name}: {stored}, expected {expected}" for name, stored, expected in both if stored != expected]
     if lines:
         more = f"; and {len(lines) - 8} more" if len(lines) > 8 else ""
         raise Malformed(

@@ -55,7 +55,7 @@ class LossConfig(Protocol):
         ...
 
 
-def asked(loss: Any) -> frozenset[str]:
+def extras_of(loss: Any) -> frozenset[str]:
     """Which of `ASKED` a loss has as parameters. `**options` asks for nothing, so that wrappers pass on what they know."""
     try:
         parameters = inspect.signature(loss).parameters.values()
@@ -67,12 +67,12 @@ def asked(loss: Any) -> frozenset[str]:
 def extras(loss: Any, average: PyTree, teacher: PyTree, step: Any) -> dict[str, Any]:
     """Those of the three that a loss asks for, as keyword arguments of it."""
     values = {"average": average, "teacher": teacher, "step": step}
-    return {name: values[name] for name in ASKED if name in asked(loss)}
+    return {name: values[name] for name in ASKED if name in extras_of(loss)}
 
 
 def check_teacher(loss: Any, teacher: PyTree, fix: str) -> None:
     """Raises ValueError for a teacher of a loss that reads none, and for none where it does."""
-    if ("teacher" in asked(loss)) == (teacher is not None):
+    if ("teacher" in extras_of(loss)) == (teacher is not None):
         return
     name = getattr(loss, "__name__", type(loss).__name__)
     if teacher is None:

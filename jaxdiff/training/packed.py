@@ -41,8 +41,8 @@ def _packed(run: str | Path, out: Path, step: int | None, dtype: str, length: fl
     if not all(map(is_lock, out.iterdir())):
         raise ValueError(f"got {out}, which is not empty; expected a new folder; to fix: another --out")
     described = read_run(run, allow)
-    found, variables = average(run, step, length=length)
-    stored: dict[str, Any] = {**described, "step": found} | ({} if length is None else {"length": length})
+    at_step, variables = average(run, step, length=length)
+    stored: dict[str, Any] = {**described, "step": at_step} | ({} if length is None else {"length": length})
     stored["config"] = _without_folders(stored["config"])
     write_npz(out / NAME, named(variables), dtype, compressed=True)
     write_json(out / "run.json", stored)
@@ -76,9 +76,9 @@ def unpack(folder: str | Path, like: Any = None) -> dict[str, Any]:
 
 def _without_folders(config: dict[str, Any]) -> dict[str, Any]:
     """A config that tells the names of folders, and not where they were on the machine of training."""
-    told = {name: _without_folder(name, config[name]) for name in ("data", "loss") if name in config}
-    here = {"out": "runs", "init_from": None}
-    return {**config, **told, **{name: value for name, value in here.items() if name in config}}
+    portable = {name: _without_folder(name, config[name]) for name in ("data", "loss") if name in config}
+    defaults = {"out": "runs", "init_from": None}
+    return {**config, **portable, **{name: value for name, value in defaults.items() if name in config}}
 
 
 def _without_folder(field: str, value: Any) -> Any:

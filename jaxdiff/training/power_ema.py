@@ -71,11 +71,11 @@ def combination(
     gammas = np.array([exponent(one) for one in lengths])
     at = np.asarray(times, np.float64)
     products = _product(at[:, None], gammas[:, None], at, gammas)
-    wanted = _product(at, gammas, time, exponent(length))
-    found = np.linalg.lstsq(products, wanted, rcond=1e-14)[0]
+    target = _product(at, gammas, time, exponent(length))
+    solution = np.linalg.lstsq(products, target, rcond=1e-14)[0]
     norm = float(_product(time, exponent(length), time, exponent(length)))
-    left = norm - 2 * found @ wanted + found @ products @ found
-    return found, float(np.sqrt(max(left, 0.0) / norm))
+    left = norm - 2 * solution @ target + solution @ products @ solution
+    return solution, float(np.sqrt(max(left, 0.0) / norm))
 
 
 def _product(t1: Any, g1: Any, t2: Any, g2: Any) -> np.ndarray:

@@ -75,8 +75,8 @@ def _arrays(folder: Path, like: Any = None) -> Any:
         stored = reader.metadata(folder).item_metadata.tree
         if like is not None and (lines := of_leaves.mismatches(like, stored)):
             raise Other(of_leaves.not_the_networks(f"checkpoint {folder}", lines))
-        whole = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), stored)
-        return jax.tree.map(np.asarray, reader.restore(folder, restore_args=whole))
+        restore_args = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), stored)
+        return jax.tree.map(np.asarray, reader.restore(folder, restore_args=restore_args))
 
 
 def one_line(error: BaseException) -> str:
@@ -102,22 +102,22 @@ def restore_step(
     like: the variables' shapes and dtypes. Raises ValueError, naming the leaves, for a checkpoint of others.
     """
     folder = Path(run_dir).absolute() / "checkpoints"
-    found = steps(folder)
-    if not found or (step is not None and step not in found):
+    stored = steps(folder)
+    if not stored or (step is not None and step not in stored):
         raise FileNotFoundError(
             f"got no checkpoint{'' if step is None else f' of step {step}'} in {folder}; expected one of "
-            f"{found or 'at least one'}; to fix: "
-            + ("choose a step from this list" if found else "train the run first")
+            f"{stored or 'at least one'}; to fix: "
+            + ("choose a step from this list" if stored else "train the run first")
         )
     item, newest = "ema" if ema else "params", None
-    for candidate in [step] if step is not None else found[::-1]:
+    for candidate in [step] if step is not None else stored[::-1]:
         try:
             return candidate, read_checkpoint(folder / str(candidate), (item,), like)[0][item]
         except Damaged as error:
             if step is not None:
                 raise CheckpointError(
                     f"got a damaged checkpoint {folder / str(step)} ({error}); expected a whole one; "
-                    f"to fix: use another step of {found}"
+                    f"to fix: use another step of {stored}"
                 ) from error
             newest = newest or error
             warnings.warn(f"checkpoint {candidate} of {run_dir} is damaged ({error}); using an older one", stacklevel=2)

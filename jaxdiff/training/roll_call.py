@@ -172,10 +172,12 @@ def _missing(place: Place, timeout: float, called: Mapping[int, Line]) -> str | 
     missing = [n for n in range(1, place.processes) if n not in called]
     if not missing:
         return None
-    here = ", ".join(f"{n} ({name})" for n, name in [(0, place.address[0]), *((n, x.name) for n, x in called.items())])
+    joined = ", ".join(
+        f"{n} ({name})" for n, name in [(0, place.address[0]), *((n, x.name) for n, x in called.items())]
+    )
     return (
         f"got {len(called) + 1} of {place.processes} processes within {timeout:g} s at {place.coordinator}; missing: "
-        f"{', '.join(map(str, missing))}; here: {here}; expected all; to fix: look at the logs of those missing, and at "
+        f"{', '.join(map(str, missing))}; here: {joined}; expected all; to fix: look at the logs of those missing, and at "
         "firewalls"
     )
 

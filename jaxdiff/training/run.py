@@ -103,7 +103,7 @@ def open_run(config: TrainConfig, stack: contextlib.ExitStack) -> Run:
     loss, teacher = loss_of(config)
     checksum = teacher_checksum(teacher)
     hosts.check_alike({"checksum of the teacher": checksum})
-    data, known = _known_data(config, stored)
+    data, known_data = _known_data(config, stored)
     optimizer = config.optimizer.build()
     step = make_train_step(
         loss,
@@ -136,21 +136,21 @@ def open_run(config: TrainConfig, stack: contextlib.ExitStack) -> Run:
     fine_tuned = None
     if config.init_from is not None and not steps(config.folder / "checkpoints"):
         fine_tuned = start_from(create(), config.init_from, config.predicts, partial=config.init_partial)
-    _write_description(config, data, known, new=stored is None)
+    _write_description(config, data, known_data, new=stored is None)
     checkpoints = stack.enter_context(Checkpoints(config.folder / "checkpoints", config.keep, config.keep_every))
     restored = checkpoints.restore(like)
     if restored:
         state, meta = restored
         check_same_teacher(checksum, meta.get("teacher"), config.folder)
         # A checkpoint of before there was a window in it begins a new one.
-        key, spent, window = _resumed(batches, known, meta), float(meta["seconds"]), meta.get("metrics")
+        key, spent, window = _resumed(batches, known_data, meta), float(meta["seconds"]), meta.get("metrics")
     else:
         state, spent, window = create() if fine_tuned is None else fine_tuned, 0.0, None
     checkpoints.check_space(state)
     return Run(
         config=config,
         data=data,
-        known=known,
+        known=known_data,
         loss=loss,
         teacher=teacher if teacher is None else step.place_teacher(teacher),
         teacher_checksum=checksum,
@@ -202,12 +202,12 @@ def _known_data(config: TrainConfig, stored: dict[str, Any] | None) -> tuple[Dat
         before=before if before and (config.other_data or before.accepted) else None,
     )
     check_class_names(config.network, data.info)
-    known = know(config, config.folder, data, before, resumed=stored is not None)
+    known_data = know(config, config.folder, data, before, resumed=stored is not None)
     images = {"training": len(data.train), "held out": len(data.validation), "left out": len(data.skipped)}
-    seen = {"images": images, "info": data.info.to_json(), "normaliser": data.normaliser.to_json()}
-    hosts.check_alike({f"data.{name}": value for name, value in flat(seen).items()})
-    hosts.check_alike({"data.files": known.checksum})
-    return data, known
+    description = {"images": images, "info": data.info.to_json(), "normaliser": data.normaliser.to_json()}
+    hosts.check_alike({f"data.{name}": value for name, value in flat(description).items()})
+    hosts.check_alike({"data.files": known_data.checksum})
+    return data, known_data
 
 
 def _loader(config: TrainConfig, data: Dataset, size: int, augment: bool, **options: Any) -> Loader:
@@ -229,7 +229,7 @@ def _examples(config: TrainConfig, data: Dataset, num: int, augment: bool = Fals
     return to_batch(next(_loader(config, data, num, augment, threads=0)), config.network)
 
 
-def _write_description(config: TrainConfig, data: Dataset, known: KnownData, new: bool) -> None:
+def _write_description(config: TrainConfig, data: Dataset, known_data: KnownData, new: bool) -> None:
     """run.json of a new run, and which images it is made of."""
     if hosts.leader():
         if new:
@@ -237,14 +237,14 @@ def _write_description(config: TrainConfig, data: Dataset, known: KnownData, new
             data = with_levels(data, config.patch)
             description = describe(config, data.info, data.normaliser, data.pairing, data.levels)
             write_json(config.folder / "run.json", description)
-        known.store(config.folder, config)
+        known_data.store(config.folder, config)
     hosts.wait("the run folder is there")
 
 
-def _resumed(batches: Prefetch, known: KnownData, meta: dict[str, Any]) -> PRNGKeyArray:
+def _resumed(batches: Prefetch, known_data: KnownData, meta: dict[str, Any]) -> PRNGKeyArray:
     """Puts the loader where the checkpoint left it; returns the key of the steps."""
     position = meta["loader"]
-    if known.accepted:  # draws go on from the same number, of other records
+    if known_data.accepted:  # draws go on from the same number, of other records
         position = {**batches.get_state(), "position": position["position"]}
     batches.set_state(position)
     if changed := changes(meta["environment"], environment()):

@@ -165,7 +165,7 @@ def _check(stored: Mapping[str, Any], allow: Allowed) -> None:
         stored, FIELDS, optional=("levels", "pairing", "step", "length", "network", "schedule", "sigma_data")
     )
     info, config = DataInfo.from_json(values["data"]), stored["config"]
-    made = config_of(config, allow) if allow or _types(config) <= _OURS else None
+    rebuilt = config_of(config, allow) if allow or _types(config) <= _OURS else None
     agree: list[tuple[str, Any, str, Any]] = []
     if allow or not _types(values["normaliser"]):  # but for a person's own map, which is theirs to allow
         channels = Normaliser.from_json(values["normaliser"], allow).channels
@@ -176,16 +176,18 @@ def _check(stored: Mapping[str, Any], allow: Allowed) -> None:
     read_levels(stored)
     if allow or _types(stored.get("pairing")) <= _OURS:
         read_pairing(stored, allow)
-    if made is not None:
-        agree.append(("shape", values["shape"], "config.patch and the channels of data", (*made.patch, info.channels)))
+    if rebuilt is not None:
+        agree.append(
+            ("shape", values["shape"], "config.patch and the channels of data", (*rebuilt.patch, info.channels))
+        )
         agree.append(("shape", len(values["shape"]), "the axes of data", len(info.axes)))
     for name, of_config in (("predicts", config.get("predicts")), ("sigma_data", config.get("sigma_data"))):
         agree.append((name, stored.get(name, of_config), f"config.{name}", of_config))
     for name in ("network", "schedule"):
         own = {n: v for n, v in stored.get(name, {}).items() if n != "name"}
         of_config = config.get(name) or {}
-        if own and made is not None:  # as objects: what an older jaxdiff did not know has its default on either side
-            part = getattr(made, name)
+        if own and rebuilt is not None:  # as objects: what an older jaxdiff did not know has its default on either side
+            part = getattr(rebuilt, name)
             own = fields_of(from_plain({**own, "type": place_of(type(part))}, (*CLASSES, type(part)), name))
             of_config = fields_of(part)
         agree += [(f"{name}.{n}", own[n], f"config.{name}", of_config[n]) for n in sorted({*own} & {*of_config})]
@@ -195,9 +197,9 @@ def _check(stored: Mapping[str, Any], allow: Allowed) -> None:
     if isinstance(stored.get("pairing"), Mapping):
         pairs, of_config = ((one or {}).get("type") for one in (stored["pairing"]["pairs"], config.get("pairs")))
         agree.append(("pairing.pairs.type", pairs, "config.pairs.type", of_config))
-    for name, here, other, there in agree:
-        if here != there:
-            raise malformed(f"{name} {shown(here)} beside {other}", there, "them to agree")
+    for name, value, other, expected in agree:
+        if value != expected:
+            raise malformed(f"{name} {shown(value)} beside {other}", expected, "them to agree")
 
 
 _OURS = frozenset(cls.__name__ for cls in (TrainConfig, OwnLoop, *CLASSES))
@@ -229,8 +231,8 @@ def check_config(config: TrainConfig, stored: Mapping[str, Any], folder: Path) -
             lines += [] if name in MAY_CHANGE else [f"{name}: {', '.join(others)} in the run, {_kind(now[name])} now"]
             before[name] = now[name]
     with within(folder / "run.json"):
-        made = from_plain(before, parts, "config")
-    old, new = (flat(json.loads(json.dumps(values))) for values in (made.to_json(), now))
+        rebuilt = from_plain(before, parts, "config")
+    old, new = (flat(json.loads(json.dumps(values))) for values in (rebuilt.to_json(), now))
     free = PLACES if config.other_data else frozenset()
     lines += [
         f"{n}: {old.get(n)} in the run, {new.get(n)} now"

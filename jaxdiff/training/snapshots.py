@@ -27,8 +27,8 @@ def write_snapshot(run: Path, step: int, applied: int, averages: tuple[Any, ...]
 
 def snapshots(run: str | Path) -> list[int]:
     """Steps of a run's snapshots, rising."""
-    found = Path(run, FOLDER).glob("*.npz")
-    return sorted(int(path.stem) for path in found if path.stem.isdecimal())
+    files = Path(run, FOLDER).glob("*.npz")
+    return sorted(int(path.stem) for path in files if path.stem.isdecimal())
 
 
 def forget_after(run: Path, step: int) -> None:
@@ -66,21 +66,21 @@ def reconstruct(
         ValueError: for a damaged one, and where the weights of the average cannot be made of those kept (relative rms misfit
             above 5 %).
     """
-    kept = read_run(run)["config"].get("power_ema")
-    if kept is None:
+    settings = read_run(run)["config"].get("power_ema")
+    if settings is None:
         raise ValueError(
             f"got length {length} for {run}, which kept no snapshots; expected a run that did; to fix: leave the length "
             "out, or train with power_ema"
         )
-    found, lengths = snapshots(run), dataclass_of(PowerEMA, kept, "config.power_ema").lengths
-    if not found or (step is not None and step not in found):
+    stored, lengths = snapshots(run), dataclass_of(PowerEMA, settings, "config.power_ema").lengths
+    if not stored or (step is not None and step not in stored):
         raise FileNotFoundError(
             f"got no snapshot{'' if step is None else f' of step {step}'} in {Path(run, FOLDER)}; expected one of "
-            f"{found or 'at least one'}; to fix: "
-            + ("choose a step from this list" if found else "train until the first, or lower --power-ema.every")
+            f"{stored or 'at least one'}; to fix: "
+            + ("choose a step from this list" if stored else "train until the first, or lower --power-ema.every")
         )
-    step = found[-1] if step is None else step
-    used = [one for one in found if one <= step]
+    step = stored[-1] if step is None else step
+    used = [one for one in stored if one <= step]
     counts = [read_npz(_path(run, one), "applied", shapes={"applied": ()})["applied"] for one in used]
     if wrong := [count.dtype.name for count in counts if count.dtype.kind not in "iu"]:
         raise ValueError(f"got applied of {wrong[0]} in {run}/{FOLDER}; expected integers; to fix: copy {FOLDER} again")

@@ -16,7 +16,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 from jaxdiff.seeds import check_key
 from jaxdiff.training.ema import EMA
 from jaxdiff.training.gradients import gradients_of, gradients_over, place_in
-from jaxdiff.training.objective import Loss, asked, check_teacher, extras
+from jaxdiff.training.objective import Loss, check_teacher, extras, extras_of
 from jaxdiff.training.power_ema import PowerEMA
 from jaxdiff.training.sharding import SMALLEST, device_mesh, place, place_batch, shardings
 from jaxdiff.training.state import TrainState
@@ -37,7 +37,7 @@ class Step:
         check_key(key)
         if state is not self._made():  # to look at hundreds of arrays takes milliseconds
             state = self.place(state)
-        if teacher is not None or "teacher" in asked(self.loss):
+        if teacher is not None or "teacher" in extras_of(self.loss):
             teacher = self.place_teacher(teacher)
         state, metrics = self.program(state, self.place_batch(batch), key, np.float32(progress), teacher)
         self._made = weakref.ref(state)
@@ -150,8 +150,8 @@ def make_train_step(
 
         def whole(state, batch, key, progress, teacher=None):
             also = extras(loss, state.ema, teacher, state.step)
-            found = gradients(state.network, state.params, jax.random.fold_in(key, state.step), batch, also)
-            state, metrics = apply(state, progress, *found)
+            evaluation = gradients(state.network, state.params, jax.random.fold_in(key, state.step), batch, also)
+            state, metrics = apply(state, progress, *evaluation)
             return jax.lax.with_sharding_constraint(state, shardings(state, mesh, smallest)), metrics
 
         program = jax.jit(whole, donate_argnums=0)
@@ -165,8 +165,8 @@ def make_train_step(
         def share(state, batch, key, progress, teacher):
             first, total = place_in(batch, "data", mesh.size)
             key, also = jax.random.fold_in(key, state.step), extras(loss, state.ema, teacher, state.step)
-            found = gradients_of(loss, accumulate)(state.network, state.params, key, batch, also, first, total)
-            return apply(state, progress, *jax.lax.pmean(found, "data"))
+            evaluation = gradients_of(loss, accumulate)(state.network, state.params, key, batch, also, first, total)
+            return apply(state, progress, *jax.lax.pmean(evaluation, "data"))
 
         program = jax.pmap(
             share,
@@ -190,9 +190,9 @@ def _make_apply(optimizer: optax.GradientTransformationExtraArgs, ema: EMA, powe
 
         changes, opt_state = optimizer.update(gradient, state.opt_state, state.params, progress=progress)
         params = optax.apply_updates(state.params, changes)
-        taken = state.step - state.skipped
-        average = ema.update(state.ema, params, taken)
-        power = power_ema.update(state.power_ema, params, taken + 1) if power_ema else ()
+        updates = state.step - state.skipped
+        average = ema.update(state.ema, params, updates)
+        power = power_ema.update(state.power_ema, params, updates + 1) if power_ema else ()
         new = (params, average, power, opt_state)
         old = (state.params, state.ema, state.power_ema, state.opt_state)
         params, average, power, opt_state = jax.tree.map(lambda a, b: jnp.where(applied, a, b), new, old)

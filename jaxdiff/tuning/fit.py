@@ -110,10 +110,10 @@ def fit(
         if not gained > 0.0:
             break
         theta, errors = tried, tried_errors
-        held = float(np.mean(_errors(fixed, theta, held_out, batch)))
-        if held < best_held:
-            best, best_held = theta, held
-        report(iteration, float(np.mean(errors)), held)
+        held_out_error = float(np.mean(_errors(fixed, theta, held_out, batch)))
+        if held_out_error < best_held:
+            best, best_held = theta, held_out_error
+        report(iteration, float(np.mean(errors)), held_out_error)
         if gained < 1e-3:
             break
     return tuned(unflatten(best, calls, depth), ends)
@@ -126,7 +126,8 @@ def _huber(errors: np.ndarray, knee: float) -> np.ndarray:
 def _errors(fixed: Fixed, theta, examples: Examples, batch: int) -> np.ndarray:
     """The rms of each image, NaN as ∞."""
     parts = [
-        np.asarray(_chunk_errors(fixed, theta, chunk), np.float64)[:kept] for chunk, kept in _chunks(examples, batch)
+        np.asarray(_chunk_errors(fixed, theta, chunk), np.float64)[:number]
+        for chunk, number in _chunks(examples, batch)
     ]
     return np.nan_to_num(np.concatenate(parts), nan=np.inf)
 
@@ -137,8 +138,8 @@ def _normal_equations(
     """Σ w JᵀJ and Σ w Jᵀr, w Huber's weight of the image."""
     matrix: Any = 0.0
     gradient: Any = 0.0
-    for chunk, kept in _chunks(examples, batch):
-        counts = np.arange(batch) < kept
+    for chunk, number in _chunks(examples, batch):
+        counts = np.arange(batch) < number
         m, g = _chunk_normal_equations(fixed, theta, chunk, counts, np.asarray(knee))
         matrix, gradient = matrix + np.asarray(m, np.float64), gradient + np.asarray(g, np.float64)
     return matrix, gradient

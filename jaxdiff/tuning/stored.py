@@ -34,9 +34,9 @@ def load_tuned(run: str | Path, calls: int) -> Stored:
     """The sampler of `calls` calls of a run. Raises FileNotFoundError or ValueError that say how to make it."""
     path = path_of(run, calls)
     if not path.is_file():
-        found = sorted(int(p.stem) for p in path.parent.glob("*.json") if p.stem.isdecimal())
+        tuned = sorted(int(p.stem) for p in path.parent.glob("*.json") if p.stem.isdecimal())
         raise FileNotFoundError(
-            f"got tuned:{calls} for {run}, which has {'tuned samplers of ' + str(found) + ' calls' if found else 'none'}; "
+            f"got tuned:{calls} for {run}, which has {f'tuned samplers of {tuned} calls' if tuned else 'none'}; "
             f"expected {path}; to fix: jaxdiff tune {run} --nfe {calls}"
         )
     again = f"jaxdiff tune {run} --nfe {calls} --again"

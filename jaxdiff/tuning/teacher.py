@@ -66,9 +66,9 @@ def teach(
     images = []
     for low in range(0, num, batch):
         part = slice(low, min(low + batch, num))
-        given = jax.tree.map(lambda leaf, part=part: leaf[part], cond)
+        part_cond = jax.tree.map(lambda leaf, part=part: leaf[part], cond)
         out = sample(
-            key, denoise, shape=shape, num=part.stop - low, solver=UniPC(3), grid=grid, cond=given, start=start[part],
+            key, denoise, shape=shape, num=part.stop - low, solver=UniPC(3), grid=grid, cond=part_cond, start=start[part],
             batch=batch,
         )  # fmt: skip
         images.append(np.asarray(out.images))

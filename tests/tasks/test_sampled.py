@@ -13,7 +13,7 @@ import jaxdiff as jd
 from jaxdiff.data.pairs import Denoising, LabelledGeneration, Segmentation
 from jaxdiff.metrics.seams import has_seam, seam_statistic
 from jaxdiff.process.gaussian import alpha, sigma
-from jaxdiff.tasks.sampled import check_task, given, reflected
+from jaxdiff.tasks.sampled import check_task, conditional_samples, reflected
 
 GAIN, SHIFT, STD = 0.5, -0.8, 0.6
 MEAN, SCALE = 300.0, 50.0
@@ -43,7 +43,7 @@ def expected(inputs):
 )
 def test_samples_are_of_the_posterior(model, size, samples):
     inputs = image(*size, 1)
-    draws = given(jax.random.key(1), model, inputs, samples, calls=CALLS)
+    draws = conditional_samples(jax.random.key(1), model, inputs, samples, calls=CALLS)
     assert draws.shape == (samples, *size, 1)
     assert draws.dtype == np.float32
     # The last call returns D: of the variance, what is still under the noise at the grid's end is left out.
@@ -61,7 +61,10 @@ def test_windows_of_a_pixelwise_model_change_nothing(model):
     whole = dataclasses.replace(model, shape=(19, 30, 1))
     inputs, key = image(19, 30, 1), jax.random.key(2)
     np.testing.assert_allclose(
-        given(key, model, inputs, 3, calls=CALLS), given(key, whole, inputs, 3, calls=CALLS), rtol=1e-4, atol=1e-2
+        conditional_samples(key, model, inputs, 3, calls=CALLS),
+        conditional_samples(key, whole, inputs, 3, calls=CALLS),
+        rtol=1e-4,
+        atol=1e-2,
     )
 
 
@@ -70,37 +73,39 @@ def test_what_is_smaller_than_a_window_is_reflected_and_said(model):
     mirrored = np.pad(small, [(0, 3), (0, 5), (0, 0)], mode="symmetric")
     np.testing.assert_array_equal(reflected(small[None], (8, 8))[0], mirrored)
     with pytest.warns(UserWarning, match=r"5 x 3 pixels is smaller than the model's window of 8 x 8 and was reflected"):
-        draws = given(key, model, small, 40, calls=CALLS)
-    np.testing.assert_array_equal(draws, given(key, model, mirrored, 40, calls=CALLS)[:, :5, :3])
+        draws = conditional_samples(key, model, small, 40, calls=CALLS)
+    np.testing.assert_array_equal(draws, conditional_samples(key, model, mirrored, 40, calls=CALLS)[:, :5, :3])
     tiny = np.full((1, 1, 1), 7.0, np.float32)
     np.testing.assert_array_equal(reflected(tiny[None], (8, 8)), np.full((1, 8, 8, 1), 7.0))
 
 
 def test_sample_k_depends_on_the_key_and_k(model):
     inputs = image(8, 8, 1)
-    many = given(jax.random.key(4), model, inputs, 40, calls=CALLS)  # in two batches
-    one = given(jax.random.key(4), model, inputs, 1, calls=CALLS)
+    many = conditional_samples(jax.random.key(4), model, inputs, 40, calls=CALLS)  # in two batches
+    one = conditional_samples(jax.random.key(4), model, inputs, 1, calls=CALLS)
     np.testing.assert_allclose(one, many[:1], rtol=1e-4, atol=1e-2)
     assert len(np.unique(many[:, 0, 0, 0])) == 40
-    assert (one != given(jax.random.key(5), model, inputs, 1, calls=CALLS)).all()
+    assert (one != conditional_samples(jax.random.key(5), model, inputs, 1, calls=CALLS)).all()
 
 
 def test_one_channel_and_integers_are_as_good(model):
     inputs, key = np.round(image(8, 8, 1)), jax.random.key(5)
-    wanted = given(key, model, inputs, 1, calls=CALLS)
+    wanted = conditional_samples(key, model, inputs, 1, calls=CALLS)
     for same in (inputs[..., 0], inputs.astype(np.uint16), inputs.astype(np.float64)):
-        np.testing.assert_array_equal(given(key, model, same, 1, calls=CALLS), wanted)
+        np.testing.assert_array_equal(conditional_samples(key, model, same, 1, calls=CALLS), wanted)
 
 
 @pytest.mark.parametrize(("size", "samples"), [((8, 8), 1), ((19, 30), 3)], ids=["a window", "windows"])
 def test_another_image_or_key_is_no_new_trace(model, size, samples):
-    given(jax.random.key(0), model, image(*size, 1), samples, calls=CALLS)
+    conditional_samples(jax.random.key(0), model, image(*size, 1), samples, calls=CALLS)
     before = len(TRACES)
     assert before > 0
-    given(jax.random.key(1), model, image(*size, 1, seed=1), samples, calls=CALLS)
+    conditional_samples(jax.random.key(1), model, image(*size, 1, seed=1), samples, calls=CALLS)
     # Other weights, too, as those of the next checkpoint.
     other = eqx.tree_at(lambda d: d.gain, DENOISE, np.float32(0.1))
-    given(jax.random.key(1), dataclasses.replace(model, denoise=other), image(*size, 1, seed=1), samples, calls=CALLS)
+    conditional_samples(
+        jax.random.key(1), dataclasses.replace(model, denoise=other), image(*size, 1, seed=1), samples, calls=CALLS
+    )
     assert len(TRACES) == before
 
 
@@ -109,7 +114,7 @@ def test_several_channels_and_volumes():
     denoise = Gaussian(np.array([1.0, -1.0]))
     model = exact(denoise, Denoising(), window=(4, 8, 8), info=info, input_units=((0.0, 50.0), (1.0, 2.0)))
     inputs = image(5, 9, 8, 2)
-    draws = given(jax.random.key(0), model, inputs, 1, calls=2)
+    draws = conditional_samples(jax.random.key(0), model, inputs, 1, calls=2)
     np.testing.assert_allclose(draws[0, ..., 0], 100 + 20 * inputs[..., 0], rtol=1e-5)
     np.testing.assert_allclose(draws[0, ..., 1], 100 - 20 * (inputs[..., 1] - 50) / 2, rtol=1e-4, atol=1e-3)
 
@@ -126,20 +131,20 @@ def test_several_channels_and_volumes():
 )
 def test_images_that_do_not_fit_are_refused(model, bad, words):
     with pytest.raises(ValueError, match=rf"got .*{words}.*to fix"):
-        given(jax.random.key(0), model, bad, 1, calls=2)
+        conditional_samples(jax.random.key(0), model, bad, 1, calls=2)
 
 
 def test_no_samples_and_no_condition_are_refused(model):
     with pytest.raises(ValueError, match="samples=0; expected at least 1"):
-        given(jax.random.key(0), model, image(8, 8, 1), 0, calls=2)
+        conditional_samples(jax.random.key(0), model, image(8, 8, 1), 0, calls=2)
     with pytest.raises(ValueError, match="without an image condition"):
-        given(jax.random.key(0), exact(DENOISE), image(8, 8, 1), 1, calls=2)
+        conditional_samples(jax.random.key(0), exact(DENOISE), image(8, 8, 1), 1, calls=2)
 
 
 def test_samples_that_are_not_finite_are_refused():
     model = exact(lambda x, lam, cond=None: x / 0, Denoising())
     with pytest.raises(ValueError, match="samples that are not finite"):
-        given(jax.random.key(0), model, image(8, 8, 1), 1, calls=2)
+        conditional_samples(jax.random.key(0), model, image(8, 8, 1), 1, calls=2)
 
 
 @pytest.mark.parametrize(
@@ -179,12 +184,14 @@ def test_windows_leave_no_seams_where_cut_ones_do():
     window, overlap = 16, 4
     model = exact(Levels(), Denoising(), window=(window, window), units=(0.0, 1.0), input_units=(0.0, 1.0))
     inputs = np.zeros((100, 112, 1), np.float32)
-    joined = given(jax.random.key(0), model, inputs, 2, calls=12)
+    joined = conditional_samples(jax.random.key(0), model, inputs, 2, calls=12)
     for draw in joined:
         for start in (0, window):  # where windows begin, and where they end
             assert not has_seam(seam_statistic(draw, window - overlap, start))
     # The control: the same samples of the same model, each window on its own, side by side.
-    tiles = given(jax.random.key(0), model, inputs[:window, :window], 36, calls=12).reshape(6, 6, window, window)
+    tiles = conditional_samples(jax.random.key(0), model, inputs[:window, :window], 36, calls=12).reshape(
+        6, 6, window, window
+    )
     apart = tiles.swapaxes(1, 2).reshape(6 * window, 6 * window, 1)
     assert has_seam(seam_statistic(apart, window))
     # Both have the contrast of the model: seams were not avoided by making everything grey.
@@ -194,6 +201,6 @@ def test_windows_leave_no_seams_where_cut_ones_do():
 
 def test_the_default_solver_is_dpm_plus_plus(model):
     inputs, key = image(8, 8, 1), jax.random.key(6)
-    named = given(key, model, inputs, 1, calls=CALLS, solver=jd.DPMpp(2))
-    np.testing.assert_array_equal(given(key, model, inputs, 1, calls=CALLS), named)
-    assert (given(key, model, inputs, 1, calls=CALLS, solver=jd.DDPM()) != named).any()
+    named = conditional_samples(key, model, inputs, 1, calls=CALLS, solver=jd.DPMpp(2))
+    np.testing.assert_array_equal(conditional_samples(key, model, inputs, 1, calls=CALLS), named)
+    assert (conditional_samples(key, model, inputs, 1, calls=CALLS, solver=jd.DDPM()) != named).any()

@@ -11,7 +11,7 @@ import optax
 import pytest
 
 import jaxdiff as jd
-from jaxdiff.training.objective import asked
+from jaxdiff.training.objective import extras_of
 from jaxdiff.training.validation import Validation
 
 KEY = jax.random.key(0)
@@ -55,11 +55,11 @@ def test_what_a_loss_asks_for_is_in_its_signature():
     def wrapper(*args, **options):
         return distilled(*args, **options)
 
-    assert asked(distilled) == {"average", "teacher", "step"}
-    assert asked(functools.partial(distilled, step=3)) == {"average", "teacher", "step"}
-    assert asked(Callable()) == {"average"}
-    assert asked(wrapper) == asked(jd.DenoisingLoss(lam_sampler=lambda *_: _)) == set()
-    assert asked(functools.wraps(distilled)(wrapper)) == asked(distilled)
+    assert extras_of(distilled) == {"average", "teacher", "step"}
+    assert extras_of(functools.partial(distilled, step=3)) == {"average", "teacher", "step"}
+    assert extras_of(Callable()) == {"average"}
+    assert extras_of(wrapper) == extras_of(jd.DenoisingLoss(lam_sampler=lambda *_: _)) == set()
+    assert extras_of(functools.wraps(distilled)(wrapper)) == extras_of(distilled)
 
 
 def test_average_teacher_and_step_are_those_before_the_step_and_another_teacher_is_no_new_trace():

@@ -83,7 +83,7 @@ class MasksOfFolder:
             yield _group(waiting)
 
     def _mask(self, item: Item) -> np.ndarray:
-        image = item.found()
+        image = item.readable()
         # Of masks only axes and pixel size count.
         plain = {"channel_names": ("0",), "colour": False, "dtype": "float32"}
         of_file = info_of(image)
@@ -98,7 +98,7 @@ class MasksOfFolder:
         return mask
 
     def _start(self, item: Item, size: tuple[int, ...]) -> np.ndarray:
-        image = item.found()
+        image = item.readable()
         check_image(image)
         self._tell([f"{item.file.name}: {note}" for note in image.notes])
         self._tell(check_kind(info_of(image), self.info, str(item.file)))

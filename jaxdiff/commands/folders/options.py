@@ -126,8 +126,8 @@ def by_run(options: Any, of_pairs: type, of_images: type) -> Any:
     run = None if options.run is None else folder_of(options.run)
     values = {one: getattr(options, one.name) for one in fields(options)}
     chosen = {one.name: value for one, value in values.items() if value != one.default}
-    known = {one.name for one in fields(of_pairs)}
-    other = [f"--{name.replace('_', '-')}" for name in chosen if name not in known]
+    names = {one.name for one in fields(of_pairs)}
+    other = [f"--{name.replace('_', '-')}" for name in chosen if name not in names]
     if run is not None and (run / "run.json").is_file():
         trained = read_run(run).get("pairing") is not None
     else:

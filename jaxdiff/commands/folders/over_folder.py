@@ -51,7 +51,7 @@ class Item:
     stamp: Stamp = ()
     """Of the file when it was looked at."""
 
-    def found(self) -> ImageFile:
+    def readable(self) -> ImageFile:
         """The image. Raises what is wrong with the file where there is none."""
         if self.image is None:
             raise self.problem or DataError(f"{self.file} without images", "at least one", "leave it out")
@@ -120,7 +120,7 @@ def _records(
     make: Callable[[Item], dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """The records of all images: those of `before`, by name, and of the others what `make` gives."""
-    records, said = [], set()
+    records, printed = [], set()
     with tqdm(total=len(items), initial=len(before), unit="image", dynamic_ncols=True) as bar:
         for item in items:
             if item.name in before:
@@ -134,9 +134,9 @@ def _records(
                 stop.args = (f"{done} of {len(items)} images are done in {out}; --resume goes on",)
                 raise
             for text in (*records[-1]["warnings"], records[-1].get("reason")):
-                if text and text not in said:
+                if text and text not in printed:
                     tqdm.write(one_line(f"{item.name}: {text}"), file=sys.stderr)
-                    said.add(text)
+                    printed.add(text)
             bar.update()
     return records
 
@@ -152,8 +152,8 @@ def _summarised(
     totals = {"images": len(records), "done": len(records) - len(failed), "failed": len(failed), "before": before}
     if blank := sum("blank" in record for record in records):
         totals["blank"] = blank
-    kept = {"without_input": gone} if gone else {}
-    folder.summarise(complete=True, **totals, **kept, seconds=round(seconds, 3), files=records)
+    without_input = {"without_input": gone} if gone else {}
+    folder.summarise(complete=True, **totals, **without_input, seconds=round(seconds, 3), files=records)
     earlier = f", {before} of them before" if before else ""
     earlier += f", {blank} of them blank" if blank else ""
     done = f"{totals['done']} of {len(records)} images done{earlier}"
@@ -216,7 +216,7 @@ def _made(item: Item, folder: ResultsFolder, work: ImageWork, expected: DataInfo
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             source = AsRead(item.file)
-            image = _now(item, source, look).found()
+            image = _now(item, source, look).readable()
             check_image(image)
             info = info_of(image)
             record["warnings"] += list(image.notes)

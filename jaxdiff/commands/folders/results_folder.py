@@ -88,8 +88,8 @@ class ResultsFolder:
             record = read_json(self.record(name))
             fields(record, OF_RECORD, optional=["blank"])
             fields(record["numbers"], self.numbers, "numbers")
-            whole = record.get("crc32") == _seal(record) and record.get("name") == name and "file" in record
-            same = whole and record["results"] == self._sizes(name) and record["sha256"] == AsRead(source).sha256
+            intact = record.get("crc32") == _seal(record) and record.get("name") == name and "file" in record
+            same = intact and record["results"] == self._sizes(name) and record["sha256"] == AsRead(source).sha256
             return record if same else None
         except (OSError, ValueError, RecursionError):  # no record, a result or the input that is missing
             return None

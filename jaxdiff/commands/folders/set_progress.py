@@ -48,7 +48,7 @@ class SetProgress:
     seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
     """What was said of the images that are there."""
-    _seen: list[int] = field(default_factory=list, init=False)
+    _inputs_crc32: list[int] = field(default_factory=list, init=False)
     """Checksums of the groups that were asked for, as in `Group.crc32`."""
     _since: float = field(default_factory=time.perf_counter, init=False)
 
@@ -64,9 +64,9 @@ class SetProgress:
             return cls(path, about)
         stored = read_json(path)
         try:
-            known = fields(stored, {"groups": list, "seconds": float, "warnings": list})
-            groups = [Group.of(values) for values in known["groups"]]
-            seconds, said = known["seconds"], [str(text) for text in known["warnings"]]
+            checked = fields(stored, {"groups": list, "seconds": float, "warnings": list})
+            groups = [Group.of(values) for values in checked["groups"]]
+            seconds, warned = checked["seconds"], [str(text) for text in checked["warnings"]]
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f"{path}, not of this version ({type(error).__name__}: {error})", "a set that it began", "another --out"
@@ -74,7 +74,7 @@ class SetProgress:
         check_options(out, {name: stored.get(name) for name in about}, about)
         for partial in out.rglob(".*.partial"):
             partial.unlink(missing_ok=True)
-        return cls(path, about, groups, seconds, said)
+        return cls(path, about, groups, seconds, warned)
 
     @property
     def images(self) -> int:
@@ -91,27 +91,27 @@ class SetProgress:
 
         Raises DataError where those on disk were made for others.
         """
-        seen = self._seen[-1] if self._seen else 0
+        crc = self._inputs_crc32[-1] if self._inputs_crc32 else 0
         for array in inputs:
             if array is not None:
-                seen = crc32(array, seen)
-        self._seen.append(seen)
-        if len(self._seen) > len(self.groups):
+                crc = crc32(array, crc)
+        self._inputs_crc32.append(crc)
+        if len(self._inputs_crc32) > len(self.groups):
             return False
-        group = self.groups[len(self._seen) - 1]
-        self._check(group.crc32 == seen and group.names == tuple(names))
+        group = self.groups[len(self._inputs_crc32) - 1]
+        self._check(group.crc32 == crc and group.names == tuple(names))
         return group.bytes == _bytes(files)
 
     def add(self, names: Sequence[str], files: Sequence[Path], saturated: int, warnings: Sequence[str] = ()) -> None:
         """The group last asked for is on disk, in `files`."""
-        at = len(self._seen) - 1
-        self.groups[at : at + 1] = [Group(tuple(names), _bytes(files), saturated, self._seen[-1])]
+        at = len(self._inputs_crc32) - 1
+        self.groups[at : at + 1] = [Group(tuple(names), _bytes(files), saturated, self._inputs_crc32[-1])]
         self.warnings = sorted({*self.warnings, *warnings})
         self.store()
 
     def end(self, **more: Any) -> None:
         """All are; more: plain values to keep. Raises DataError where those on disk were made for others."""
-        self._check(len(self._seen) == len(self.groups))
+        self._check(len(self._inputs_crc32) == len(self.groups))
         self.store(complete=True, **more)
 
     def _check(self, same: bool) -> None:

@@ -26,11 +26,11 @@ def restored(options: DenoiseByPrior) -> int:
 
     def work(key, image, info, path):
         check_results(options, info)
-        given = options.exposed(image)
+        exposed = options.exposed(image)
         result = denoise_directly(
-            key, model, given, options.camera, options.samples, calls=options.calls, solver=solver
+            key, model, exposed, options.camera, options.samples, calls=options.calls, solver=solver
         )
-        return write_estimate(result, given, info, path, options)
+        return write_estimate(result, exposed, info, path, options)
 
     samples = options.samples if options.calls > 1 else 1  # one call is the mean itself
     return task_over_folder(options, model, suffixes(options, samples), work, expected=model.info)

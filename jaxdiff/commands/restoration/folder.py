@@ -74,8 +74,8 @@ def restore_folder(
         for note in (note for file in read_files.values() for note in file.notes):
             warnings.warn(note, stacklevel=2)
         check_results(options, info)
-        given = problem(image, info)
-        seen = given.pop("seen", True) & options.seen(image)
+        arguments = problem(image, info)
+        seen = arguments.pop("seen", True) & options.seen(image)
         exposed = options.exposed(image)
         if image.dtype.kind in "ui":
             end = float(options.exposed(np.array(np.iinfo(image.dtype).max, np.float64)))
@@ -84,13 +84,20 @@ def restore_folder(
         scratch = path.with_name(f".{path.name}.ome.zarr.samples.partial") if options.format == "ome-zarr" else None
         try:
             result = restored(
-                key, model, exposed, camera=options.camera, samples=options.samples, seen=seen, scratch=scratch, **given
+                key,
+                model,
+                exposed,
+                camera=options.camera,
+                samples=options.samples,
+                seen=seen,
+                scratch=scratch,
+                **arguments,
             )
             shown = np.where(np.isfinite(exposed), exposed, np.nanmin(exposed))
-            made = info_over(info, factor)
+            restored_info = info_over(info, factor)
             numbers = {
-                **write_estimate(result, shown, made, path, options),
-                **pixel_size_in_words(made, factor),
+                **write_estimate(result, shown, restored_info, path, options),
+                **pixel_size_in_words(restored_info, factor),
             }
         finally:
             if scratch is not None:

@@ -35,7 +35,7 @@ def main(args: list[str], prog: str = "sample.py isotropic") -> int:
     options: Isotropic = parsed(Isotropic, args, prog)
     factor = options.factor
     if factor is None:
-        stack = listed(options.input, options.axes, readers_named(options.readers))[0][0].found()
+        stack = listed(options.input, options.axes, readers_named(options.readers))[0][0].readable()
         z, y, _ = options.pixel_sizes(info_of(stack))
         factor = round(z / y)
         if abs(z / y / max(factor, 1) - 1) > NEAR:

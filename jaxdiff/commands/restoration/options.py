@@ -154,8 +154,8 @@ class PsfOptions(RestoreOptions):
 
     def __post_init__(self):
         super().__post_init__()
-        given = [self.psf, self.psf_sigma, self.numerical_aperture]
-        if sum(value is not None for value in given) > 1:
+        sources = [self.psf, self.psf_sigma, self.numerical_aperture]
+        if sum(value is not None for value in sources) > 1:
             raise ValueError("got several PSFs; expected one of --psf, --psf-sigma, --numerical-aperture")
         if (self.numerical_aperture is None) != (self.emission is None):
             raise ValueError("got one of --numerical-aperture and --emission; expected both or none")

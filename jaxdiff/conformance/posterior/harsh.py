@@ -71,13 +71,13 @@ def bounded(method: Method) -> Row:
         left_out = _not_finite(method)
     if left_out:
         wrong.append(f"D_y is not finite at {left_out}")
-    kept = f"{number - refused - len(wrong) + bool(left_out)} of {number} runs" + (
+    text = f"{number - refused - len(wrong) + bool(left_out)} of {number} runs" + (
         f", {refused} refused" if refused else ""
     )
     return Row.judged(
         "bounded",
         not wrong,
-        kept,
+        text,
         f"≤ {FAR:g} prior deviations from its mean",
         "diverged at "
         + "; ".join(wrong[:6])

@@ -65,8 +65,8 @@ class Matrix(LinearOperator):
 
     def damped_inverse(self, y, most):
         singular = self.singular.astype(y.dtype)
-        kept = singular > 1e-6 * singular.max()
-        gain = jnp.where(kept, jnp.minimum(1 / jnp.where(kept, singular, 1), most), 0)
+        nonzero = singular > 1e-6 * singular.max()
+        gain = jnp.where(nonzero, jnp.minimum(1 / jnp.where(nonzero, singular, 1), most), 0)
         return (self.right.T.astype(y.dtype) @ (gain * (self.left.T.astype(y.dtype) @ y.reshape(-1)))).reshape(y.shape)
 
 
@@ -106,8 +106,8 @@ class Problem:
     def posterior(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and covariance of x0 given y, flat."""
         A, C = self.matrix, self.images.cov
-        seen = A @ C @ A.T + self.noise**2 * np.eye(SIZE)
-        gain = np.linalg.lstsq(seen, A @ C, rcond=1e-13)[0].T
+        cov_y = A @ C @ A.T + self.noise**2 * np.eye(SIZE)
+        gain = np.linalg.lstsq(cov_y, A @ C, rcond=1e-13)[0].T
         mean = self.images.mean.reshape(-1)
         return mean + gain @ (self.y - A @ mean), C - gain @ A @ C
 

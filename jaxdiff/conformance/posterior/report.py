@@ -74,8 +74,8 @@ class PosteriorConformance:
 
     def of(self, operator: str | None = None, noise: float | None = None, calls: int | None = None) -> tuple[Cell, ...]:
         """The cells of an operator, a noise and a number of calls; None: of all."""
-        wanted = {"operator": operator, "noise": noise, "calls": calls}
-        return tuple(c for c in self.cells if all(v is None or getattr(c, name) == v for name, v in wanted.items()))
+        selection = {"operator": operator, "noise": noise, "calls": calls}
+        return tuple(c for c in self.cells if all(v is None or getattr(c, name) == v for name, v in selection.items()))
 
     @property
     def region(self) -> dict[str, str]:

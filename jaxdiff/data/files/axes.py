@@ -52,48 +52,48 @@ class Layout:
         axes = self.axes
         if not set(axes) & set(CHANNELS):
             array, axes = array[..., None], axes + "C"
-        wanted = (
+        order = (
             [a for a in axes if a in SEPARATE] + [a for a in "ZYX" if a in axes] + [a for a in axes if a in CHANNELS]
         )
-        array = array.transpose([axes.index(a) for a in wanted]).reshape(self.number, *self.image_shape)
+        array = array.transpose([axes.index(a) for a in order]).reshape(self.number, *self.image_shape)
         if not copy:
             return array
         return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
 
 
-def layout(where: str, found: str, shape: tuple[int, ...], given: str | None) -> Layout:
-    """The layout of an array with axes `found` in its metadata ("Q" or "I" for unknown) or, first, `given` by the user.
+def layout(where: str, of_file: str, shape: tuple[int, ...], of_user: str | None) -> Layout:
+    """The layout of an array with axes `of_file` in its metadata ("Q" or "I" for unknown) or, first, `of_user`.
 
-    Raises DataError, naming `where`, when neither tells, when `given` does not fit the shape, or has letters that are
+    Raises DataError, naming `where`, when neither tells, when `of_user` does not fit the shape, or has letters that are
     not in this module's table; UnreadableError for an array that is no image, and for such letters in the metadata.
     """
     if len(shape) < 2:
         raise UnreadableError(f"{where} of shape {shape}", "an image, of two axes or more", "save its rows and columns")
-    axes = found if given is None else given.upper()
-    if given is not None and len(axes) != len(shape):
+    axes = of_file if of_user is None else of_user.upper()
+    if of_user is not None and len(axes) != len(shape):
         raise DataError(
-            f"axes {given!r} for {where} of shape {shape}",
+            f"axes {of_user!r} for {where} of shape {shape}",
             f"{len(shape)} letters, one for each axis of the array (axes of length 1 left out)",
-            _suggest(found, shape),
+            _suggest(of_file, shape),
         )
-    if given is None and set(axes) & set("QI"):
+    if of_user is None and set(axes) & set("QI"):
         raise DataError(
-            f"{where} of shape {shape} whose metadata does not name all axes ({found})",
+            f"{where} of shape {shape} whose metadata does not name all axes ({of_file})",
             "axes in its OME or ImageJ metadata, or given",
-            _suggest(found, shape),
+            _suggest(of_file, shape),
         )
     strange = [a for a in axes if a not in KNOWN]
     if strange or len(set(axes)) != len(axes) or not {"Y", "X"} <= set(axes) or {"C", "S"} <= set(axes):
-        error = UnreadableError if given is None else DataError
+        error = UnreadableError if of_user is None else DataError
         raise error(
             f"axes {axes!r} of {where}, shape {shape}",
             "Y and X, perhaps T, P, Z and one of C and S, each once",
-            f"name them with axes=..., or save the file with fewer axes; {_suggest(found, shape)}",
+            f"name them with axes=..., or save the file with fewer axes; {_suggest(of_file, shape)}",
         )
     return Layout(axes, tuple(shape))
 
 
-def _suggest(found: str, shape: tuple[int, ...]) -> str:
+def _suggest(of_file: str, shape: tuple[int, ...]) -> str:
     """What a user could have meant, in the words of `axes`."""
     if len(shape) == 2:
         return 'axes="YX"'

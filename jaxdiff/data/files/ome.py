@@ -183,12 +183,12 @@ class _Reader:
         if planes is None:
             return None
         names = tuple(channel.get("Name") or "" for channel in channels)
-        given = {
+        written_sizes = {
             a: (v, self.pixels.get(f"PhysicalSize{a}Unit", "µm"))
             for a in "XYZ"
             if (v := self.pixels.get(f"PhysicalSize{a}")) is not None
         }
-        size, unit, notes = one_unit(given)
+        size, unit, notes = one_unit(written_sizes)
         return OmeImage(
             name=self.element.get("Name") or "",
             axes=axes,
@@ -273,9 +273,9 @@ class _Reader:
         planes[at] = now
         if (planes[at] != now).any():
             raise damaged(self.path, "its metadata name two pages for one plane")
-        there = len(np.unique(planes[planes >= 0]))
-        if there < total:  # nor is one page two planes: that is what a forgotten IFD comes to
-            raise absent(self.path, total, there)
+        present = len(np.unique(planes[planes >= 0]))
+        if present < total:  # nor is one page two planes: that is what a forgotten IFD comes to
+            raise absent(self.path, total, present)
         return planes.reshape(shape)
 
     def _whole(self, element: ElementTree.Element, name: str, default: int | None = None) -> int:

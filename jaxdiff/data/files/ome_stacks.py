@@ -23,11 +23,11 @@ def ome_stacks(file: tifffile.TiffFile, pages: Pages) -> tuple[list[Stack], list
     notes = list(ome.notes)
     if not ome.axes_known:
         return [], notes
-    kept = [image for image in ome.images if not (image.secondary or _key(pages, image).reduced)] or list(ome.images)
-    copies = len(ome.images) - len(kept) + len(pages.below)
+    images = [image for image in ome.images if not (image.secondary or _key(pages, image).reduced)] or list(ome.images)
+    copies = len(ome.images) - len(images) + len(pages.below)
     if copies:
         notes.append(f"{copies} smaller copies, masks, labels or thumbnails are left out")
-    return [_stack(file, pages, image) for image in kept], notes
+    return [_stack(file, pages, image) for image in images], notes
 
 
 def _key(pages: Pages, image: OmeImage) -> Page:

@@ -77,9 +77,9 @@ def _write_array(path: Path, values: np.ndarray, axes: str, dtype: str) -> int:
 def _attributes(path: Path, info: DataInfo) -> dict[str, Any]:
     unit = UNITS.get(info.unit or "µm")
     axes: list[dict[str, str]] = [{"name": "c", "type": "channel"}]
-    known = {axis: size is not None and unit is not None for axis, size in info.pixel_size.items()}
+    has_size = {axis: size is not None and unit is not None for axis, size in info.pixel_size.items()}
     axes += [
-        {"name": a.lower(), "type": "space", **({"unit": unit} if unit is not None and known[a] else {})}
+        {"name": a.lower(), "type": "space", **({"unit": unit} if unit is not None and has_size[a] else {})}
         for a in info.spatial
     ]
     scale = [1.0, *(float(info.pixel_size[a] or 1.0) for a in info.spatial)]
@@ -94,6 +94,6 @@ def _attributes(path: Path, info: DataInfo) -> dict[str, Any]:
         },
         "jaxdiff": {
             "synthetic": info.synthetic,
-            "unknown_pixel_size": [a.lower() for a in info.spatial if not known[a]],
+            "unknown_pixel_size": [a.lower() for a in info.spatial if not has_size[a]],
         },
     }

@@ -74,9 +74,9 @@ def _also(page: Page) -> Iterator[str]:
 
 
 def _meaning(where: str | Path, page: Page, dtype: np.dtype, colours: np.ndarray | None) -> Meaning:
-    compression, said = page.tag(COMPRESSION, 1), page.tags.get(PHOTOMETRIC)
-    interpretation = said
-    if said is None:
+    compression, tag = page.tag(COMPRESSION, 1), page.tags.get(PHOTOMETRIC)
+    interpretation = tag
+    if tag is None:
         fax = compression in _FAX
         interpretation = _RGB if page.samples - len(page.extra) >= 3 else _WHITE_IS_ZERO if fax else _BLACK_IS_ZERO
     match interpretation:

@@ -122,7 +122,7 @@ def _decodable(path: Path, file: BinaryIO, head: _Header) -> bytes:
     Bytes after the end of the pixels are left out, and a warning says so. Raises UnreadableError where the checksum of any
     chunk or of the pixels does not fit, and where these are not as many bytes as promised: decoders fill them up with zeros.
     """
-    pixels, found, compressed, seen, first = zlib.decompressobj(), 0, bytearray(), 0, b""
+    pixels, decoded, compressed, fed, first = zlib.decompressobj(), 0, bytearray(), 0, b""
     for kind, length, start in _chunks(path, file):
         file.seek(start - 4)
         body, checksum = file.read(length + 4), file.read(4)
@@ -134,15 +134,15 @@ def _decodable(path: Path, file: BinaryIO, head: _Header) -> bytes:
             first = body
         rest = body[4:] if kind == b"IDAT" else b""
         compressed += rest
-        seen += 0 if pixels.eof else len(rest)
-        while rest and not pixels.eof and found <= head.rows:
-            found += len(pixels.decompress(rest, _PIECE))
+        fed += 0 if pixels.eof else len(rest)
+        while rest and not pixels.eof and decoded <= head.rows:
+            decoded += len(pixels.decompress(rest, _PIECE))
             rest = pixels.unconsumed_tail
-    while not pixels.eof and found <= head.rows and (more := pixels.decompress(b"", _PIECE)):
-        found += len(more)
-    if found != head.rows or not pixels.eof:
-        raise _unreadable(path, f"{head.rows} bytes of pixels are promised, {found} are there")
-    if extra := len(compressed) - seen + len(pixels.unused_data):
+    while not pixels.eof and decoded <= head.rows and (more := pixels.decompress(b"", _PIECE)):
+        decoded += len(more)
+    if decoded != head.rows or not pixels.eof:
+        raise _unreadable(path, f"{head.rows} bytes of pixels are promised, {decoded} are there")
+    if extra := len(compressed) - fed + len(pixels.unused_data):
         warnings.warn(one_line(f"{path}: {extra} bytes after the end of its pixels are left out"), stacklevel=3)
         del compressed[-extra:]
     pieces = (b"IDAT" + compressed[start : start + _CHUNK] for start in range(0, len(compressed), _CHUNK))

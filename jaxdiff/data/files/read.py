@@ -216,8 +216,8 @@ def check_mask(mask: ImageFile, image: ImageFile) -> None:
     if np.dtype(mask.dtype).kind not in "uibf":
         raise DataError(f"mask {mask.path} with pixels of type {mask.dtype}", "integer labels", "save it as integers")
     check_one_label(mask, "mask")
-    got, wanted = mask.layout.image_shape, image.layout.image_shape
-    if got[-1] != 1 or got[:-1] != wanted[:-1] or mask.layout.number != image.layout.number:
+    of_mask, of_image = mask.layout.image_shape, image.layout.image_shape
+    if of_mask[-1] != 1 or of_mask[:-1] != of_image[:-1] or mask.layout.number != image.layout.number:
         raise DataError(
             f"mask {mask.path} of shape {mask.layout.shape} ({mask.layout.axes}) for {image.path} of shape "
             f"{image.layout.shape} ({image.layout.axes})",

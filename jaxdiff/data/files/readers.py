@@ -62,8 +62,8 @@ class Readers:
     @property
     def suffixes(self) -> tuple[str, ...]:
         """Of all files that are read, ours first."""
-        ours = [suffix for reader in OURS for suffix in reader.suffixes]
-        return (*ours, *(suffix for suffix in self._of if suffix not in ours))
+        built_in = [suffix for reader in OURS for suffix in reader.suffixes]
+        return (*built_in, *(suffix for suffix in self._of if suffix not in built_in))
 
     def suffix(self, path: Path) -> str | None:
         """The longest one that a file's name ends in; None for a file that has no reader."""

@@ -52,16 +52,16 @@ def inspect_tiff(path: Path, axes: str | None = None) -> list[ImageFile]:
     Raises UnreadableError for a file that is damaged, incomplete or not a TIFF, DataError for axes that are not known and
     for pixels that are no light (`jaxdiff.data.files.photometric`).
     """
-    with _opened(path) as (handle, said):
+    with _opened(path) as (handle, messages):
         pages = read_pages(path, handle, os.fstat(handle.fileno()).st_size)
         with _decoder(handle) as file:
-            found, notes = _stacks(file, pages, axes)
-            notes += [text for level, text in said if level < logging.ERROR]
+            series, notes = _stacks(file, pages, axes)
+            notes += [text for level, text in messages if level < logging.ERROR]
             if unwritten := sum(page.unwritten for page in pages.chain):
                 notes.append(f"{unwritten} tiles were never written, and are read as zeros")
             result = []
-            for i, stack in enumerate(found):
-                where = str(path) if len(found) == 1 else f"{path}, series {i}"
+            for i, stack in enumerate(series):
+                where = str(path) if len(series) == 1 else f"{path}, series {i}"
                 result.append(
                     _image(where, path, pages=pages, number=i, stack=stack, axes=axes, notes=notes if i == 0 else [])
                 )
@@ -85,19 +85,19 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, list[tuple[int, str]]]]:
 
     Whatever goes wrong, or is only logged as an error (of a truncated file tifffile may return a part), is UnreadableError.
     """
-    with open_regular(path) as handle, heard() as said, guarded(path, "TIFF"):
+    with open_regular(path) as handle, heard() as messages, guarded(path, "TIFF"):
         try:
-            yield handle, said
+            yield handle, messages
         except DataError as error:
-            if errors := _errors(said):  # what is left of a truncated file may look like another kind of file
+            if errors := _errors(messages):  # what is left of a truncated file may look like another kind of file
                 raise damaged(path, errors[0]) from error
             raise
-        if errors := _errors(said):
+        if errors := _errors(messages):
             raise damaged(path, errors[0])
 
 
-def _errors(said: list[tuple[int, str]]) -> list[str]:
-    return [text for level, text in said if level >= logging.ERROR]
+def _errors(messages: list[tuple[int, str]]) -> list[str]:
+    return [text for level, text in messages if level >= logging.ERROR]
 
 
 def _decoder(handle: BinaryIO) -> tifffile.TiffFile:
@@ -113,17 +113,17 @@ def _stacks(file: tifffile.TiffFile, pages: Pages, axes: str | None) -> tuple[li
     refuse_unfinished(file, pages)
     if not is_ome(text):
         return stacks(file, pages)
-    found, notes = ome_stacks(file, pages)
-    if found:
-        return found, notes
+    series, notes = ome_stacks(file, pages)
+    if series:
+        return series, notes
     if axes is None:
         raise UnreadableError(
             f"{pages.path}: {notes[0]}",
             "metadata of its own",
             "name its axes with axes=..., or save it anew",
         )
-    found, more = stacks(file, pages)
-    return found, notes + more
+    series, more = stacks(file, pages)
+    return series, notes + more
 
 
 def _image(

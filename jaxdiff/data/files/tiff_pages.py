@@ -113,10 +113,10 @@ def damaged(path: Path, reason: str) -> UnreadableError:
     )
 
 
-def absent(path: Path, promised: int, there: int) -> UnreadableError:
+def absent(path: Path, promised: int, present: int) -> UnreadableError:
     """The error for planes that are promised and not there: what readers fill up with zeros is no data."""
     return UnreadableError(
-        f"{path}, whose metadata promise {promised} planes, the file holds {there}: an aborted recording?",
+        f"{path}, whose metadata promise {promised} planes, the file holds {present}: an aborted recording?",
         "all planes",
         "export the planes that are there anew or remove it",
     )

@@ -48,7 +48,7 @@ class Stack:
 def stacks(file: tifffile.TiffFile, pages: Pages) -> tuple[list[Stack], list[str]]:
     """The series of a file, and what was left out. Raises UnreadableError for planes promised and not there."""
     _refuse_absent(file, pages)
-    found, secondary, by_offset = [], 0, pages.by_offset
+    listed, secondary, by_offset = [], 0, pages.by_offset
     copies = 0
     size, unit, notes = (
         _imagej_size(file) if file.imagej_metadata else _lsm_size(file) if file.is_lsm else ({}, None, [])
@@ -59,18 +59,18 @@ def stacks(file: tifffile.TiffFile, pages: Pages) -> tuple[list[Stack], list[str
         if stack is None or series.name.strip().lower() in _SECONDARY:
             secondary += 1
         else:
-            found.append(stack)
-    if not found:
+            listed.append(stack)
+    if not listed:
         raise UnreadableError(
             f"{pages.path}, which holds reduced copies or masks of another image alone",
             "an image",
             "give the image itself",
         )
-    if found and (size or notes):
-        found[0] = replace(found[0], pixel_size=size, unit=unit, notes=tuple(notes))
+    if listed and (size or notes):
+        listed[0] = replace(listed[0], pixel_size=size, unit=unit, notes=tuple(notes))
     of_generic = sum(page.reduced for page in pages.chain) + len(pages.below) if not copies else 0
     left = max(copies + secondary, of_generic)
-    return found, [f"{left} smaller copies, masks, labels or thumbnails are left out"] if left else []
+    return listed, [f"{left} smaller copies, masks, labels or thumbnails are left out"] if left else []
 
 
 def _stack(pages: Pages, series: Any, number: int, by_offset: dict[int, Page]) -> Stack | None:
@@ -106,12 +106,12 @@ def _stack(pages: Pages, series: Any, number: int, by_offset: dict[int, Page]) -
     if len(offsets) != planes:
         raise absent(pages.path, planes, len(offsets))
     lead = len(shape) - len(series.keyframe.shape)
-    kept = [i for i, o in enumerate(offsets) if not by_offset[o].reduced and o not in pages.below]
-    if len(kept) < len(offsets):  # tifffile stacks pages of one size, whatever they are
-        if not kept or series.kind not in ("generic", "uniform"):
+    unreduced = [i for i, o in enumerate(offsets) if not by_offset[o].reduced and o not in pages.below]
+    if len(unreduced) < len(offsets):  # tifffile stacks pages of one size, whatever they are
+        if not unreduced or series.kind not in ("generic", "uniform"):
             return None
-        offsets = [offsets[i] for i in kept]
-        axes, shape = (axes[lead:], shape[lead:]) if len(kept) == 1 else (axes, (len(kept), *shape[lead:]))
+        offsets = [offsets[i] for i in unreduced]
+        axes, shape = (axes[lead:], shape[lead:]) if len(unreduced) == 1 else (axes, (len(unreduced), *shape[lead:]))
     if len({by_offset[offset].kind for offset in offsets}) > 1:
         raise damaged(pages.path, "the pages of one stack are of several kinds")
     chain = [by_offset[offset] for offset in offsets]
@@ -127,7 +127,7 @@ def _stack(pages: Pages, series: Any, number: int, by_offset: dict[int, Page]) -
 
 def _refuse_absent(file: tifffile.TiffFile, pages: Pages) -> None:
     """Raises UnreadableError where ImageJ's metadata promise more planes than are there."""
-    here = sum(not page.reduced for page in pages.chain)
+    present = sum(not page.reduced for page in pages.chain)
     key = pages.chain[0]
     imagej = file.imagej_metadata
     if imagej:
@@ -137,11 +137,11 @@ def _refuse_absent(file: tifffile.TiffFile, pages: Pages) -> None:
             promised = sizes[0] * sizes[1]
         of_page = key.bytes
         room = pages.room(int(key.starts[0])) // of_page if len(key.starts) and of_page and key.tag(259, 1) == 1 else 1
-        if promised > max(here, room):
-            raise absent(pages.path, promised, max(here, room))
-        if len(pages.chain) > 1 and promised < here and sum(size > 1 for size in sizes):
+        if promised > max(present, room):
+            raise absent(pages.path, promised, max(present, room))
+        if len(pages.chain) > 1 and promised < present and sum(size > 1 for size in sizes):
             raise UnreadableError(
-                f"{pages.path}, whose metadata name {promised} planes of {here} pages",
+                f"{pages.path}, whose metadata name {promised} planes of {present} pages",
                 "metadata for each page",
                 "save it anew",
             )
@@ -156,9 +156,9 @@ def refuse_unfinished(file: tifffile.TiffFile, pages: Pages) -> None:
     except ValueError:  # saved anew by another program
         return
     promised = math.prod(_count(plan.get(name, 1)) for name in ("Channels", "Slices", "Frames"))
-    here = sum(not page.reduced for page in pages.chain)
-    if promised > here:
-        raise absent(pages.path, promised, here)
+    present = sum(not page.reduced for page in pages.chain)
+    if promised > present:
+        raise absent(pages.path, promised, present)
 
 
 def _count(value: Any) -> int:

@@ -47,7 +47,7 @@ def one_unit(sizes: Mapping[str, tuple[str, str]]) -> tuple[dict[str, float], st
 
     What is no positive number, or has no known unit, is unknown; the last value says so, one sentence each.
     """
-    known: dict[str, tuple[float, str]] = {}
+    parsed: dict[str, tuple[float, str]] = {}
     notes = []
     for axis, (text, unit) in sizes.items():
         unit = unit.strip()
@@ -63,14 +63,14 @@ def one_unit(sizes: Mapping[str, tuple[str, str]]) -> tuple[dict[str, float], st
                 )
             )
         elif unit in _LENGTHS and math.isfinite(size * _LENGTHS[unit]) and size * _LENGTHS[unit] > 0:
-            known[axis] = size, unit
+            parsed[axis] = size, unit
         elif unit not in NO_LENGTH:
             notes.append(f"pixel size {axis} {text} of unit {unit!r}, which is no known length, is taken as unknown")
         elif unit:
             notes.append(f"pixel size {axis} in units of the {unit} is taken as unknown")
         else:
             notes.append(f"pixel size {axis} {text} without a unit is taken as unknown")
-    units = {unit for _, unit in known.values()}
+    units = {unit for _, unit in parsed.values()}
     if len(units) == 1 and units <= set(MICROMETRES):
-        return {axis: size for axis, (size, _) in known.items()}, units.pop(), notes
-    return {a: size * _LENGTHS[unit] for a, (size, unit) in known.items()}, "µm" if known else None, notes
+        return {axis: size for axis, (size, _) in parsed.items()}, units.pop(), notes
+    return {a: size * _LENGTHS[unit] for a, (size, unit) in parsed.items()}, "µm" if parsed else None, notes

@@ -41,8 +41,8 @@ class SuperResolution:
     def __post_init__(self):
         conform(self)
         axes = len(self.factor)
-        whole = all(f == int(f) and f >= 1 for f in self.factor)
-        if axes not in (2, 3) or not whole or max(self.factor) == 1:
+        integer = all(f == int(f) and f >= 1 for f in self.factor)
+        if axes not in (2, 3) or not integer or max(self.factor) == 1:
             raise DataError(f"factor={self.factor}", "integers for (y, x) or (z, y, x), one above 1", "factor=(2, 2)")
         if len(self.psf) != axes or not all(0 <= s < np.inf for s in self.psf):
             raise DataError(f"psf={self.psf}", f"{axes} numbers, 0 or more", f"psf={(1.0,) * axes}")
@@ -68,8 +68,8 @@ class SuperResolution:
     def draw(self, patch: Record, rng: np.random.Generator) -> Record:
         """Rows that do not fill a larger pixel, as only whole images have, are in neither of the pair."""
         coarse = area_binning(patch["blurred"], self.factor)
-        whole = tuple(slice(n * f) for n, f in zip(coarse.shape, self.factor))
-        return {"image": patch["image"][whole], "input": self._camera.draw({"image": coarse}, rng)["input"]}
+        covered = tuple(slice(n * f) for n, f in zip(coarse.shape, self.factor))
+        return {"image": patch["image"][covered], "input": self._camera.draw({"image": coarse}, rng)["input"]}
 
     def record(self, rng: np.random.Generator, image: np.ndarray, photons: float) -> np.ndarray:
         """`image` (*spatial, C) as recorded with `photons` photons in a larger pixel at the peak: (*coarse, C), float32."""

@@ -77,11 +77,11 @@ def _check_feature(feature: Any, place: str = "") -> None:
     name = feature["pythonClassName"]
     content = FEATURES.get(name.removeprefix("tensorflow_datasets.core.features."))
     if content is None or not name.startswith("tensorflow_datasets."):
-        known = ", ".join(path.rpartition(".")[2] for path in FEATURES)
+        names = ", ".join(path.rpartition(".")[2] for path in FEATURES)
         raise malformed(
             f"{place}.pythonClassName".lstrip("."),
             name,
-            f"one of TFDS's own {known} (to read another would mean to import it)",
+            f"one of TFDS's own {names} (to read another would mean to import it)",
             "store the set with these features",
         )
     if unknown := set(feature) - {content, *WORDS}:

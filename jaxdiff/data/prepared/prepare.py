@@ -91,8 +91,8 @@ def prepare(
         raise DataError(f"name {name!r}", "a folder's name", "letters, digits, - and _")
     target = Path(data_dir) / name / VERSION
     _check_new(target)
-    stated = (pixel_size, channel_names, inputs, input_axes)
-    listing = list_folder(path, masks, axes, classes, skip_unreadable, *stated, readers)
+    of_folder = (pixel_size, channel_names, inputs, input_axes)
+    listing = list_folder(path, masks, axes, classes, skip_unreadable, *of_folder, readers)
     info = listing.source.info
     if tile is not None and (len(tile) != len(info.spatial) or min(tile) < 1):
         raise DataError(f"tile {tuple(tile)}", f"pixels along {' '.join(info.spatial)}", "one size for each axis")
@@ -112,11 +112,11 @@ def prepare(
                 builder.download_and_prepare()
             except RuntimeError as error:
                 raise with_number(error) from error
-        made = aside / name / VERSION
-        work.read_back(name, aside).write(made)
-        write_json(made / REPORT, {"folder": str(path), **work.report()})
+        version_folder = aside / name / VERSION
+        work.read_back(name, aside).write(version_folder)
+        write_json(version_folder / REPORT, {"folder": str(path), **work.report()})
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.rename(made, target)
+        os.rename(version_folder, target)
     return target
 
 

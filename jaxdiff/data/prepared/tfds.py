@@ -202,16 +202,16 @@ def prepared_folder(name: str, data_dir: Path) -> Path:
     if not re.fullmatch(r"[\w-]+(/[\w.-]+)*", name) or ".." in name.split("/"):
         raise DataError(f"name {name!r}", "that of a data set, or name/config", "letters, digits, - and _")
     versions = (file.parent for file in data_dir.glob(f"{name}/**/dataset_info.json"))
-    found = sorted(folder / "dataset_info.json" for folder in versions if re.fullmatch(r"\d+(\.\d+)*", folder.name))
-    if not found:
+    infos = sorted(folder / "dataset_info.json" for folder in versions if re.fullmatch(r"\d+(\.\d+)*", folder.name))
+    if not infos:
         raise DataError(
             f"{data_dir} without a prepared data set {name!r}", f"{name}/VERSION/dataset_info.json", _PREPARE
         )
-    parents = {file.parent.parent for file in found}
+    parents = {file.parent.parent for file in infos}
     if len(parents) > 1:
         configs = sorted(str(p.relative_to(data_dir)) for p in parents)
         raise DataError(f"several configs, {configs}", "one data set", f"name one, such as name={configs[0]!r}")
-    return max((file.parent for file in found), key=_version)
+    return max((file.parent for file in infos), key=_version)
 
 
 def _info(info: Any, image: str, label: str | None, folder: Path) -> DataInfo:

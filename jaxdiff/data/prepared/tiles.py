@@ -19,8 +19,8 @@ def tiles(record: Record, tile: Sequence[int] | None, rank: int) -> Iterator[Rec
     factors = pixel_factors(record, rank)
     common = common_factor(factors)
     size = spatial if tile is None else tuple(tile)
-    whole = all(n <= t for n, t in zip(spatial, size))
-    if not whole:
+    fits = all(n <= t for n, t in zip(spatial, size))
+    if not fits:
         check_whole([min(n, t) for n, t in zip(spatial, size)], common, record["name"])
     axes = "zyx"[3 - rank :]
     for starts in itertools.product(*map(_starts, spatial, size, common)):
@@ -28,7 +28,7 @@ def tiles(record: Record, tile: Sequence[int] | None, rank: int) -> Iterator[Rec
         cut = crop(record, place, factors)
         cut |= {name: np.ascontiguousarray(cut[name], cut[name].dtype.newbyteorder("=")) for name in factors}
         where = ", ".join(f"{axis} {start}" for axis, start in zip(axes, starts))
-        yield cut if whole else {**cut, "name": f"{record['name']} ({where})"}
+        yield cut if fits else {**cut, "name": f"{record['name']} ({where})"}
 
 
 def number(spatial: Sequence[int], tile: Sequence[int] | None) -> int:

@@ -63,12 +63,12 @@ def facts(mask: Int[np.ndarray, "*spatial"], name: str) -> MaskFacts:
 
 def _touching(mask: np.ndarray) -> np.ndarray:
     """The labels of pixels beside one of another label, that is not the background."""
-    found = []
+    labels = []
     for axis in range(mask.ndim):
         one, other = np.moveaxis(mask, axis, 0)[:-1], np.moveaxis(mask, axis, 0)[1:]
         meet = (one != other) & (one != 0) & (other != 0)
-        found += [one[meet], other[meet]]
-    return np.unique(np.concatenate(found)) if found else np.zeros(0, int)
+        labels += [one[meet], other[meet]]
+    return np.unique(np.concatenate(labels)) if labels else np.zeros(0, int)
 
 
 @dataclass
@@ -101,17 +101,17 @@ class MaskReport:
         }
 
 
-def mask_lines(told: Mapping[str, Any]) -> list[str]:
+def mask_lines(report: Mapping[str, Any]) -> list[str]:
     """The result of a `MaskReport` for people, in the columns of `--check`."""
-    objects, masks = told["objects"], told["masks"]
-    empty = f", none in {told['without_objects']}" if told["without_objects"] else ""
+    objects, masks = report["objects"], report["masks"]
+    empty = f", none in {report['without_objects']}" if report["without_objects"] else ""
     return [
         f"objects       {objects['all']} in {masks} {'mask' if masks == 1 else 'masks'}: {objects['least']} to "
         f"{objects['most']} in one, median {objects['median']:g}{empty}",
-        f"background    {told['background_share']:.1%} of the pixels of the masks",
-        f"touching      {told['touching_share']:.1%} of the objects share an edge with another; "
-        f"{told['pieces_per_object']:.3g} connected pieces an object",
-        *(f"warning       {text}" for text in told["warnings"]),
+        f"background    {report['background_share']:.1%} of the pixels of the masks",
+        f"touching      {report['touching_share']:.1%} of the objects share an edge with another; "
+        f"{report['pieces_per_object']:.3g} connected pieces an object",
+        *(f"warning       {text}" for text in report["warnings"]),
     ]
 
 
@@ -121,29 +121,29 @@ def suspicions(masks: Iterable[MaskFacts]) -> dict[str, str]:
     some = [one for one in masks if one.objects]
     if not some:
         return {"empty": f"no object, all pixels are 0, in {_in(masks)}"}
-    told = {}
+    texts = {}
     objects, pieces = sum(one.objects for one in some), sum(one.pieces for one in some)
     if all(one.objects == 1 and one.labels == some[0].labels for one in some):
         label = some[0].labels[0]
         if label == 255 or pieces > len(some) or len(some) > 1:
-            told["semantic"] = (
+            texts["semantic"] = (
                 f"the masks may be semantic: {label} is the only label, in {pieces} connected pieces in {_in(some)}, and "
                 f"is one object in each; to fix: {FIX}"
             )
     elif pieces >= TORN * objects:
-        told["semantic"] = (
+        texts["semantic"] = (
             f"the masks may be semantic: {objects} labels are in {pieces} connected pieces, in {_in(some)}; to fix: {FIX}"
         )
     if full := [one for one in some if one.largest == one.pixels]:
-        told["cover"] = f"one object covers all pixels of {_in(full)}; to fix: the background is label 0"
+        texts["cover"] = f"one object covers all pixels of {_in(full)}; to fix: the background is label 0"
     elif large := [one for one in some if one.largest > COVERS * one.pixels]:
         share = max(one.largest / one.pixels for one in large)
-        told["cover"] = (
+        texts["cover"] = (
             f"one object covers up to {share:.0%} of {_in(large)}; to fix: if it is the background, its label must be 0"
         )
     if bare := [one for one in some if not one.background and one.largest < one.pixels]:
-        told["background"] = f"no background (label 0) in {_in(bare)}; to fix: if a label is the background, make it 0"
-    return told
+        texts["background"] = f"no background (label 0) in {_in(bare)}; to fix: if a label is the background, make it 0"
+    return texts
 
 
 def _in(masks: list[MaskFacts]) -> str:

@@ -114,8 +114,8 @@ def _names(names: Sequence[str] | None, channels: int) -> list[str]:
     return [name if number[name] == 1 else f"{name}_{i}" for i, name in enumerate(names)]
 
 
-def _matching(given: ArrayLike, mask: np.ndarray, what: str, channels: bool = False) -> np.ndarray:
-    values = np.asarray(given)
+def _matching(array: ArrayLike, mask: np.ndarray, what: str, channels: bool = False) -> np.ndarray:
+    values = np.asarray(array)
     if values.shape[: mask.ndim] != mask.shape or values.ndim != mask.ndim + channels:
         expected = f"{mask.shape} and a channel axis" if channels else f"{mask.shape}"
         raise DataError(f"{what} of shape {values.shape}", f"{expected}, as the mask", "give what belongs to this mask")

@@ -28,9 +28,9 @@ def fetch(
     """
     path = Path(path)
     record = path.with_name(path.name + ".sha256")
-    wanted = sha256.lower() if sha256 else record.read_text().split()[0] if record.exists() else None
+    expected = sha256.lower() if sha256 else record.read_text().split()[0] if record.exists() else None
     if path.exists():
-        _verify(path, wanted, f"{path}, as found on disk", "remove it, to download it again")
+        _verify(path, expected, f"{path}, as found on disk", "remove it, to download it again")
         return path
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def fetch(
                 raise _failed(url, error) from error
         time.sleep(wait * 2**attempt)
     try:
-        digest = _verify(partial, wanted, f"{url}", "try again later, or leave out the checksum if the file is new")
+        digest = _verify(partial, expected, f"{url}", "try again later, or leave out the checksum if the file is new")
     except DataError:
         partial.unlink()
         raise
@@ -95,11 +95,11 @@ def _transfer(url: str, partial: Path, timeout: float) -> None:
         raise ConnectionError(f"the transfer ended after {size} of {total} bytes")
 
 
-def _verify(path: Path, wanted: str | None, what: str, fix: str) -> str:
+def _verify(path: Path, expected: str | None, what: str, fix: str) -> str:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if wanted is not None and digest != wanted:
-        raise DataError(f"{what} with SHA-256 {digest}", wanted, fix)
+    if expected is not None and digest != expected:
+        raise DataError(f"{what} with SHA-256 {digest}", expected, fix)
     return digest
 
 

@@ -67,15 +67,15 @@ def list_folder(
         raise DataError(f"input_axes={input_axes!r} without inputs", "both or neither", "name the folder of the inputs")
     if inputs is not None and Path(inputs).resolve() == root.resolve():
         raise DataError(f"{root} as images and as inputs", "two folders", "name the folder of the inputs")
-    found, ignored = find_images(root, classes, readers)
-    _check_forms(root, found)
-    labels_of = sorted({key(file.parent.name) for file in found}) if classes else []
-    mask_of = _pair(found, Path(masks), classes, "mask", readers) if masks is not None else {}
-    input_of = _pair(found, Path(inputs), classes, "input", readers) if inputs is not None else {}
+    files, ignored = find_images(root, classes, readers)
+    _check_forms(root, files)
+    labels_of = sorted({key(file.parent.name) for file in files}) if classes else []
+    mask_of = _pair(files, Path(masks), classes, "mask", readers) if masks is not None else {}
+    input_of = _pair(files, Path(inputs), classes, "input", readers) if inputs is not None else {}
     entries: list[Entry] = []
     factors: list[tuple[int, ...]] = []
     skipped: list[UnreadableError] = []
-    for file in found:
+    for file in files:
         try:
             images = inspect(file, axes, readers)
             mask_images = inspect(mask_of[file], _mask_axes(axes), readers) if file in mask_of else [None] * len(images)
@@ -95,21 +95,21 @@ def list_folder(
         [image for entry in entries for image in (entry.image, entry.mask, entry.input) if image is not None]
     )
     if skipped and not (skip_unreadable and entries):
-        raise unreadable(root, skipped, len(found))
+        raise unreadable(root, skipped, len(files))
     left_out = tuple(map(str, skipped))
 
     images = [entry.image for entry in entries]
     _agree_in_kind(images, "or state channel_names" if channel_names is None else None)
-    given = [entry.input for entry in entries if entry.input is not None]
-    if given:
-        _agree_in_kind(given, "")
+    input_files = [entry.input for entry in entries if entry.input is not None]
+    if input_files:
+        _agree_in_kind(input_files, "")
     if pixel_size is None:
-        for kind in (images, given):
+        for kind in (images, input_files):
             _agree(kind, _rounded, lambda i: f"pixel size {dict(i.pixel_size)} {i.unit}", "or state pixel_size")
     synthetic = any(image.synthetic for image in images)
     info = info_of(images[0]).replace(class_names=tuple(labels_of), synthetic=synthetic)
     info = _stated(info, pixel_size, channel_names)
-    if not given:
+    if not input_files:
         return Listing(Files(entries, info), left_out, ignored, notes=notes)
     factor = factor_of_all(entries, factors)
     of_inputs = input_info(entries, info, factor, stated=pixel_size is not None)
@@ -231,13 +231,13 @@ def _entries(
             )
     name = key(file.name if root.is_file() else str(file.relative_to(root)))
     entries = []
-    for image, mask, given in zip(images, masks, inputs):
+    for image, mask, input_file in zip(images, masks, inputs):
         if mask is not None:
             check_mask(mask, image)
         several = len(images) * image.layout.number > 1
         for index in range(image.layout.number):
             part = f" [series {image.series}, image {index}]" if several else ""
-            entries.append(Entry(name + part, name, image=image, index=index, mask=mask, label=label, input=given))
+            entries.append(Entry(name + part, name, image=image, index=index, mask=mask, label=label, input=input_file))
     return entries
 
 

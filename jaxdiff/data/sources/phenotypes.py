@@ -140,8 +140,8 @@ def light(
     covered = jnp.clip(0.5 + depth / pixel_um, 0, 1)  # of the pixel
     thickness = 1.0 if rank == 3 else 0.4 + 0.6 * jnp.sqrt(jnp.clip(1 - ratio**2, 0, 1))
     turns = jnp.sum((nucleus.waves[:, :rank] * pixel_um) ** 2, axis=-1)
-    seen = jnp.exp(-(math.pi**2) / 6 * turns)  # a pixel averages over fine waves: sinc(k) to second order
-    chromatin = math.sqrt(2 / WAVES) * _sum(_wave(at, wave) * seen[i] for i, wave in enumerate(nucleus.waves))
+    contrast = jnp.exp(-(math.pi**2) / 6 * turns)  # a pixel averages over fine waves: sinc(k) to second order
+    chromatin = math.sqrt(2 / WAVES) * _sum(_wave(at, wave) * contrast[i] for i, wave in enumerate(nucleus.waves))
     bright = nucleus.brightness * covered * thickness * jnp.exp(nucleus.texture * chromatin)
     for hole in nucleus.holes:
         bright = bright * (1 - hole[rank + 1] * jnp.exp(-_square(at, hole) / (2 * hole[rank] ** 2)))

@@ -81,14 +81,14 @@ def estimate_shift(a: np.ndarray, b: np.ndarray) -> Shift:
         raise DataError(f"images of {a.shape[:-1]} and {b.shape[:-1]} pixels", "one shape", "bin the finer image")
     a, b = _grey(a), _grey(b)
     shift, confidence = _correlate(a, b)
-    whole = np.rint(shift).astype(int)
+    integer = np.rint(shift).astype(int)
     if confidence > 0:
-        of_a = tuple(slice(max(0, -s), n - max(0, s)) for s, n in zip(whole, a.shape))
-        of_b = tuple(slice(max(0, s), n - max(0, -s)) for s, n in zip(whole, a.shape))
+        of_a = tuple(slice(max(0, -s), n - max(0, s)) for s, n in zip(integer, a.shape))
+        of_b = tuple(slice(max(0, s), n - max(0, -s)) for s, n in zip(integer, a.shape))
         rest, _ = _correlate(a[of_a], b[of_b])
         rest, _ = _correlate(a[of_a], b[of_b], np.clip(rest, -1, 1))
         if np.abs(rest).max() <= 1:
-            shift = whole + rest
+            shift = integer + rest
     return Shift(tuple(float(s) for s in shift), confidence)
 
 
@@ -100,29 +100,29 @@ def pair_shift(source: Source, samples: int = 16) -> PairShift:
     """
     if samples < 1 or not len(source):
         raise DataError(f"samples={samples} of {len(source)} pairs", "at least one of each", "samples=16")
-    found: list[tuple[float, ...]] = []
+    shifts: list[tuple[float, ...]] = []
     indices = np.unique(np.linspace(0, len(source) - 1, min(samples, len(source))).astype(int))
     for index in indices:
         record = source[int(index)]
         if "input" not in record:
             raise DataError(f"{record['name']} without an input", "pairs", "name the folder of the inputs")
-        image, given = record["image"], record["input"]
-        factors = tuple(n // m for n, m in zip(image.shape[:-1], given.shape[:-1]))
-        if min(factors) < 1 or tuple(m * f for m, f in zip(given.shape, factors)) != image.shape[:-1]:
+        image, input_image = record["image"], record["input"]
+        factors = tuple(n // m for n, m in zip(image.shape[:-1], input_image.shape[:-1]))
+        if min(factors) < 1 or tuple(m * f for m, f in zip(input_image.shape, factors)) != image.shape[:-1]:
             raise DataError(
-                f"{record['name']} of {image.shape[:-1]} pixels with an input of {given.shape[:-1]}",
+                f"{record['name']} of {image.shape[:-1]} pixels with an input of {input_image.shape[:-1]}",
                 "equal numbers, or whole times more",
                 "make both from the same field",
             )
         if max(factors) > 1:
             image = area_binning(image, factors)
-        middle = _middle(given.shape[:-1])
-        shift = estimate_shift(given[middle], image[middle])
+        middle = _middle(input_image.shape[:-1])
+        shift = estimate_shift(input_image[middle], image[middle])
         if shift.confidence >= CONFIDENT:
-            found.append(tuple(s * f for s, f in zip(shift.pixels, factors)))
-    median = np.median(found, axis=0) if found else np.zeros(0)
-    scatter = np.median(np.abs(np.array(found) - median), axis=0) if found else median
-    return PairShift(tuple(median.tolist()), tuple(scatter.tolist()), len(found), len(indices))
+            shifts.append(tuple(s * f for s, f in zip(shift.pixels, factors)))
+    median = np.median(shifts, axis=0) if shifts else np.zeros(0)
+    scatter = np.median(np.abs(np.array(shifts) - median), axis=0) if shifts else median
+    return PairShift(tuple(median.tolist()), tuple(scatter.tolist()), len(shifts), len(indices))
 
 
 def _middle(spatial: tuple[int, ...]) -> tuple[slice, ...]:

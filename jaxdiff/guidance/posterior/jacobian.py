@@ -28,6 +28,6 @@ class Spread(NamedTuple):
         network is not quite one, and without the bound a small or negative number would make a step of any length.
         """
         pulled = sigma(self.lam) ** 2 / alpha(self.lam) * self.pull(self.near.operator.adjoint(u))[0]
-        seen = self.near.operator(pulled)
+        measured = self.near.operator(pulled)
         least = jnp.exp(2 * self.lam) / WIDEST * dot(pulled, pulled)
-        return pulled, seen, jnp.maximum(dot(u, seen), least)
+        return pulled, measured, jnp.maximum(dot(u, measured), least)

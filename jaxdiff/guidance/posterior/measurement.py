@@ -96,9 +96,9 @@ class Measurement(AbstractMeasurement):
             raise ValueError(f"got noise={self.noise}; expected a standard deviation of 0 or more, in model units")
 
     def at(self, x0):
-        seen = self.operator(x0)
-        check_seen(seen, self.y, x0)
-        residual = jnp.where(rows_seen(self.operator, x0), self.y.astype(x0.dtype) - seen, 0)
+        predicted = self.operator(x0)
+        check_seen(predicted, self.y, x0)
+        residual = jnp.where(rows_seen(self.operator, x0), self.y.astype(x0.dtype) - predicted, 0)
         return Linearised(self.operator, residual, self.noise.astype(x0.dtype), self.iterations)
 
     def corrected(self, x0, spread):
@@ -127,10 +127,10 @@ def dot(a: Any, b: Any) -> Any:
     return jnp.sum(a * b)
 
 
-def check_seen(seen: Any, y: Any, x0: Any) -> None:
+def check_seen(predicted: Any, y: Any, x0: Any) -> None:
     """Raises ValueError where what is seen of x0 has not the shape of y."""
-    if seen.shape != y.shape:
+    if predicted.shape != y.shape:
         raise ValueError(
-            f"got a measurement of shape {y.shape} and an operator that makes {seen.shape} of an image of "
+            f"got a measurement of shape {y.shape} and an operator that makes {predicted.shape} of an image of "
             f"{x0.shape}; expected the same; to fix: sample images of the size that was recorded"
         )

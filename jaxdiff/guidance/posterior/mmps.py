@@ -36,10 +36,10 @@ class MMPS(eqx.Module):
 
         def step(_, state):
             r, p, image = state
-            pulled, seen, along = spread.of(p)
+            pulled, measured, along = spread.of(p)
             curvature, square = near.noise**2 * dot(p, p) + along, dot(r, r)
             length = jnp.where(curvature > 0, square / jnp.where(curvature > 0, curvature, 1), 0)
-            rest = r - length * (near.noise**2 * p + seen)
+            rest = r - length * (near.noise**2 * p + measured)
             return rest, rest + dot(rest, rest) / jnp.maximum(square, tiny) * p, image + length * pulled
 
         tiny = jnp.finfo(x.dtype).tiny

@@ -56,9 +56,9 @@ class Convolution(LinearOperator):
         self._check(y)
         otf = self._otf(y.shape[:-1], y.dtype)
         size = jnp.abs(otf)
-        kept = size > rcond * size.max()
-        size = jnp.where(kept, size, 1)
-        return _filtered(y, jnp.where(kept, jnp.conj(otf) / size * jnp.minimum(1 / size, most), 0))
+        nonzero = size > rcond * size.max()
+        size = jnp.where(nonzero, size, 1)
+        return _filtered(y, jnp.where(nonzero, jnp.conj(otf) / size * jnp.minimum(1 / size, most), 0))
 
     def _check(self, x):
         half = [k // 2 for k in self.psf.shape]

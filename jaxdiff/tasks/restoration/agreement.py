@@ -14,11 +14,11 @@ MISFIT = 0.2
 """Distance of the misfit from 1, beyond its own scatter, from which a warning says so."""
 
 
-def misfits_of(camera: Camera, recording: Any, kept: np.ndarray, expected: Iterable[Any]) -> np.ndarray:
+def misfits_of(camera: Camera, recording: Any, valid: np.ndarray, expected: Iterable[Any]) -> np.ndarray:
     """Of each sample the mean of the squared normalised residuals; a warning says where it is not 1."""
     noise = likelihood.Noise(camera.gain, camera.offset, camera.read_noise)
-    number = int(np.count_nonzero(kept))
-    squares = [np.mean(np.asarray(likelihood.photon(noise, recording, mean).residual)[kept] ** 2) for mean in expected]
+    number = int(np.count_nonzero(valid))
+    squares = [np.mean(np.asarray(likelihood.photon(noise, recording, mean).residual)[valid] ** 2) for mean in expected]
     misfit = float(np.mean(squares))
     scatter = 4 * np.sqrt(2 / number)
     if not 1 - MISFIT - scatter < misfit < 1 + MISFIT + scatter:
@@ -33,9 +33,9 @@ def misfits_of(camera: Camera, recording: Any, kept: np.ndarray, expected: Itera
     return np.array(squares, np.float64)
 
 
-def diverged_of(misfits: np.ndarray, largest: np.ndarray, kept: np.ndarray) -> np.ndarray:
+def diverged_of(misfits: np.ndarray, largest: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Which samples are finite and wrong (`jaxdiff.guidance.posterior.misfit`); a warning says so."""
-    high = expected_range(int(np.count_nonzero(kept)))[1]
+    high = expected_range(int(np.count_nonzero(valid)))[1]
     wrong, most = is_lost(misfits, largest, high), max(LOST, high)
     if wrong.any():
         warnings.warn(

@@ -13,21 +13,21 @@ FAINT = 1e-3
 """Weight of a value in what is measured, beside the root mean square one, below which it is not seen."""
 
 
-def choose(operator: LinearOperator, kept: Bool[np.ndarray, "*measured C"], shape: tuple[int, ...]) -> str:
+def choose(operator: LinearOperator, valid: Bool[np.ndarray, "*measured C"], shape: tuple[int, ...]) -> str:
     """The name of the cheapest method that samples the posterior of correlated images under such operators.
 
-    kept: False for measured values that are left out. shape: (*spatial, C) of the image.
+    valid: False for measured values that are left out. shape: (*spatial, C) of the image.
 
     "diffpir", one network call a step, is right where every pixel is seen: denoising, blur, binning. Where pixels are left
     out (a mask, distant slices) what neighbours say of them comes through the network's gradient only: "mmps" is right,
     "diffpir" too wide and off (benchmarks/results/posterior.json; a test holds this rule to it).
     """
-    return "mmps" if unseen(operator, kept, shape) > UNSEEN else "diffpir"
+    return "mmps" if unseen(operator, valid, shape) > UNSEEN else "diffpir"
 
 
-def unseen(operator: LinearOperator, kept: Bool[np.ndarray, "*measured C"], shape: tuple[int, ...]) -> float:
-    """Share of the values of an image that no kept value sees: where Aᵀ of noise is 0."""
-    noise = jax.random.normal(jax.random.key(0), kept.shape, jnp.float32) * jnp.asarray(kept)
+def unseen(operator: LinearOperator, valid: Bool[np.ndarray, "*measured C"], shape: tuple[int, ...]) -> float:
+    """Share of the values of an image that no valid value sees: where Aᵀ of noise is 0."""
+    noise = jax.random.normal(jax.random.key(0), valid.shape, jnp.float32) * jnp.asarray(valid)
     back = np.abs(np.asarray(operator.adjoint(noise)))
     assert back.shape == shape
     return float(np.mean(back <= FAINT * np.sqrt(np.mean(back.astype(np.float64) ** 2))))

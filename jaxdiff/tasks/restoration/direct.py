@@ -99,10 +99,10 @@ def noise_size(model: Model, image: np.ndarray, camera: Camera) -> float:
     light = np.maximum(light, camera.offset)
     # Simulated, with mean and variance made exact: the slope of a map at the mean says little about few photons.
     shape = (DRAWS, image.shape[-1], len(light))
-    drawn = camera.record(np.random.default_rng(0), np.broadcast_to((light - camera.offset) / camera.gain, shape))
-    spread = np.maximum(drawn.std(axis=0, dtype=np.float64), np.finfo(np.float32).tiny)
-    drawn = (drawn - drawn.mean(axis=0)) / spread * np.sqrt(camera.variance(light)) + light
-    sizes = in_model_units(model, np.moveaxis(drawn, -1, 0), camera).std(axis=1, dtype=np.float64).mean(axis=-1)
+    recordings = camera.record(np.random.default_rng(0), np.broadcast_to((light - camera.offset) / camera.gain, shape))
+    spread = np.maximum(recordings.std(axis=0, dtype=np.float64), np.finfo(np.float32).tiny)
+    recordings = (recordings - recordings.mean(axis=0)) / spread * np.sqrt(camera.variance(light)) + light
+    sizes = in_model_units(model, np.moveaxis(recordings, -1, 0), camera).std(axis=1, dtype=np.float64).mean(axis=-1)
     if not sizes.max() < UNEVEN * sizes.min():
         raise ValueError(
             f"got noise of standard deviation {sizes.min():.3g} to {sizes.max():.3g} in the model's units; expected the same "

@@ -128,30 +128,30 @@ def restore(
         recording = recording[..., None]
     operator = Diagonal(jnp.ones(())) if operator is None else operator
     size = recording.shape[:-1] if size is None else tuple(size)
-    kept = np.isfinite(recording) if seen is None else np.broadcast_to(seen, recording.shape) & np.isfinite(recording)
-    _check(operator, recording, size, kept, model)
-    if say_scale(np.where(kept, recording, np.nan), model.levels, model.normaliser, model.info, noisy=True):
-        image = _constant(operator, recording, kept, size)
+    valid = np.isfinite(recording) if seen is None else np.broadcast_to(seen, recording.shape) & np.isfinite(recording)
+    _check(operator, recording, size, valid, model)
+    if say_scale(np.where(valid, recording, np.nan), model.levels, model.normaliser, model.info, noisy=True):
+        image = _constant(operator, recording, valid, size)
         if image is not None:
             return Restored.of(
                 repeated(image, samples),
                 misfit=np.nan,
                 bias=np.nan,
-                left_out=int(np.count_nonzero(~kept)),
+                left_out=int(np.count_nonzero(~valid)),
                 camera=camera,
                 gain=None,
                 method="none",
                 misfits=np.full(samples, np.nan),
                 diverged=np.zeros(samples, bool),
             )
-    camera, gain = camera_and_gain(camera, recording, kept, offset, read_noise)
+    camera, gain = camera_and_gain(camera, recording, valid, offset, read_noise)
     if method is None:
-        method = choose(operator, kept, (*size, recording.shape[-1]))
+        method = choose(operator, valid, (*size, recording.shape[-1]))
     make = METHODS[method] if isinstance(method, str) else method
 
     def around(denoise: Denoiser, canvas: tuple[int, ...]) -> Denoiser:
         seen_of = operator if canvas == size else operator @ Crop(size, canvas)
-        of = Recording(seen_of, recording, camera, model.normaliser.inverse, seen=kept)
+        of = Recording(seen_of, recording, camera, model.normaliser.inverse, seen=valid)
         return make(denoise, of)
 
     shape = (samples, *size, model.info.channels)
@@ -168,20 +168,20 @@ def restore(
         remat=remat,
         out=None if scratch is None else np.lib.format.open_memmap(scratch, "w+", np.float32, shape),
     )
-    light = np.where(kept, recording - camera.offset, 0)
-    bias = mean_bias(light, (np.where(kept, _expected(operator, d, camera) - camera.offset, 0) for d in draws))
+    light = np.where(valid, recording - camera.offset, 0)
+    bias = mean_bias(light, (np.where(valid, _expected(operator, d, camera) - camera.offset, 0) for d in draws))
     say_unmeasured(light, bias, camera.offset)
     if correct:
         factor, dark = (1 / (1 + np.nan_to_num(bias))).astype(np.float32), np.float32(camera.offset)
         for draw in draws:
             draw[...] = dark + (draw - dark) * factor
-    misfits = misfits_of(camera, recording, kept, (_expected(operator, draw, camera) for draw in draws))
-    diverged = diverged_of(misfits, np.array([np.abs(model.normaliser.forward(draw)).max() for draw in draws]), kept)
+    misfits = misfits_of(camera, recording, valid, (_expected(operator, draw, camera) for draw in draws))
+    diverged = diverged_of(misfits, np.array([np.abs(model.normaliser.forward(draw)).max() for draw in draws]), valid)
     return Restored.of(
         draws,
         misfit=float(np.mean(misfits)),
         bias=_mean_of_known(bias),
-        left_out=int(np.count_nonzero(~kept)),
+        left_out=int(np.count_nonzero(~valid)),
         camera=camera,
         gain=gain,
         method=method if isinstance(method, str) else getattr(method, "__name__", type(method).__name__),
@@ -203,13 +203,13 @@ def volume(model: Model) -> Model:
 
 
 def _constant(
-    operator: LinearOperator, recording: np.ndarray, kept: np.ndarray, size: tuple[int, ...]
+    operator: LinearOperator, recording: np.ndarray, valid: np.ndarray, size: tuple[int, ...]
 ) -> np.ndarray | None:
     """The image of one value a channel of which the operator makes this blank recording; None where it makes another."""
-    level = np.where(kept, recording, -np.inf).max(axis=tuple(range(recording.ndim - 1)))
+    level = np.where(valid, recording, -np.inf).max(axis=tuple(range(recording.ndim - 1)))
     image = np.broadcast_to(level, (*size, len(level))).astype(np.float32)
     expected = np.asarray(_applied(operator, jnp.asarray(image)))
-    return image if np.allclose(expected[kept], recording[kept], rtol=1e-3) else None
+    return image if np.allclose(expected[valid], recording[valid], rtol=1e-3) else None
 
 
 def default_order(calls: int) -> Literal[1, 2]:
@@ -240,7 +240,7 @@ _applied = Programs(lambda operator, light: operator(light))
 
 
 def _check(
-    operator: LinearOperator, recording: np.ndarray, size: tuple[int, ...], kept: np.ndarray, model: Model
+    operator: LinearOperator, recording: np.ndarray, size: tuple[int, ...], valid: np.ndarray, model: Model
 ) -> None:
     channels = model.info.channels
     if recording.ndim != len(model.shape) or recording.shape[-1] != channels:
@@ -248,11 +248,11 @@ def _check(
             f"got a recording of shape {recording.shape}; expected axes {model.info.axes} with {channels} channel(s), as in "
             "training; to fix: reorder its axes or choose its channels"
         )
-    if not kept.any():
+    if not valid.any():
         raise ValueError("got a recording without a pixel to see; expected some; to fix: another mask or saturation")
-    seen = jax.eval_shape(operator, jax.ShapeDtypeStruct((*size, channels), jnp.float32))
-    if seen.shape != recording.shape:
+    predicted = jax.eval_shape(operator, jax.ShapeDtypeStruct((*size, channels), jnp.float32))
+    if predicted.shape != recording.shape:
         raise ValueError(
-            f"got a recording of shape {recording.shape}, and an operator that makes {seen.shape} of an image of "
+            f"got a recording of shape {recording.shape}, and an operator that makes {predicted.shape} of an image of "
             f"{(*size, channels)}; expected the same; to fix: size="
         )
