@@ -15,11 +15,14 @@ import numpy as np
 from jaxtyping import PyTree
 
 from jaxdiff.data.info import DataInfo
+from jaxdiff.data.shown.picture import sheet
 from jaxdiff.guidance import Guidance
 from jaxdiff.model import Model
 from jaxdiff.training.leaves import checksums
 
 Format = Literal["zarr", "array_record"]
+SHEET, SHOWN = "sheet.png", 64
+"""The picture of a run's first images, and how many there are on it at most."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,10 @@ class Job:
     def labels(self) -> np.ndarray | None:
         """(num,) int32, or None."""
         return None if self.cond is None else np.asarray(self.cond["label"], np.int32)
+
+    def draw_sheet(self, images: np.ndarray) -> None:
+        """Draws the first finite images, in data units and dtype, on one picture in the folder."""
+        sheet(self.model.normaliser.forward(images[:SHOWN]), self.out / SHEET)  # its map shows dim and bright alike
 
     def cond_of(self, first: int, num: int, size: int) -> PyTree:
         """Condition of `num` images from `first` on, NumPy, repeated at its end to `size` images."""

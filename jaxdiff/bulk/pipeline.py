@@ -32,7 +32,7 @@ def pump(
     """Makes `shards` in turn, in micro-batches of `size` images.
 
     draw(first, num): dispatches the sampling of images `first` to `first + num - 1`, at most `size`, without waiting.
-    new(shard): memory for its images. convert(drawn, filled, low): waits for what `draw` returned and puts it into
+    new(shard): memory for its images. convert(samples, filled, low): waits for what `draw` returned and puts it into
     `filled` from `low` on; runs in a thread. write(filled): runs in another. check(): raises to stop, for signals.
 
     Whatever one of these raises is raised here, once the threads have ended what they were doing; no shard is written

@@ -19,7 +19,7 @@ from jaxdiff.seeds import key_of
 
 
 class CompiledSampler:
-    """`drawn = program(first, cond)`: (images, finite) from `first` on in model units, on the devices, not waited for.
+    """`samples = program(first, cond)`: (images, finite) from `first` on in model units, on the devices, not waited for.
 
     It is the program of `jd.sample`: at equal `batch` the images are the same.
     """

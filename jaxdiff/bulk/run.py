@@ -7,8 +7,8 @@ from typing import Any
 import jax
 from tqdm import tqdm
 
-from jaxdiff.bulk import manifest, overview
-from jaxdiff.bulk.job import Job
+from jaxdiff.bulk import manifest
+from jaxdiff.bulk.job import SHEET, SHOWN, Job
 from jaxdiff.bulk.plan import Build, plan_of
 from jaxdiff.bulk.program import CompiledSampler
 from jaxdiff.bulk.session import ASIDE, Session, Stopped
@@ -78,8 +78,8 @@ def _end(session: Session) -> int:
     stored = manifest.read_manifest(out) or plan.manifest
     if not stored["complete"] or not _described(session, stored):
         store.complete(finished)
-        overview.draw(job, store.first(finished[0], overview.MOST))
-        descriptions = [Written.of(out, name) for name in (*store.descriptions, overview.NAME)]
+        job.draw_sheet(store.first(finished[0], SHOWN))
+        descriptions = [Written.of(out, name) for name in (*store.descriptions, SHEET)]
         stored = manifest.completed(stored, manifest.sections(out, stored), finished, descriptions)
         manifest.write(out, stored)
         shutil.rmtree(out / ASIDE, ignore_errors=True)
@@ -88,7 +88,7 @@ def _end(session: Session) -> int:
     totals = stored["totals"]
     print(
         f"{job.num} images of {' x '.join(map(str, job.model.shape))} in {store.path}, "
-        f"{totals['bytes'] / 1e6:.1f} MB ({stored['calls_per_image']} calls each{rate}); look at {out / overview.NAME}"
+        f"{totals['bytes'] / 1e6:.1f} MB ({stored['calls_per_image']} calls each{rate}); look at {out / SHEET}"
     )
     if totals["saturated_values"]:
         print(
@@ -112,7 +112,7 @@ def _described(session: Session, stored: dict[str, Any]) -> bool:
 def _check_places(session: Session) -> None:
     """Raises ValueError where something else is in the place of what is written."""
     store, shards = session.store, range(session.plan.shards)
-    files = [*store.descriptions, overview.NAME, *(name for i in shards for name in store.files(i))]
+    files = [*store.descriptions, SHEET, *(name for i in shards for name in store.files(i))]
     check_places(session.job.out, files, [RECORDS, manifest.SECTIONS, ASIDE])
 
 

@@ -13,7 +13,6 @@ from jaxdiff.bulk.convert import empty, put
 from jaxdiff.bulk.disk import check_space, full
 from jaxdiff.bulk.job import Job
 from jaxdiff.bulk.memory import is_out_of_memory
-from jaxdiff.bulk.overview import draw
 from jaxdiff.bulk.pipeline import pump
 from jaxdiff.bulk.plan import Build, Plan, Say, does_not_fit, fitting
 from jaxdiff.bulk.program import CompiledSampler
@@ -135,7 +134,7 @@ class Session:
             )
         try:
             if shard.index == 0:
-                draw(job, filled.images[filled.finite])
+                job.draw_sheet(filled.images[filled.finite])
             files, payload = self.store.write(filled, job.out / ASIDE / f"{shard.index:05d}")
             ShardRecord(
                 shard=shard.index,

@@ -13,7 +13,8 @@ from jaxdiff.denoiser import Denoiser
 from jaxdiff.guidance.remembering import Remembering
 from jaxdiff.process.gaussian import start_noise
 from jaxdiff.programs import Programs, split
-from jaxdiff.sampling.solve import Adaptive, OnRows, Solved
+from jaxdiff.sampling.adaptive import Adaptive
+from jaxdiff.sampling.solve import OnRows, Solved
 
 
 class Program:

@@ -18,10 +18,11 @@ from jaxdiff.guidance.posterior.misfit import LARGEST, Misfit, misfit
 from jaxdiff.process.gaussian import namespace, on_host, step_noise
 from jaxdiff.representation import value
 from jaxdiff.sampling import carried
+from jaxdiff.sampling.adaptive import Adaptive
 from jaxdiff.sampling.adjoint import of_inputs
 from jaxdiff.sampling.arguments import check_counts, check_kept, check_leading, check_solver, checked_grid
 from jaxdiff.sampling.program import image_axes, image_devices, program
-from jaxdiff.sampling.solve import Adaptive, NoiseSource, on_rows
+from jaxdiff.sampling.solve import NoiseSource, on_rows
 from jaxdiff.seeds import check_key
 from jaxdiff.solvers.base import RowSolver
 from jaxdiff.solvers.stepped import is_stochastic

@@ -1,4 +1,4 @@
-"""One image from its start to its end, by one `diffrax.diffeqsolve`: along rows, or adaptively in λ."""
+"""One image from its start to its end along the rows of a table, by one `diffrax.diffeqsolve`."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -13,9 +13,8 @@ from jaxtyping import Array, PyTree
 from jaxdiff.process.gaussian import namespace, on_host, step_noise
 from jaxdiff.sampling.adjoint import AlongRows
 from jaxdiff.sampling.carried import KeepsX0, Remembers, Threaded, still
-from jaxdiff.sampling.first_stages import CountFirstStages
 from jaxdiff.solvers.base import Rows, RowSolver, SolveArgs, drift, tabulate
-from jaxdiff.solvers.stepped import Stepped, cost, terms
+from jaxdiff.solvers.stepped import Stepped, cost
 
 NoiseSource = Callable[[Array, Array, tuple[int, ...], Any], Array]
 """(image key, row index, shape, dtype) -> N(0, I); `process.gaussian.step_noise` unless a test replaces it."""
@@ -147,49 +146,3 @@ def padded(rows: Rows, capacity: int) -> Rows:
         return namespace(leaf).concatenate([leaf, np.repeat(last, more, 0)])
 
     return jax.tree.map(pad, rows)
-
-
-class Adaptive(eqx.Module):
-    """diffrax drives λ itself, each image at its own pace."""
-
-    solver: diffrax.AbstractSolver
-    controller: diffrax.AbstractStepSizeController
-    ends: np.ndarray
-    eta: np.ndarray
-    final: str = eqx.field(static=True)
-    sde: bool = eqx.field(static=True)
-    max_steps: int = eqx.field(static=True)
-    adjoint: diffrax.AbstractAdjoint = eqx.field(static=True)
-
-    def __call__(self, denoise: Callable, key: Array, x: Array, memory: None = None) -> Solved:
-        start, end = jnp.asarray(self.ends, x.dtype)
-        brownian = None
-        if self.sde:
-            like = jax.ShapeDtypeStruct(x.shape, x.dtype)
-            tolerance = 2.0**-14 * (end - start)
-            brownian = diffrax.VirtualBrownianTree(
-                start, end, tolerance, like, key, levy_area=diffrax.SpaceTimeLevyArea
-            )
-        solution = diffrax.diffeqsolve(
-            terms(denoise, jnp.asarray(self.eta, x.dtype), brownian),
-            self.solver,
-            t0=start,
-            t1=end,
-            # A first step is given, since choosing one costs two calls.
-            dt0=0.02 * (end - start),
-            y0=x,
-            saveat=diffrax.SaveAt(t1=True, controller_state=True),
-            stepsize_controller=CountFirstStages(self.controller),
-            adjoint=self.adjoint,
-            max_steps=self.max_steps,
-            throw=False,
-        )
-        assert solution.ys is not None
-        assert solution.controller_state is not None
-        step, once = cost(self.solver)
-        calls = solution.stats["num_steps"] * step + solution.controller_state[-1] * once
-        # A run that did not reach the end is not an image.
-        x = jnp.where(solution.result == diffrax.RESULTS.successful, solution.ys[-1], jnp.nan)
-        if self.final == "denoise":
-            x, calls = denoise(x, end), calls + 1
-        return Solved(x, calls, None, None)

@@ -18,7 +18,7 @@ from jaxdiff.data.pairing import Pairing
 from jaxdiff.data.pairs import Denoising, Segmentation
 from jaxdiff.tasks.denoise import denoise
 from jaxdiff.tasks.estimate import Estimate, mean_bias
-from jaxdiff.tasks.sampled import given
+from jaxdiff.tasks.sampled import conditional_samples
 
 KEY = jax.random.key(0)
 OFFSET = 50.0
@@ -42,7 +42,7 @@ def biased():
 def test_mean_and_spread_are_those_of_the_samples(biased):
     image = noisy(*SIZE, 2)
     result = denoise(KEY, biased, image, samples=8, calls=4, correct=False)
-    draws = given(KEY, biased, image, 8, calls=4)
+    draws = conditional_samples(KEY, biased, image, 8, calls=4)
     np.testing.assert_array_equal(result.samples, draws)
     np.testing.assert_allclose(result.image, draws.mean(0), rtol=1e-5)
     np.testing.assert_allclose(result.std, draws.std(0, ddof=1), rtol=1e-3, atol=1e-4)
@@ -93,7 +93,7 @@ def test_pairs_without_an_offset_are_not_corrected(biased):
     image = noisy(*SIZE, 2)
     result = denoise(KEY, unknown, image, samples=8, calls=4)
     assert result.bias is None
-    np.testing.assert_array_equal(result.samples, given(KEY, unknown, image, 8, calls=4))
+    np.testing.assert_array_equal(result.samples, conditional_samples(KEY, unknown, image, 8, calls=4))
 
 
 def test_a_model_for_something_else_is_refused():

@@ -6,6 +6,7 @@ that no other file is opened; tifffile finds the stacks of other formats (`tiff_
 
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,11 +27,12 @@ from jaxdiff.data.files.tiff_pages import Pages, damaged
 from jaxdiff.data.files.tiff_planes import StoredPlanes, planes_of
 from jaxdiff.data.files.tiff_stacks import Stack, refuse_unfinished, stacks
 from jaxdiff.data.files.tiff_walk import read_pages
-from jaxdiff.data.files.tifffile_log import heard
 
 SYNTHETIC = "jaxdiff:synthetic"  # the name of the OME annotation that marks generated images
 LARGE = 2**28
 """Bytes of a decoded image from which it is decoded into a file, where one is given."""
+_logged = threading.local()
+"""`texts`: where a thread listens, what tifffile has logged in it."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, list[tuple[int, str]]]]:
 
     Whatever goes wrong, or is only logged as an error (of a truncated file tifffile may return a part), is UnreadableError.
     """
-    with open_regular(path) as handle, heard() as messages, guarded(path, "TIFF"):
+    with open_regular(path) as handle, _heard() as messages, guarded(path, "TIFF"):
         try:
             yield handle, messages
         except DataError as error:
@@ -94,6 +96,31 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, list[tuple[int, str]]]]:
             raise
         if errors := _errors(messages):
             raise damaged(path, errors[0])
+
+
+class _Unheard(logging.Filter):
+    """Keeps what is logged in a thread that listens from every other handler."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        texts = getattr(_logged, "texts", None)
+        if texts is None:
+            return True
+        if record.levelno >= logging.WARNING:
+            texts.append((record.levelno, record.getMessage()))
+        return False
+
+
+logging.getLogger("tifffile").addFilter(_Unheard())
+
+
+@contextmanager
+def _heard() -> Iterator[list[tuple[int, str]]]:
+    """The warnings and errors (level, text) that tifffile logs in this thread, which then go nowhere else."""
+    before, _logged.texts = getattr(_logged, "texts", None), []
+    try:
+        yield _logged.texts
+    finally:
+        _logged.texts = before
 
 
 def _errors(messages: list[tuple[int, str]]) -> list[str]:

@@ -10,5 +10,5 @@ from jaxdiff.physics.operators.bin import Bin as Bin
 from jaxdiff.physics.operators.convolution import Convolution as Convolution
 from jaxdiff.physics.operators.crop import Crop as Crop
 from jaxdiff.physics.operators.diagonal import Diagonal as Diagonal
-from jaxdiff.physics.operators.mask import Mask as Mask
+from jaxdiff.physics.operators.diagonal import Mask as Mask
 from jaxdiff.physics.operators.slices import Slices as Slices

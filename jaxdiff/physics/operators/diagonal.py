@@ -1,4 +1,4 @@
-"""A factor for each value."""
+"""A factor for each value; a mask, of missing pixels, is one of 0 and 1."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Shaped
@@ -27,3 +27,7 @@ class Diagonal(LinearOperator):
         return jnp.where(
             weights == 0, 0, jnp.sign(weights) * jnp.minimum(1 / jnp.abs(jnp.where(weights == 0, 1, weights)), most) * y
         )
+
+
+class Mask(Diagonal):
+    """x where `weights`, booleans, else 0: dead pixels, saturated ones, holes. Its own pseudo-inverse; its norm is 1."""
