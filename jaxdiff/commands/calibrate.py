@@ -9,7 +9,7 @@ import tyro
 
 from jaxdiff.commands.classify import ClassifierOptions, class_names
 from jaxdiff.commands.folders.over_folder import listed
-from jaxdiff.commands.readers_named import readers_named
+from jaxdiff.commands.reader_options import ReaderOptions
 from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.data.files.read import check_image, info_of, read
 from jaxdiff.data.info import check_kind
@@ -26,7 +26,7 @@ from jaxdiff.training.run_folder import read_run
 
 
 @dataclass(frozen=True, kw_only=True)
-class CalibrateRun(ClassifierOptions):
+class CalibrateRun(ClassifierOptions, ReaderOptions):
     """Fit the temperature of a run's classifier, and what scores are usual; `sample.py classify` then uses them."""
 
     run: Annotated[Path, tyro.conf.Positional]
@@ -35,8 +35,6 @@ class CalibrateRun(ClassifierOptions):
     """Folder with one subfolder for each class, named as in training, of images that the model was not trained on."""
     axes: str | None = None
     """Axes of files whose metadata do not say, such as ZYX, CYX or YXS."""
-    readers: tuple[str, ...] = ()
-    """Readers of other formats, your own: package.module:Class, or file.py:Class."""
     checkpoint: int | None = None
     """Step of the checkpoint; default the newest."""
     allow: tuple[str, ...] = ()
@@ -94,7 +92,7 @@ def _images(options: CalibrateRun, model: Model) -> tuple[list[np.ndarray], list
             raise DataError(
                 f"{options.input} without a folder {name}", f"one for each class: {', '.join(names)}", "add its images"
             )
-        for item in listed(folder, options.axes, readers_named(options.readers))[0]:
+        for item in listed(folder, options.axes, options.all_readers)[0]:
             try:
                 image = item.readable()
                 pixels = read(image, item.index)

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from jaxdiff.bulk.job import parameters_checksum
 from jaxdiff.commands.folders.masks_of_folder import Group, MasksOfFolder
 from jaxdiff.commands.folders.set_progress import SetProgress
-from jaxdiff.commands.readers_named import readers_named
+from jaxdiff.commands.reader_options import ReaderOptions
 from jaxdiff.commands.solver_options import SolverOptions
 from jaxdiff.data.files.labels import write_labels
 from jaxdiff.data.files.read import inspect, read
@@ -49,7 +49,7 @@ IMAGES_TOGETHER = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerateLabelled(SolverOptions):
+class GenerateLabelled(SolverOptions, ReaderOptions):
     """New images with their instance masks and classes: a training set."""
 
     out: Path
@@ -68,8 +68,6 @@ class GenerateLabelled(SolverOptions):
     """How far they are noised, as half log-SNR λ: what is coarser than the noise stays."""
     axes: str | None = None
     """Axes of files of --start whose metadata do not say, such as ZYX or CYX; those of --masks have no channels."""
-    readers: tuple[str, ...] = ()
-    """Readers of other formats, your own: package.module:Class, or file.py:Class."""
     label: int | None = None
     """Class of all images; default all classes in turn, where the model knows classes."""
     guidance: float = 1.0
@@ -119,8 +117,9 @@ def _labelled_set(options: GenerateLabelled) -> int:
     model.condition(1, options.label)
     files = None
     if options.masks is not None:
-        readers = readers_named(options.readers)
-        files = MasksOfFolder(options.masks, options.start, info, options.axes, num=options.num, readers=readers)
+        files = MasksOfFolder(
+            options.masks, options.start, info, options.axes, num=options.num, readers=options.all_readers
+        )
     groups = _drawn(options, model, joint) if files is None else files.groups(IMAGES_TOGETHER)
     total = len(files) if files is not None else options.num or IMAGES_TOGETHER
     _check_places(out, [item.name for item in files.items] if files is not None else _names(0, total))
@@ -161,7 +160,7 @@ def _labelled_set(options: GenerateLabelled) -> int:
                 progress.add(group.names, files_of, saturated, _named(caught, group.names))
             texts = _named(caught, group.names)
             caught.clear()
-            for text in (*(files.told if files is not None else ()), *texts):
+            for text in (*(files.notes if files is not None else ()), *texts):
                 if text not in warned:
                     tqdm.write(one_line(text), file=sys.stderr)
                     warned.add(text)

@@ -9,14 +9,15 @@ from typing import Any, Literal
 
 import tyro
 
+from jaxdiff.commands.reader_options import ReaderOptions
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.shown.mask_report import mask_lines as of_masks
 from jaxdiff.durable import read_json
 from jaxdiff.terminal import one_line
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass(frozen=True, kw_only=True)
+class Options(ReaderOptions):
     """Images of a folder as array_record files, for training on large data and on several hosts."""
 
     folder: tyro.conf.Positional[Path]
@@ -37,8 +38,6 @@ class Options:
     """Axes of the files where their metadata do not say, such as ZYX, CYX, TCYX or YXS."""
     input_axes: str | None = None
     """Axes of the inputs, where they are others."""
-    readers: tuple[str, ...] = ()
-    """Readers of other formats, your own: package.module:Class, or file.py:Class."""
     pixel_size: tuple[float, ...] | None = None
     """Micrometres along Y X, or Z Y X, in place of what the files say."""
     channel_names: tuple[str, ...] | None = None
@@ -54,7 +53,6 @@ class Options:
 def main(args: Sequence[str], prog: str) -> int:
     """The command."""
     options = tyro.cli(Options, prog=prog, args=list(args), description=Options.__doc__)
-    from jaxdiff.commands.readers_named import readers_named
     from jaxdiff.data.prepared.prepare import REPORT, prepare
 
     prepared = prepare(
@@ -72,7 +70,7 @@ def main(args: Sequence[str], prog: str) -> int:
         channel_names=options.channel_names,
         inputs=options.inputs,
         input_axes=options.input_axes,
-        readers=readers_named(options.readers),
+        readers=options.all_readers,
     )
     print(text(read_json(prepared / REPORT)))
     print(f"\nmade: {prepared}; report: {prepared / REPORT}")

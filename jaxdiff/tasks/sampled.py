@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import jax
@@ -27,6 +28,23 @@ from jaxdiff.solvers import DPMpp
 Remat = Literal["cheap", "all"]
 WINDOWS_TOGETHER = 32
 """Windows in one network call, over all samples that are computed together."""
+OVERLAP = 0.25
+"""Share of a window that it has in common with the next."""
+
+
+@dataclass(frozen=True)
+class Computation:
+    """How samples of large images are computed; what they are does not depend on it, but for rounding."""
+
+    together: int = WINDOWS_TOGETHER
+    """Windows in one network call, over all samples."""
+    mesh: Mesh | None = None
+    """As of `jd.sample`; devices of an axis "window" share the windows of an image."""
+    remat: Remat = "all"
+    """What gradients through several rounds of windows compute again."""
+
+
+ON_ONE_DEVICE = Computation()
 
 
 def check_task(model: Model, task: str) -> None:
@@ -80,28 +98,22 @@ def sampled(
     state: Float[np.ndarray, "n *size channels"] | None = None,
     solver: Any = None,
     guidance: Guidance | None = None,
-    overlap: float = 0.25,
     around: Callable[[Denoiser, tuple[int, ...]], Denoiser] | None = None,
-    together: int = WINDOWS_TOGETHER,
-    mesh: Mesh | None = None,
+    computation: Computation = ON_ONE_DEVICE,
     out: Float[np.ndarray, "num *size channels"] | None = None,
-    remat: Remat = "all",
 ) -> Float[np.ndarray, "num *size channels"]:
     """`num` samples of `size` pixels in the data's units, float32, through windows of the patch of training.
 
     inputs: image condition in model units, one for each sample or one for all; labels likewise. start: images in model
         units that sampling starts from, with the noise of grid[0] added, instead of from noise alone. state: the states at
         grid[0] themselves.
-    overlap: share of a window that it has in common with the next. together: windows in one network call, over all samples.
-    around: what goes around the denoiser of the whole image, given that and the image's size, no smaller than a window.
-    mesh: see `jd.sample`; devices of an axis "window" share the windows of an image. out: a float32 array that samples are
-    written into as they come, such as a memory-mapped file; default a new one. remat: what gradients through several rounds
-    of windows compute again.
+    around: what goes around the denoiser of the whole image, given that and the image's size, no smaller than a window. out:
+        a float32 array that samples are written into as they come, such as a memory-mapped file; default a new one.
 
     What is smaller than a window is reflected beyond its far edges, and a warning says so. Raises ValueError where
     samples are not finite.
     """
-    window = model.shape[:-1]
+    window, mesh = model.shape[:-1], computation.mesh
     padded = tuple(map(max, size, window))
     if padded != size and around is None:  # what goes around knows of the larger image
         warnings.warn(
@@ -109,18 +121,18 @@ def sampled(
             "its edges",
             stacklevel=4,
         )
-    margins = tuple(int(overlap * w) for w in window)
+    margins = tuple(int(OVERLAP * w) for w in window)
     windows = math.prod(len(window_starts(*axis)) for axis in zip(padded, window, margins))
     spread = image_devices(mesh)
-    batch = max(1, min(math.ceil(num / spread), together // windows))
+    batch = max(1, min(math.ceil(num / spread), computation.together // windows))
     # The contrast that guidance brings back is that of the whole image: around the windows.
     outside = guidance is not None and bool(guidance.rescale)
     denoise = model.denoise if guidance is None or outside else guidance(model.denoise)
     if windows > 1:
         axis = WINDOW if mesh is not None and WINDOW in mesh.axis_names else None
         branches = 2 if outside else 1  # guidance around the windows calls those of both at once
-        chunk = max(1, together // (batch * branches))
-        denoise = windowed(denoise, window, margins, chunk=chunk, axis=axis, policy=POLICIES[remat])
+        chunk = max(1, computation.together // (batch * branches))
+        denoise = windowed(denoise, window, margins, chunk=chunk, axis=axis, policy=POLICIES[computation.remat])
     if guidance is not None and outside:
         denoise = guidance(denoise)
     if around is not None:

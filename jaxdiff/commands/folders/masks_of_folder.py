@@ -43,7 +43,7 @@ class MasksOfFolder:
     readers: Readers = BUILT_IN
     failed: dict[str, str] = field(default_factory=dict)
     """Why a mask was left out, by name."""
-    told: dict[str, None] = field(default_factory=dict)
+    notes: dict[str, None] = field(default_factory=dict)
     """What a person should know of the files, each sentence once."""
     suspected: set[str] = field(default_factory=set)
     """Kinds of signs that masks are not of objects, of which one file was named."""
@@ -110,7 +110,7 @@ class MasksOfFolder:
         return pixels
 
     def _tell(self, texts: list[str]) -> None:
-        self.told |= dict.fromkeys(texts)
+        self.notes |= dict.fromkeys(texts)
 
 
 def _named(items: list[Item]) -> list[Item]:

@@ -13,7 +13,7 @@ from jaxtyping import PRNGKeyArray
 
 from jaxdiff.bulk.job import parameters_checksum
 from jaxdiff.commands.folders.over_folder import over_folder
-from jaxdiff.commands.readers_named import readers_named
+from jaxdiff.commands.reader_options import ReaderOptions
 from jaxdiff.commands.solver_options import SolverOptions
 from jaxdiff.data.info import DataInfo
 from jaxdiff.loading import load
@@ -27,7 +27,7 @@ SeededWork = Callable[[PRNGKeyArray, np.ndarray, DataInfo, Path], Mapping[str, s
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImagesOptions:
+class ImagesOptions(ReaderOptions):
     """Options of every task that turns a folder of images into a folder of results."""
 
     input: Path
@@ -44,8 +44,6 @@ class ImagesOptions:
     """Packages, or paths of .py files, of your own whose classes the run may name: their code runs."""
     axes: str | None = None
     """Axes of files whose metadata do not say, such as ZYX, CYX or YXS."""
-    readers: tuple[str, ...] = ()
-    """Readers of other formats, your own: package.module:Class, or file.py:Class."""
     resume: bool = False
     """Go on in --out: images whose results are there are not made again."""
 
@@ -106,7 +104,7 @@ def task_over_folder(
         resume=options.resume,
         expected=model.inputs.info if expected is None else expected,
         axes=options.axes,
-        readers=readers_named(options.readers),
+        readers=options.all_readers,
         describe=describe,
         complete=complete,
     )

@@ -19,7 +19,6 @@ from jaxdiff.commands.estimates import (
 )
 from jaxdiff.commands.folders.as_read import read_once
 from jaxdiff.commands.folders.options import task_over_folder
-from jaxdiff.commands.readers_named import readers_named
 from jaxdiff.commands.restoration.options import RestoreOptions, check_missing, check_psf, method_named
 from jaxdiff.data.info import DataInfo
 from jaxdiff.model import Model
@@ -65,7 +64,7 @@ def restore_folder(
 
     checks = {"psf": check_psf, "missing": check_missing}
     read_files = {
-        name: read_once(path, check, readers_named(options.readers))
+        name: read_once(path, check, options.all_readers)
         for name, check in checks.items()
         if (path := getattr(options, name, None)) is not None
     }

@@ -9,7 +9,6 @@ from jaxtyping import Bool
 
 from jaxdiff.commands.folders.as_read import read_once
 from jaxdiff.commands.folders.options import parsed
-from jaxdiff.commands.readers_named import readers_named
 from jaxdiff.commands.restoration.folder import restore_folder
 from jaxdiff.commands.restoration.options import PsfOptions, check_missing
 from jaxdiff.data.errors import DataError
@@ -27,7 +26,7 @@ class Inpaint(PsfOptions):
 def main(args: list[str], prog: str = "sample.py inpaint") -> int:
     """The command: options from `args`; exit status."""
     options: Inpaint = parsed(Inpaint, args, prog)
-    missing = None if options.missing is None else missing_pixels(options.missing, readers_named(options.readers))
+    missing = None if options.missing is None else missing_pixels(options.missing, options.all_readers)
 
     def problem(image, info):
         if missing is not None and missing.shape[:-1] != image.shape[:-1]:

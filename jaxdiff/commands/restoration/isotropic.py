@@ -5,7 +5,6 @@ from typing import Literal
 
 from jaxdiff.commands.folders.options import parsed
 from jaxdiff.commands.folders.over_folder import listed
-from jaxdiff.commands.readers_named import readers_named
 from jaxdiff.commands.restoration.folder import product, restore_folder
 from jaxdiff.commands.restoration.options import PsfOptions
 from jaxdiff.data.errors import DataError
@@ -35,7 +34,7 @@ def main(args: list[str], prog: str = "sample.py isotropic") -> int:
     options: Isotropic = parsed(Isotropic, args, prog)
     factor = options.factor
     if factor is None:
-        stack = listed(options.input, options.axes, readers_named(options.readers))[0][0].readable()
+        stack = listed(options.input, options.axes, options.all_readers)[0][0].readable()
         z, y, _ = options.pixel_sizes(info_of(stack))
         factor = round(z / y)
         if abs(z / y / max(factor, 1) - 1) > NEAR:

@@ -9,7 +9,6 @@ import numpy as np
 
 from jaxdiff.commands.estimates import EstimateOptions
 from jaxdiff.commands.folders.as_read import read_once
-from jaxdiff.commands.readers_named import readers_named
 from jaxdiff.commands.solver_options import solver_named
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.files.imagefile import ImageFile
@@ -172,7 +171,7 @@ class PsfOptions(RestoreOptions):
         """
         scale = (1,) * len(size) if scale is None else scale
         if self.psf is not None:
-            psf = measured_psf(read_once(self.psf, check_psf, readers_named(self.readers)).pixels[..., 0])
+            psf = measured_psf(read_once(self.psf, check_psf, self.all_readers).pixels[..., 0])
         elif self.psf_sigma is not None:
             sigma = self.psf_sigma * len(size) if len(self.psf_sigma) == 1 else self.psf_sigma
             psf = gaussian_psf(sigma)

@@ -91,8 +91,18 @@ def prepare(
         raise DataError(f"name {name!r}", "a folder's name", "letters, digits, - and _")
     target = Path(data_dir) / name / VERSION
     _check_new(target)
-    of_folder = (pixel_size, channel_names, inputs, input_axes)
-    listing = list_folder(path, masks, axes, classes, skip_unreadable, *of_folder, readers)
+    listing = list_folder(
+        path,
+        masks,
+        axes=axes,
+        classes=classes,
+        skip_unreadable=skip_unreadable,
+        pixel_size=pixel_size,
+        channel_names=channel_names,
+        inputs=inputs,
+        input_axes=input_axes,
+        readers=readers,
+    )
     info = listing.source.info
     if tile is not None and (len(tile) != len(info.spatial) or min(tile) < 1):
         raise DataError(f"tile {tuple(tile)}", f"pixels along {' '.join(info.spatial)}", "one size for each axis")

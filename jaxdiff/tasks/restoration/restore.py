@@ -25,7 +25,7 @@ from jaxdiff.tasks.estimate import Estimate, mean_bias, say_unmeasured
 from jaxdiff.tasks.restoration.agreement import diverged_of, misfits_of
 from jaxdiff.tasks.restoration.camera import camera_and_gain
 from jaxdiff.tasks.restoration.choice import choose
-from jaxdiff.tasks.sampled import Remat, sampled
+from jaxdiff.tasks.sampled import Computation, Remat, sampled
 from jaxdiff.tasks.scale import repeated, say_scale
 
 METHODS: Mapping[str, Method] = {"diffpir": DiffPIR, "mmps": MMPS, "pigdm": PiGDM, "dps": DPS, "ddnm": DDNM}
@@ -163,9 +163,7 @@ def restore(
         grid=model.grid(calls, solver),
         solver=DPMpp(default_order(calls), eta=1.0) if solver is None else solver,
         around=around,
-        together=together,
-        mesh=mesh,
-        remat=remat,
+        computation=Computation(together, mesh, remat),
         out=None if scratch is None else np.lib.format.open_memmap(scratch, "w+", np.float32, shape),
     )
     light = np.where(valid, recording - camera.offset, 0)

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from jaxdiff.commands import prepare, segment
-from jaxdiff.commands.readers_named import readers_named
+from jaxdiff.commands.reader_options import readers_named
 from jaxdiff.commands.train import main as train
 from jaxdiff.config import load_config, override
 from jaxdiff.data.config import Folder, Tfds, open_data

@@ -1,10 +1,24 @@
 """The `--readers` of a command, by place: inside Python, pass objects."""
 
 import functools
+from dataclasses import dataclass
 from typing import Any
 
 from jaxdiff.data.files.readers import Readers
 from jaxdiff.parts import at_place
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReaderOptions:
+    """Options of every command that reads image files."""
+
+    readers: tuple[str, ...] = ()
+    """Readers of other formats, your own: package.module:Class, or file.py:Class."""
+
+    @property
+    def all_readers(self) -> Readers:
+        """Ours and those. Raises ValueError for what cannot be imported or made, or is no reader."""
+        return readers_named(self.readers)
 
 
 @functools.cache
