@@ -19,13 +19,13 @@ def benchmarks() -> dict[str, str]:
 
 def main(arguments: list[str]) -> int:
     """Exit status: 2 where there is no such benchmark."""
-    known = benchmarks()
+    lines = benchmarks()
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(__doc__, "", *(f"  {name:20} {line}" for name, line in known.items()), sep="\n")
+        print(__doc__, "", *(f"  {name:20} {line}" for name, line in lines.items()), sep="\n")
         return 0
     name, *sys.argv[1:] = arguments
-    if name not in known:
-        print(f"got benchmark {name!r}; expected one of {', '.join(known)}", file=sys.stderr)
+    if name not in lines:
+        print(f"got benchmark {name!r}; expected one of {', '.join(lines)}", file=sys.stderr)
         return 2
     runpy.run_module(f"benchmarks.{name}", run_name="__main__", alter_sys=True)
     return 0

@@ -22,8 +22,8 @@ def as_it_comes(stored: dict[str, Any], calls: int) -> list[tuple[float, str, st
         for key, rms in cells.items():
             if rms is not None:
                 logs.setdefault(key, []).append(math.log(rms / cells[UNIT]))
-    whole = {key: these for key, these in logs.items() if len(these) == len(stored["problems"])}
-    return sorted((math.exp(sum(these) / len(these)), *key) for key, these in whole.items())
+    complete = {key: these for key, these in logs.items() if len(these) == len(stored["problems"])}
+    return sorted((math.exp(sum(these) / len(these)), *key) for key, these in complete.items())
 
 
 def solvers_table() -> str:
@@ -55,13 +55,13 @@ def noise_table() -> str:
     for solver in sorted(solvers):
         errors = []
         for calls in stored["calls"]:
-            here = [
+            errors_of_solver = [
                 m["covariance_error"]
                 for name in problems
                 for m in stored["problems"][name]["moments"]
                 if (m["solver"], m["calls"]) == (solver, calls)
             ]
-            errors.append(f"{math.exp(sum(map(math.log, here)) / len(here)):.3f}")
+            errors.append(f"{math.exp(sum(map(math.log, errors_of_solver)) / len(errors_of_solver)):.3f}")
         rows.append([solver, *errors])
     exact = [
         m["covariance_error"] for name in problems for m in stored["problems"][name]["moments"] if m["calls"] is None

@@ -58,15 +58,15 @@ class Options:
 
 def computations(text: str) -> dict[str, list[str]]:
     """Lines of each computation by its name."""
-    found, name = {}, ""
+    by_name, name = {}, ""
     for line in text.splitlines():
         header = re.match(r"^(?:ENTRY )?%?([\w.\-]+) .*\{$", line)
         if header:
             name = header.group(1)
-            found[name] = []
+            by_name[name] = []
         elif name:
-            found[name].append(line)
-    return found
+            by_name[name].append(line)
+    return by_name
 
 
 def in_the_loop(text: str) -> list[str]:
@@ -90,7 +90,7 @@ def operations(lines: Iterable[str], least: int = 0) -> list[Operation]:
     """Transposes, conversions and copies of optimised text, of `least` bytes or more; a transposing copy counts once."""
     matches = [match for line in lines if (match := LINE.match(line))]
     results = {match[1]: (match[2], match[4]) for match in matches}
-    found = []
+    listed = []
     for _, dtype, dims, kind, operand, rest in (match.groups() for match in matches):
         before, made_by = results.get(operand, ("", ""))
         if kind not in KINDS or (kind == "copy" and made_by == "transpose"):
@@ -101,21 +101,21 @@ def operations(lines: Iterable[str], least: int = 0) -> list[Operation]:
         parts = [part for part in (path[1] if path else "").split("/") if part and "(" not in part]
         place = "/".join([part for part in parts if part not in ("while", "body", "outer-loop")][-3:])
         if size >= least:
-            found.append(
+            listed.append(
                 Operation(kind, shape, f"{before} {dtype}".strip() if kind == "convert" else dtype, size, place)
             )
-    return found
+    return listed
 
 
 def conversions(text: str, least: int = 0) -> list[Operation]:
     """Conversions of type in StableHLO: what a program asks for, before any compiler."""
-    found = []
+    listed = []
     for dims, before, after in CONVERT.findall(text):
         shape = tuple(int(size) for size in dims.split("x") if size)
         size = int(np.prod(shape, dtype=np.int64)) * {"bf16": 2, "f64": 8, "i64": 8}.get(after, 4)
         if size >= least:
-            found.append(Operation("convert", shape, f"{before} {after}", size, ""))
-    return found
+            listed.append(Operation("convert", shape, f"{before} {after}", size, ""))
+    return listed
 
 
 def sampler(denoise: Any, shape: tuple[int, ...], batch: int, calls: int = 4) -> Any:
@@ -140,9 +140,9 @@ def denoiser(network: Network, dtype: str) -> Any:
     return jd.bind(module, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes), "v")
 
 
-def table(found: list[Operation]) -> list[dict[str, Any]]:
+def table(listed: list[Operation]) -> list[dict[str, Any]]:
     """Equal operations together, the largest in sum first."""
-    counted = Counter(found)
+    counted = Counter(listed)
     rows = [{**o._asdict(), "shape": list(o.shape), "count": n, "bytes": n * o.bytes} for o, n in counted.items()]
     return sorted(rows, key=lambda row: -row["bytes"])
 
@@ -156,12 +156,12 @@ def main(options: Options) -> None:
         for dtype in ("float32", "bfloat16"):
             denoise = denoiser(network, dtype)
             if cpu and dtype == "bfloat16":
-                found = conversions(network_call(denoise, shape, options.batch).as_text(), options.least)
+                listed = conversions(network_call(denoise, shape, options.batch).as_text(), options.least)
             else:
                 text = sampler(denoise, shape, options.batch).compile().compiled.as_text()
-                found = operations(in_the_loop(text), options.least)
-            results[f"{name} {dtype}"] = rows = table(found)
-            print(f"{name} {dtype}: {len(found)} operations, {1e-6 * sum(o.bytes for o in found):.1f} MB")
+                listed = operations(in_the_loop(text), options.least)
+            results[f"{name} {dtype}"] = rows = table(listed)
+            print(f"{name} {dtype}: {len(listed)} operations, {1e-6 * sum(o.bytes for o in listed):.1f} MB")
             for row in rows[:20]:
                 what = f"{row['count']:3}x {row['kind']:9} {row['dtype']} {row['shape']} {row['place']}"
                 print(f"  {1e-6 * row['bytes']:8.2f} MB  {what}")

@@ -28,9 +28,9 @@ def kinds(data: Path, size: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
 
     def crops(split: str) -> np.ndarray:
-        found = fields.load(data / "bbbc039", "dev" if split == "dev" else "val", None)
-        places = [[int(rng.integers(n - 2 * size)) + size // 2 for n in one.image.shape] for one in found]
-        return np.stack([f.image[y : y + size, x : x + size] for f, (y, x) in zip(found, places)])[..., None]
+        of_split = fields.load(data / "bbbc039", "dev" if split == "dev" else "val", None)
+        places = [[int(rng.integers(n - 2 * size)) + size // 2 for n in one.image.shape] for one in of_split]
+        return np.stack([f.image[y : y + size, x : x + size] for f, (y, x) in zip(of_split, places)])[..., None]
 
     val = crops("val")
     dark, bright = np.quantile(val, 0.01), np.quantile(val, 0.998)
@@ -51,10 +51,10 @@ def kinds(data: Path, size: int) -> dict[str, np.ndarray]:
     }
 
 
-def auroc(known: np.ndarray, other: np.ndarray) -> float:
+def auroc(usual: np.ndarray, other: np.ndarray) -> float:
     """Probability that one of `other` scores higher than a known one."""
-    ranks = rankdata(np.concatenate([known, other]))[len(known) :]
-    return float((ranks.sum() - len(other) * (len(other) + 1) / 2) / (len(known) * len(other)))
+    ranks = rankdata(np.concatenate([usual, other]))[len(usual) :]
+    return float((ranks.sum() - len(other) * (len(other) + 1) / 2) / (len(usual) * len(other)))
 
 
 def main(data: tyro.conf.Positional[Path]) -> None:
@@ -65,13 +65,13 @@ def main(data: tyro.conf.Positional[Path]) -> None:
     """
     model, key = jd.load(shipped("restoration")), jax.random.key(0)
     images = kinds(data, model.shape[0])
-    known = jd.tasks.Familiar.fit(key, model, images.pop("dev"))
-    scores = {name: known.score(key, model, some) for name, some in images.items()}
+    familiar = jd.tasks.Familiar.fit(key, model, images.pop("dev"))
+    scores = {name: familiar.score(key, model, some) for name, some in images.items()}
     bits = {}
     for name, some in images.items():
         # As the camera would have written them: whole grey levels.
-        whole = np.clip(np.rint(some[:LIKELIHOODS]), 0, 65535).astype(np.uint16)
-        bits[name] = model.bits_per_dim(key, whole)
+        counts = np.clip(np.rint(some[:LIKELIHOODS]), 0, 65535).astype(np.uint16)
+        bits[name] = model.bits_per_dim(key, counts)
         print(f"{name:22} score {np.median(scores[name]):8.2f}  bits {bits[name].mean():6.3f}", flush=True)
     rows = {
         name: {

@@ -52,14 +52,16 @@ def kinds_of(text: str) -> dict[str, str]:
     """Kind of each operation that is not inside a fusion, by its name."""
     every = computations(text)
     inside = {name for lines in every.values() for line in lines for name in CALLED.findall(line)}
-    found = {}
+    kind_of = {}
     for owner, lines in every.items():
         for line in lines:
             match = re.match(r"\s+(?:ROOT )?%?([\w.\-]+) = ", line)
             if match and owner not in inside:
-                whole = "\n".join([line, *(part for name in CALLED.findall(line) for part in every.get(name, []))])
-                found[match[1]] = next((kind for kind, pattern in KINDS if re.search(pattern, whole)), "moves")
-    return found
+                text_of_all = "\n".join(
+                    [line, *(part for name in CALLED.findall(line) for part in every.get(name, []))]
+                )
+                kind_of[match[1]] = next((kind for kind, pattern in KINDS if re.search(pattern, text_of_all)), "moves")
+    return kind_of
 
 
 def traced(run, repeats: int) -> dict[str, float]:
@@ -69,11 +71,11 @@ def traced(run, repeats: int) -> dict[str, float]:
             for _ in range(repeats):
                 run()
         events = json.loads(gzip.decompress(next(Path(folder).rglob("perfetto_trace.json.gz")).read_bytes()))
-    found = collections.defaultdict(list)
+    durations = collections.defaultdict(list)
     for event in events["traceEvents"]:
         if event.get("ph") == "X":
-            found[event.get("args", {}).get("hlo_op", event["name"])].append(event["dur"] / 1000)
-    return {name: statistics.median(times) * len(times) / repeats for name, times in found.items()}
+            durations[event.get("args", {}).get("hlo_op", event["name"])].append(event["dur"] / 1000)
+    return {name: statistics.median(times) * len(times) / repeats for name, times in durations.items()}
 
 
 def main(options: Options) -> None:

@@ -69,15 +69,15 @@ def tables(result: dict[str, Any]) -> str:
         rows = []
         for noise in noises:
             for n in calls:
-                here = {
+                by_method = {
                     name: [c for c in cells(result, name) if (c.operator, c.noise, c.calls) == (operator, noise, n)]
                     for name in result["methods"]
                 }
                 alone = [
                     dataclasses.replace(c, mean=c.solver_mean, spread=c.solver_spread, mean_chance=0, spread_chance=0)
-                    for c in here["mmps"]
+                    for c in by_method["mmps"]
                 ]
-                shown = [entry(some).replace(" | ", ", ") for some in (alone, *here.values())]
+                shown = [entry(some).replace(" | ", ", ") for some in (alone, *by_method.values())]
                 rows.append([f"{noise:g}", str(n), *shown])
         parts += [f"**{operator}**", table(["noise", "calls", "exact denoiser", *result["methods"]], rows)]
     machine = result["machine"]

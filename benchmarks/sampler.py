@@ -94,8 +94,8 @@ def main(options: Options) -> None:
     compiled = {"network_compile_seconds": round(network_first - call_seconds, 2)}
     run = {"machine": machine, "options": asdict(options), **compiled, "solvers": rows}
     before = store.read()
-    kept = {"gpu": before["gpu"]} if "gpu" in before else {}
-    store.write({**run, **kept} if jax.default_backend() == "cpu" else {**before, "gpu": run})
+    gpu_entry = {"gpu": before["gpu"]} if "gpu" in before else {}
+    store.write({**run, **gpu_entry} if jax.default_backend() == "cpu" else {**before, "gpu": run})
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def main(runs: Path) -> None:
     result = {}
     for folder in SHIPPED.values():
         small = jd.load(folder)
-        whole = jd.load(runs / folder.name, small.step)
+        trained = jd.load(runs / folder.name, small.step)
         size = small.shape[0]
         crop = image[64 : 64 + size, 64 : 64 + size].astype(np.float32)
         if folder.name == "nuclei_generation":
@@ -41,7 +41,7 @@ def main(runs: Path) -> None:
         differences = []
         for key, lam in zip(keys, LAMS):
             x = jax.random.normal(key, small.shape)
-            a, b = (np.asarray(model.denoise(x, np.float32(lam), cond)) for model in (small, whole))
+            a, b = (np.asarray(model.denoise(x, np.float32(lam), cond)) for model in (small, trained))
             differences.append(float(np.sqrt(np.mean((a - b) ** 2))))
         parameters = sum(leaf.size for leaf in jax.tree.leaves(small.denoise))
         megabytes = sum(path.stat().st_size for path in folder.iterdir()) / 1e6

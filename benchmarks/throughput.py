@@ -98,7 +98,7 @@ def differences(peers: dict[str, Peer], folder: Path, start: str, labels=(500,),
 
     Raises RuntimeError where one is above `LIMIT`.
     """
-    found = {}
+    by_name = {}
     files = {name: str(folder / f"{name}.npy") for name in ("jaxdiff", "eager")}
     for name in files:
         peers[name]("open", folder=str(folder / "model"), dtype="float32")
@@ -107,15 +107,15 @@ def differences(peers: dict[str, Peer], folder: Path, start: str, labels=(500,),
         for name, file in files.items():
             peers[name](do, start=start, out=file, **arguments)
         ours, theirs = (np.load(file) for file in files.values())
-        found[what] = float(f"{np.abs(ours - theirs).max() / np.abs(theirs).max():.2g}")
-        if not found[what] <= LIMIT:
-            raise RuntimeError(f"got {what} that differs by {found[what]} from PyTorch's; expected at most {LIMIT}")
+        by_name[what] = float(f"{np.abs(ours - theirs).max() / np.abs(theirs).max():.2g}")
+        if not by_name[what] <= LIMIT:
+            raise RuntimeError(f"got {what} that differs by {by_name[what]} from PyTorch's; expected at most {LIMIT}")
 
     for label in labels:
         compare(f"step {label}", "call", label=label)
     for solver in solvers:
         compare(solver, "sample", calls=8, solver=solver)
-    return found
+    return by_name
 
 
 def measure(peers: dict[str, Peer], folder: Path, start: str, dtype: str, calls: int, options: Options) -> dict:
@@ -170,9 +170,9 @@ def one_network(name: str, options: Options, dtype: str, on_gpu: bool) -> dict[s
             peers = sides(stack, options, **EXACT)
             make(peers, network, folder)
             more = dict(labels=(0, 17, 500, 999), solvers=("DDIM", "DPM++2M")) if options.check else {}
-            found = differences(peers, folder, start_states(network, min(2, batch), folder), **more)
-            print(f"    differences from PyTorch in float32: {found}", flush=True)
-        result = {"load": load, "differences": found}
+            errors = differences(peers, folder, start_states(network, min(2, batch), folder), **more)
+            print(f"    differences from PyTorch in float32: {errors}", flush=True)
+        result = {"load": load, "differences": errors}
         if not options.check:
             with ExitStack() as stack:
                 peers = sides(stack, options, options.modes)
@@ -213,8 +213,8 @@ def main(options: Options) -> None:
     before = best_product(options, dtype, on_gpu)
     networks = {name: one_network(name, options, dtype, on_gpu) for name in options.networks}
     peaks = [before, best_product(options, dtype, on_gpu)]
-    said = {**asdict(options), "torch_python": "", "dtype": dtype}
-    store("gpu" if on_gpu else "cpu", machine, said, peaks, networks)
+    settings = {**asdict(options), "torch_python": "", "dtype": dtype}
+    store("gpu" if on_gpu else "cpu", machine, settings, peaks, networks)
 
 
 if __name__ == "__main__":

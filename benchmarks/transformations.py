@@ -121,10 +121,10 @@ def main() -> None:
         slope = (above - below) / (2 * H)
         cells = []
         for kind, of in {**VALUES, **DERIVATIVES}.items():
-            wanted = eager if kind in VALUES else np.full_like(slope, slope.mean()) if kind == "grad" else slope
+            expected = eager if kind in VALUES else np.full_like(slope, slope.mean()) if kind == "grad" else slope
             size = 1.0 if kind in VALUES else np.abs(slope).max()
             try:
-                cells.append(f"{np.abs(np.asarray(of(feature)(jnp.asarray(P))) - wanted).max() / size:.0e}")
+                cells.append(f"{np.abs(np.asarray(of(feature)(jnp.asarray(P))) - expected).max() / size:.0e}")
             except Exception as error:  # what is refused is a row of the table
                 cells.append(type(error).__name__)
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)

@@ -40,13 +40,13 @@ def main(options: Options) -> str | None:
         parts: dict[str, Callable[[], Any]] = {"rate": lambda: rate(options, folder), "host": lambda: host(folder)}
         if {"kills", "processes", "full_disk"} & set(options.parts):
             run, moments = random_run(folder / "run"), random.Random(options.seed)
-            whole = {format: undisturbed(run, folder, format) for format in FORMATS}
+            files = {format: undisturbed(run, folder, format) for format in FORMATS}
             parts |= {
                 "kills": lambda: [
-                    kills(options.kills, run, folder=folder, whole=whole[f], format=f, rng=moments) for f in FORMATS
+                    kills(options.kills, run, folder=folder, expected=files[f], format=f, rng=moments) for f in FORMATS
                 ],
-                "processes": lambda: processes(run, folder, whole["zarr"]),
-                "full_disk": lambda: [full_disk(run, folder, whole["zarr"])],
+                "processes": lambda: processes(run, folder, files["zarr"]),
+                "full_disk": lambda: [full_disk(run, folder, files["zarr"])],
             }
         for part in options.parts:
             measured = {"machine": store.machine(), "options": asdict(options), "result": parts[part]()}

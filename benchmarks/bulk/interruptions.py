@@ -59,19 +59,19 @@ def start(run: Path, out: Path, format: str, *more: str, devices: int = 1) -> su
 def undisturbed(run: Path, folder: Path, format: str) -> dict[str, bytes]:
     """The files of a run from start to end."""
     out = folder / f"undisturbed_{format}"
-    said = start(run, out, format).communicate()[0]
-    print(said.splitlines()[-1], flush=True)
+    printed = start(run, out, format).communicate()[0]
+    print(printed.splitlines()[-1], flush=True)
     return data_files(out)
 
 
 def data_files(out: Path) -> dict[str, bytes]:
     """All that holds or describes images."""
     files = {str(path.relative_to(out)): path for path in out.rglob("*") if path.is_file()}
-    told = ("manifest.json", "shards/", "sections/", ".lock")
-    return {name: path.read_bytes() for name, path in files.items() if not name.startswith(told)}
+    records = ("manifest.json", "shards/", "sections/", ".lock")
+    return {name: path.read_bytes() for name, path in files.items() if not name.startswith(records)}
 
 
-def kills(number: int, run: Path, folder: Path, whole: dict[str, bytes], format: str, rng: random.Random) -> dict:
+def kills(number: int, run: Path, folder: Path, expected: dict[str, bytes], format: str, rng: random.Random) -> dict:
     """Kills in the start, in sampling and in writing, then the end."""
     out, rows, redone = folder / f"killed_{format}", [], 0
     while len(rows) < number:
@@ -90,7 +90,7 @@ def kills(number: int, run: Path, folder: Path, whole: dict[str, bytes], format:
         rows.append({"seconds": round(time.time() - began, 2), "finished_shards": len(after), "half_files": len(left)})
         print(f"{format}: kill {len(rows)}: {rows[-1]}", flush=True)
     child = start(run, out, format)
-    said = child.communicate()[0]
+    printed = child.communicate()[0]
     manifest = json.loads((out / "manifest.json").read_text())
     return {
         "format": format,
@@ -99,8 +99,8 @@ def kills(number: int, run: Path, folder: Path, whole: dict[str, bytes], format:
         "exit_status": child.returncode,
         "complete": manifest["complete"],
         "images": manifest["totals"]["images"],
-        "same_bytes": data_files(out) == whole and redone == 0,
-        "said": said.splitlines()[-1].replace(str(folder), "…"),
+        "same_bytes": data_files(out) == expected and redone == 0,
+        "said": printed.splitlines()[-1].replace(str(folder), "…"),
     }
 
 
@@ -109,7 +109,7 @@ def finished(out: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in (out / "shards").glob("?????.json")}
 
 
-def processes(run: Path, folder: Path, whole: dict[str, bytes]) -> list[dict]:
+def processes(run: Path, folder: Path, expected: dict[str, bytes]) -> list[dict]:
     """One of four devices; two of four by jax.distributed; the same two, the second killed, and one continuing alone."""
     rows = []
     for number, killed in ((1, False), (2, False), (2, True)):
@@ -124,25 +124,25 @@ def processes(run: Path, folder: Path, whole: dict[str, bytes]) -> list[dict]:
             while "00003.json" not in finished(out) and children[1].poll() is None:
                 time.sleep(0.01)
             children[1].send_signal(signal.SIGKILL)
-        said = [child.communicate()[0] for child in children]
+        printed = [child.communicate()[0] for child in children]
         row = {"processes": number, "devices_each": 4, "exit_status": [child.returncode for child in children]}
         if killed:
             row["shards_after_the_kill"] = len(finished(out))
             alone = start(run, out, "zarr")
-            said = [said[0], alone.communicate()[0]]
+            printed = [printed[0], alone.communicate()[0]]
             row["exit_status_alone"] = alone.returncode
-        row |= {"same_bytes": data_files(out) == whole, "seconds": round(time.time() - began, 1)}
-        row["said"] = [text.splitlines()[-1].replace(str(folder), "…") for text in said]
+        row |= {"same_bytes": data_files(out) == expected, "seconds": round(time.time() - began, 1)}
+        row["said"] = [text.splitlines()[-1].replace(str(folder), "…") for text in printed]
         rows.append(row)
         print(row, flush=True)
     return rows
 
 
-def full_disk(run: Path, folder: Path, whole: dict[str, bytes]) -> dict:
+def full_disk(run: Path, folder: Path, expected: dict[str, bytes]) -> dict:
     """A file system that holds half of the images, then one that holds all."""
     place = folder / "small"
     place.mkdir()
-    size = sum(map(len, whole.values()))
+    size = sum(map(len, expected.values()))
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size // 2 // 4096 * 4096}", "tmpfs", str(place)]
     try:
         subprocess.run(mount, check=True, capture_output=True)
@@ -150,17 +150,17 @@ def full_disk(run: Path, folder: Path, whole: dict[str, bytes]) -> dict:
         return {"measured": False, "why": f"no file system may be mounted here ({error})", "same_bytes": True}
     try:
         child = start(run, place / "out", "zarr")
-        said, stopped = child.communicate()[0], len(finished(place / "out"))
+        printed, stopped = child.communicate()[0], len(finished(place / "out"))
         subprocess.run(["mount", "-o", f"remount,size={4 * size}", str(place)], check=True)
         again = start(run, place / "out", "zarr")
         again.communicate()
         row = {
             "measured": True,
             "exit_status": child.returncode,
-            "said": said.splitlines()[-1].replace(str(folder), "…"),
+            "said": printed.splitlines()[-1].replace(str(folder), "…"),
             "shards_finished_then": stopped,
             "exit_status_after": again.returncode,
-            "same_bytes": data_files(place / "out") == whole,
+            "same_bytes": data_files(place / "out") == expected,
         }
         print(row, flush=True)
         return row

@@ -73,8 +73,8 @@ def rate(options: Options, folder: Path) -> dict[str, Any]:
         bulk(job(f"{format}_first", format), lambda batch, free=free: free)  # imports and the like
         pairs = []
         for i in range(options.pairs):
-            whole = lambda i=i, format=format: bulk(job(f"{format}_{i}", format), lambda batch: program)  # noqa: E731
-            first, second = (measured(run) for run in ((pure, whole) if i % 2 else (whole, pure)))
+            bulk_run = lambda i=i, format=format: bulk(job(f"{format}_{i}", format), lambda batch: program)  # noqa: E731
+            first, second = (measured(run) for run in ((pure, bulk_run) if i % 2 else (bulk_run, pure)))
             pairs.append((first, second) if i % 2 else (second, first))
             alone, run = pairs[-1]
             print(f"{format}: pure {num / alone[0]:.2f} images/s, bulk {num / run[0]:.2f}", flush=True)

@@ -67,36 +67,36 @@ def compiled(row: Row, where: Target, layers: int = 0) -> dict:
     """What is stored of a row."""
     start = time.perf_counter()
     try:
-        found = estimate(row.lower(where), where)
+        estimated = estimate(row.lower(where), where)
     except Exception as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         result = {"does_not_fit": str(error).splitlines()[0][:300]}
     else:
-        result = found.to_json()
-        for name, cost in list(found.layers().items())[:layers]:
+        result = estimated.to_json()
+        for name, cost in list(estimated.layers().items())[:layers]:
             print(f"    {cost / 1e6:9.3f} M  {name}")
     return {**result, "compile_seconds": round(time.perf_counter() - start, 1), **store.compiler(where.chip.kind)}
 
 
 def main(options: Options) -> int:
     """Exit status: 1 where `--check` found a row that has become dearer, or none to compare."""
-    wanted = chosen(options)
-    targets = compilers(list(dict.fromkeys(row.slice for row in wanted)))
+    rows = chosen(options)
+    targets = compilers(list(dict.fromkeys(row.slice for row in rows)))
     stored, worse, compared = store.read(), 0, 0
-    for row in wanted:
-        there = row.key in stored
-        if row.slice not in targets or not (there if options.check else options.again or not there):
+    for row in rows:
+        is_stored = row.key in stored
+        if row.slice not in targets or not (is_stored if options.check else options.again or not is_stored):
             continue
-        found = compiled(row, targets[row.slice], options.layers)
-        print(report.line(row.key, found), flush=True)
+        result = compiled(row, targets[row.slice], options.layers)
+        print(report.line(row.key, result), flush=True)
         if options.check:
-            dearer = store.dearer(stored[row.key], found)
+            dearer = store.dearer(stored[row.key], result)
             compared += 1
             worse += bool(dearer)
             print("\n".join(f"  DEARER: {text}" for text in dearer) or "  as stored", flush=True)
         else:
-            stored = store.put(row.key, found)
+            stored = store.put(row.key, result)
     if options.check:
         print(f"{compared} rows compared, {worse} dearer than {store.LIMIT} times what is stored")
         return 1 if worse or not compared else 0

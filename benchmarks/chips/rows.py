@@ -102,10 +102,10 @@ def rows(
     slices: tuple[str, ...], networks: tuple[str, ...], batches: tuple[int, ...], dtypes: tuple[str, ...]
 ) -> list[Row]:
     """All rows, the most telling first: bfloat16 calls of all slices, then samplers, steps, pods."""
-    found: list[Row] = []
+    listed: list[Row] = []
     for program in PROGRAMS:
-        found += _of(program, slices, networks, batches, dtypes)
-    return found
+        listed += _of(program, slices, networks, batches, dtypes)
+    return listed
 
 
 def _of(program: str, slices: Any, networks: Any, batches: Any, dtypes: Any) -> Iterator[Row]:

@@ -51,9 +51,9 @@ def choose(config: Choose) -> dict[str, object]:
     train = crops.load_fields(config.data, "train", config.binning)
     dev = crops.load_fields(config.data, "dev", config.binning, masks=True)
     normaliser = Normaliser.fit([image[..., None] for image in train.images])
-    drawn, masks = crops.draw(dev, config.num, config.size, np.random.default_rng(config.seed))
+    chosen_crops, masks = crops.draw(dev, config.num, config.size, np.random.default_rng(config.seed))
     assert masks is not None
-    z = normaliser.forward(drawn.images[..., None])[..., 0]
+    z = normaliser.forward(chosen_crops.images[..., None])[..., 0]
     min_area = config.size**2 // 200
     truth = nuclei.without_small(unique_labels(masks), min_area)
 
@@ -64,11 +64,11 @@ def choose(config: Choose) -> dict[str, object]:
         background, otsu = background_and_otsu(np.concatenate([p.ravel()[::7] for p in pixels]))
         for fraction in FRACTIONS:
             level = background + fraction * (otsu - background)
-            found = nuclei.foreground(z, smooth, level)
-            score = 2 * np.sum(found & (masks > 0)) / (found.sum() + np.sum(masks > 0))
+            foreground = nuclei.foreground(z, smooth, level)
+            score = 2 * np.sum(foreground & (masks > 0)) / (foreground.sum() + np.sum(masks > 0))
             dice.append({"smooth": smooth, "fraction": fraction, "level": float(level), "dice": float(score)})
     best = max(dice, key=lambda row: row["dice"])
-    found = nuclei.foreground(z, best["smooth"], best["level"])
+    foreground = nuclei.foreground(z, best["smooth"], best["level"])
 
     precision = []
     for seed_smooth, radius in tqdm(list(itertools.product(SEED_SMOOTH, SEED_RADIUS)), desc="seeds", leave=False):
@@ -79,7 +79,7 @@ def choose(config: Choose) -> dict[str, object]:
             seed_radius=max(1, round(radius * config.size)),
             min_area=min_area,
         )
-        scores = average_precision(truth, nuclei.split(found, how))
+        scores = average_precision(truth, nuclei.split(foreground, how))
         precision.append({**dataclasses.asdict(how), "ap": float(scores.mean()), "ap50": float(scores[0])})
     top = max(precision, key=lambda row: row["ap"])
     names = [field.name for field in dataclasses.fields(Segmentation)]
@@ -114,11 +114,11 @@ def unique_labels(masks: np.ndarray) -> np.ndarray:
     return labels if (masks == 0).any() else labels + 1
 
 
-def average_precision(truth: np.ndarray, found: np.ndarray) -> np.ndarray:
+def average_precision(truth: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """TP / (TP + FP + FN) at each of OVERLAPS, for labels 1..K and 1..L of one stack of crops."""
-    pairs, shared = np.unique(truth.ravel() * (found.max() + 1) + found.ravel(), return_counts=True)
-    t, f = np.divmod(pairs, found.max() + 1)
-    t_area, f_area = np.bincount(truth.ravel()), np.bincount(found.ravel())
+    pairs, shared = np.unique(truth.ravel() * (labels.max() + 1) + labels.ravel(), return_counts=True)
+    t, f = np.divmod(pairs, labels.max() + 1)
+    t_area, f_area = np.bincount(truth.ravel()), np.bincount(labels.ravel())
     both = (t > 0) & (f > 0)
     overlap = shared[both] / (t_area[t[both]] + f_area[f[both]] - shared[both])
     hits = np.array([(overlap > level).sum() for level in OVERLAPS])  # above 0.5 a match is unique

@@ -29,7 +29,7 @@ class Features:
         """The set made of crops `index`, which may repeat; repeats are one group and each other's siblings."""
         order = np.argsort(self.nuclei.crop, kind="stable")
         start, end = (np.searchsorted(self.nuclei.crop[order], index, side) for side in ("left", "right"))
-        taken = np.concatenate([order[a:b] for a, b in zip(start, end)])
+        nuclei = np.concatenate([order[a:b] for a, b in zip(start, end)])
         crop = np.repeat(np.arange(len(index)), end - start)
         n = self.nuclei
         _, first, times = np.unique(index, return_inverse=True, return_counts=True)
@@ -39,7 +39,7 @@ class Features:
             levels=self.levels,
             network=self.network,
             power=self.power[index],
-            nuclei=Nuclei(crop, n.area[taken], n.solidity[taken], n.intensity[taken]),
+            nuclei=Nuclei(crop, n.area[nuclei], n.solidity[nuclei], n.intensity[nuclei]),
             nearest=self.nearest[index],
             sibling=np.where(times[first] > 1, 0.0, self.sibling[index]),
         )
@@ -141,11 +141,11 @@ def compare(x: Features, reference: Features, draws: int, seed: int) -> dict[str
 
     The reference's draws depend on the seed alone: they are the same for all sets. None: nothing to compare.
     """
-    ours = distances.bootstrap_weights(x.groups, draws, np.random.default_rng([seed, 1]))
-    theirs = distances.bootstrap_weights(reference.groups, draws, np.random.default_rng([seed, 0]))
+    weights = distances.bootstrap_weights(x.groups, draws, np.random.default_rng([seed, 1]))
+    reference_weights = distances.bootstrap_weights(reference.groups, draws, np.random.default_rng([seed, 0]))
     table = {}
     for measure in MEASURES:
-        values = measure.distance(x, reference, ours, theirs)
+        values = measure.distance(x, reference, weights, reference_weights)
         low, high = np.nanpercentile(values[1:], (2.5, 97.5)) if np.isfinite(values[1:]).any() else (np.nan, np.nan)
         row = {"value": values[0], "low": low, "high": high}
         table[measure.name] = {name: float(v) if np.isfinite(v) else None for name, v in row.items()}

@@ -48,21 +48,21 @@ class Whole:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             format.make(self.folder)
-        found = (path for pattern in format.damage for path in sorted(self.folder.glob(pattern)) if path.is_file())
-        self.files = [path for path in found if path.stat().st_size]
+        paths = (path for pattern in format.damage for path in sorted(self.folder.glob(pattern)) if path.is_file())
+        self.files = [path for path in paths if path.stat().st_size]
         shutil.copytree(self.folder, self.place)
         self.expected = plain(format.read(self.place))
 
     def case(self, rng: np.random.Generator) -> Result:
         """Damages one file and reads; the folder is whole again afterwards."""
         path = self.files[int(rng.integers(len(self.files)))]
-        whole, place = path.read_bytes(), self.place / path.relative_to(self.folder)
-        damage, data = damaged(whole, rng, path.suffix == ".json" or path.name in ("metadata", "_METADATA"))
+        intact, place = path.read_bytes(), self.place / path.relative_to(self.folder)
+        damage, data = damaged(intact, rng, path.suffix == ".json" or path.name in ("metadata", "_METADATA"))
         before = place.stat()
         place.write_bytes(data)
         error, seconds, grown, outcome = "", time.perf_counter(), resident(), "refused"
         try:
-            outcome = self._read(whole == data)
+            outcome = self._read(intact == data)
         except Hang:
             outcome = "hang"
         except Exception as raised:
@@ -71,7 +71,7 @@ class Whole:
         seconds = time.perf_counter() - seconds
         if resident() - grown > MEMORY:
             outcome = "blow-up"
-        place.write_bytes(whole)
+        place.write_bytes(intact)
         assert place.stat().st_size == before.st_size
         return Result(
             outcome, damage, path.name, error[:400] if outcome in ("unclean", "hang", "blow-up") else "", seconds
@@ -86,10 +86,10 @@ class Whole:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                found = plain(self.format.read(self.place))
+                values = plain(self.format.read(self.place))
         finally:
             signal.alarm(0)
-        if untouched or equal(found, self.expected):
+        if untouched or equal(values, self.expected):
             return "same"
         return "changed" if self.format.checksum is None else "wrong"
 

@@ -75,8 +75,8 @@ def exported(folder: Path) -> None:
 
 
 def sampler(folder: Path) -> list[Any]:
-    found = load_sampler(folder / "a.zip")
-    return [dict(found.weights), found.meta, found.program.__name__]
+    exported = load_sampler(folder / "a.zip")
+    return [dict(exported.weights), exported.meta, exported.program.__name__]
 
 
 def diffusers(folder: Path) -> None:
@@ -85,8 +85,8 @@ def diffusers(folder: Path) -> None:
 
 
 def pretrained(folder: Path) -> list[Any]:
-    found = load_diffusers(folder)
-    return [found.denoise.params, found.schedule.betas, found.shape, found.denoise.predicts, found.denoise.network]
+    model = load_diffusers(folder)
+    return [model.denoise.params, model.schedule.betas, model.shape, model.denoise.predicts, model.denoise.network]
 
 
 def prepared(file_format: str) -> Callable[[Path], None]:
@@ -140,11 +140,11 @@ def continued(folder: Path) -> list[Any]:
     values = manifest.read_manifest(folder / "out")
     if values is None:
         raise ValueError("got a folder without manifest; expected one; to fix: begin anew")
-    found = list(records(folder / "out"))
-    for record in found:
+    shards = list(records(folder / "out"))
+    for record in shards:
         if problem := record.problem(folder / "out", Shard(0, 0, 4), ["0"], verify=True):
             raise ValueError(f"got {problem}; expected the shard as written; to fix: it is made again")
-    return [values, manifest.sections(folder / "out", values), *map(asdict, found)]
+    return [values, manifest.sections(folder / "out", values), *map(asdict, shards)]
 
 
 def results(folder: Path) -> None:
@@ -186,8 +186,8 @@ def generated(folder: Path) -> None:
 def progress(folder: Path) -> list[Any]:
     from jaxdiff.commands.folders.set_progress import SetProgress
 
-    found = SetProgress.of(folder / "out", True, {"seed": 0, "calls": 5})
-    return [[asdict(group) for group in found.groups], found.seconds, found.warnings]
+    loaded = SetProgress.of(folder / "out", True, {"seed": 0, "calls": 5})
+    return [[asdict(group) for group in loaded.groups], loaded.seconds, loaded.warnings]
 
 
 def checkpoint(folder: Path) -> list[Any]:
@@ -198,11 +198,11 @@ def checkpoint(folder: Path) -> list[Any]:
 def rows(folder: Path) -> list[str]:
     from jaxdiff.training.metrics_log import truncate
 
-    whole = (folder / "metrics.jsonl").read_bytes()
+    intact = (folder / "metrics.jsonl").read_bytes()
     truncate(folder / "metrics.jsonl", 3)
-    found = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    (folder / "metrics.jsonl").write_bytes(whole)
-    return [json.loads(line) for line in found]
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    (folder / "metrics.jsonl").write_bytes(intact)
+    return [json.loads(line) for line in lines]
 
 
 def metrics(folder: Path) -> None:

@@ -31,11 +31,11 @@ class Format:
 def images(folder: Path) -> list[Any]:
     """All images of a file, and what is known of them."""
     (path,) = (path for path in folder.iterdir() if path.suffix in (".tif", ".png"))
-    found: list[Any] = []
+    contents: list[Any] = []
     for series in inspect(path):
-        found += [series.dtype, series.channel_names, dict(series.pixel_size), series.unit, series.layout.axes]
-        found += [read(series, i) for i in range(series.layout.number)]
-    return found
+        contents += [series.dtype, series.channel_names, dict(series.pixel_size), series.unit, series.layout.axes]
+        contents += [read(series, i) for i in range(series.layout.number)]
+    return contents
 
 
 def picture(shape: tuple[int, ...], dtype: str = "uint16") -> np.ndarray:

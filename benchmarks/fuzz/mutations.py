@@ -31,9 +31,9 @@ VALUES = (
 def damaged(data: bytes, rng: np.random.Generator, is_json: bool) -> tuple[str, bytes]:
     """(name of the damage, the bytes after it)."""
     if is_json and rng.random() < 0.6:
-        found = _structure(data, rng)
-        if found is not None:
-            return found
+        restructured = _structure(data, rng)
+        if restructured is not None:
+            return restructured
     name = str(rng.choice(list(BYTES)))
     return name, BYTES[name](bytearray(data), rng)
 
@@ -153,8 +153,10 @@ def _structure(data: bytes, rng: np.random.Generator) -> tuple[str, bytes] | Non
     if kind == "swap":
         other = spots[int(rng.integers(len(spots)))]
         if path[: len(other)] != other and other[: len(path)] != path:
-            here, there = at(values, path), at(values, other)
-            return "JSON: values swapped", json.dumps(changed(changed(values, path, there), other, here)).encode()
+            left_value, right_value = at(values, path), at(values, other)
+            return "JSON: values swapped", json.dumps(
+                changed(changed(values, path, right_value), other, left_value)
+            ).encode()
     if kind == "more":
         place = at(values, path)
         new = _any(rng)

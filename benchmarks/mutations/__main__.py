@@ -63,8 +63,8 @@ def main(options: Options) -> int:
         for survivor in results[name]["survivors"]:
             tqdm.write(f"{name}: survives: {survivor}")
     print(share(results))
-    known = store.read()["solvers"]
-    every = {name: (known | results).get(name) for name in SOLVERS}
+    stored = store.read()["solvers"]
+    every = {name: (stored | results).get(name) for name in SOLVERS}
     every = {name: result for name, result in every.items() if result}
     store.write({"machine": machine, "summary": share(every), "solvers": every})
     return int(any(result["survivors"] for result in results.values()))

@@ -65,11 +65,11 @@ class Spoiled(Kernel):
     def update(self, denoise, x, at, to, noise, memory):
         inner, before = memory
         image, z = self._enters(denoise, x, at, to), self._drawn(noise, before, at)
-        kept = jnp.where(before == 0, noise, before) if self.how == "noise of the first step" else noise
+        first_noise = jnp.where(before == 0, noise, before) if self.how == "noise of the first step" else noise
         before, (x, inner) = x, Kernel(self.depth).update(image, x, at, to, z, inner)
         if self.how == "third channel left as it is":
             x = x.at[..., 2:3].set(before[..., 2:3])
-        return x, (inner, kept)
+        return x, (inner, first_noise)
 
     def result(self, x0):
         return jnp.clip(x0, -3.5, 3.5) if self.how == "result clipped to 3.5" else x0

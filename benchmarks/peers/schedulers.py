@@ -39,36 +39,36 @@ class SchedulersSide:
         calls as the scheduler steps (`lams`) and as its labels say (`labels`), λ of the state that it returns (`ends_at`,
         None for D itself), and what the start noise was scaled by.
         """
-        made = getattr(diffusers, scheduler)(
+        peer = getattr(diffusers, scheduler)(
             num_train_timesteps=len(self.lams), trained_betas=self.given["betas"].numpy(), **settings
         )
-        made.set_timesteps(calls)
-        probe = made.scale_model_input(torch.ones(1, 1), made.timesteps[0])
+        peer.set_timesteps(calls)
+        probe = peer.scale_model_input(torch.ones(1, 1), peer.timesteps[0])
         in_sigma = float(probe) != 1.0  # k-diffusion's methods step y = x/α and scale it for the network
-        sigmas = getattr(made, "sigmas", None)
-        if sigmas is None or len(sigmas) <= len(made.timesteps):
-            stepped = self._lams(made.timesteps)
+        sigmas = getattr(peer, "sigmas", None)
+        if sigmas is None or len(sigmas) <= len(peer.timesteps):
+            stepped = self._lams(peer.timesteps)
         else:
-            stepped = -torch.log(sigmas[: len(made.timesteps)].double()).numpy()
-        y = self.start * float(made.init_noise_sigma)
+            stepped = -torch.log(sigmas[: len(peer.timesteps)].double()).numpy()
+        y = self.start * float(peer.init_noise_sigma)
         generator = torch.Generator().manual_seed(0)
         random = {"generator": generator} if "sde" in settings.get("algorithm_type", "") else {}
-        kept, labels = [], []
+        stored, labels = [], []
         scale = torch.sigmoid(torch.tensor(2 * stepped)).sqrt() if in_sigma else torch.ones(len(stepped))
-        for k, time in enumerate(made.timesteps):
-            x = made.scale_model_input(y, time)
+        for k, time in enumerate(peer.timesteps):
+            x = peer.scale_model_input(y, time)
             labels.append(float(self._lams(time[None])[0]))
-            y = made.step(self._eps(x.double(), labels[-1]), time, y, **random).prev_sample.double()
+            y = peer.step(self._eps(x.double(), labels[-1]), time, y, **random).prev_sample.double()
             after = scale[k + 1] if k + 1 < len(scale) else 1.0
-            kept.append(y[:states] * after)
+            stored.append(y[:states] * after)
         np.save(Path(to) / "final.npy", y.numpy().reshape(self.given["start"].shape))
-        np.save(Path(to) / "states.npy", torch.stack(kept, 1).numpy())
+        np.save(Path(to) / "states.npy", torch.stack(stored, 1).numpy())
         ends = None if sigmas is None or float(sigmas[-1]) == 0 else float(-torch.log(sigmas[-1].double()))
         return {
             "lams": stepped.tolist(),
             "labels": labels,
             "ends_at": ends,
-            "start_scale": float(made.init_noise_sigma) * float(scale[0]),
+            "start_scale": float(peer.init_noise_sigma) * float(scale[0]),
             "calls": len(labels),
         }
 

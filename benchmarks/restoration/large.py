@@ -49,20 +49,20 @@ def wall(images: Sequence[np.ndarray], size: int) -> np.ndarray:
 
 def measure(options: Large) -> None:
     """Writes seconds, memory and distances from the truth."""
-    made = problem("nuclei", options.data, "dev", 1)
+    nuclei = problem("nuclei", options.data, "dev", 1)
     images = [field.image.astype(np.float64) for field in fields.load(options.data, "dev", None)]
     around = wall(images, options.size + 32)
     truth = Truth("wall", "wall", fields.middle(around, options.size), around)
     with tempfile.TemporaryDirectory() as scratch:
-        entry = _restored(options, made, truth, Path(scratch) if options.keep is None else options.keep)
+        entry = _restored(options, nuclei, truth, Path(scratch) if options.keep is None else options.keep)
     store.put(["large", f"{options.size} x {options.size}"], entry)
 
 
-def _restored(options: Large, made: Problem, truth: Truth, folder: Path) -> dict[str, Any]:
-    camera, recording = made.camera(PHOTONS), made.recording(truth, PHOTONS, options.size)
+def _restored(options: Large, nuclei: Problem, truth: Truth, folder: Path) -> dict[str, Any]:
+    camera, recording = nuclei.camera(PHOTONS), nuclei.recording(truth, PHOTONS, options.size)
     (folder / "in").mkdir(parents=True, exist_ok=True)
     tifffile.imwrite(folder / "in" / "wall.tif", recording[..., 0])
-    given = {
+    arguments = {
         "--input": folder / "in",
         "--out": folder / "out",
         "--psf-sigma": SIGMA,
@@ -73,7 +73,7 @@ def _restored(options: Large, made: Problem, truth: Truth, folder: Path) -> dict
         "--calls": options.calls,
         "--format": "ome-zarr",
     }
-    command = [sys.executable, "sample.py", "deconvolve", *(str(part) for pair in given.items() for part in pair)]
+    command = [sys.executable, "sample.py", "deconvolve", *(str(part) for pair in arguments.items() for part in pair)]
     began = time.perf_counter()
     # GNU time would be another program to install: the child says its own largest resident size.
     code = (

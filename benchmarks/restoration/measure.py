@@ -61,21 +61,21 @@ class Measure:
 
 def choose(options: Choose) -> None:
     """Writes chosen settings and all that was tried."""
-    made, model = problem(options.kind, options.data, "dev", options.num), load(options.run)
-    peak = data_range([truth.image for truth in made.truths])
+    of_kind, model = problem(options.kind, options.data, "dev", options.num), load(options.run)
+    peak = data_range([truth.image for truth in of_kind.truths])
     result: dict[str, Any] = {}
     for photons in PHOTONS:
-        recordings = [made.recording(truth, photons) for truth in made.truths]
+        recordings = [of_kind.recording(truth, photons) for truth in of_kind.truths]
         ways: dict[str, list[tuple[Any, Callable]]] = {
-            name: [(s, partial(_classical, name, s, made, photons)) for s in baselines.CANDIDATES[name]]
+            name: [(s, partial(_classical, name, s, of_kind, photons)) for s in baselines.CANDIDATES[name]]
             for name in baselines.METHODS
         }
-        ways["diffusion"] = [((s,), partial(_mean, model, made, photons, s)) for s in SCALES]
+        ways["diffusion"] = [((s,), partial(_mean, model, of_kind, photons, s)) for s in SCALES]
         chosen = {}
         for name, candidates in ways.items():
             tried = []
             for setting, restored in tqdm(candidates, desc=f"{photons} photons, {name}"):
-                values = [psnr(t.image, restored(r)[..., 0], peak) for t, r in zip(made.truths, recordings)]
+                values = [psnr(t.image, restored(r)[..., 0], peak) for t, r in zip(of_kind.truths, recordings)]
                 tried.append({"setting": list(setting), "psnr": float(np.mean(values))})
             chosen[name] = {"chosen": max(tried, key=lambda row: row["psnr"]), "tried": tried}
         result[str(photons)] = chosen
@@ -87,59 +87,59 @@ def measure(options: Measure) -> None:
     if options.split == "val":
         store.check_new(["scores", options.kind, "val"], options.again)
     chosen = store.get(["chosen", options.kind, "photons"], "python -m benchmarks.restoration choose")
-    made, model = problem(options.kind, options.data, options.split, options.num), load(options.run)
-    groups = [truth.group for truth in made.truths]
-    peak = data_range([truth.image for truth in made.truths])
+    of_kind, model = problem(options.kind, options.data, options.split, options.num), load(options.run)
+    groups = [truth.group for truth in of_kind.truths]
+    peak = data_range([truth.image for truth in of_kind.truths])
     result: dict[str, Any] = {}
     for photons in PHOTONS:
         for width in WIDTHS if photons == AT else (1.0,):
             rows: dict[str, list] = {}
-            for truth in tqdm(made.truths, desc=f"{photons} photons, PSF × {width}"):
-                recording = made.recording(truth, photons)
+            for truth in tqdm(of_kind.truths, desc=f"{photons} photons, PSF × {width}"):
+                recording = of_kind.recording(truth, photons)
                 images = {"recording": recording}
                 for name in baselines.METHODS:
                     setting = tuple(chosen[str(photons)][name]["chosen"]["setting"])
                     images[name] = _classical(
-                        name, setting, made=made, photons=photons, recording=recording, width=width
+                        name, setting, of_kind=of_kind, photons=photons, recording=recording, width=width
                     )
                 (scale,) = chosen[str(photons)]["diffusion"]["chosen"]["setting"]
                 began = time.perf_counter()
-                ours = _samples(
-                    model, made, photons=photons, scale=scale, recording=recording, samples=SAMPLES, width=width
+                restored_image = _samples(
+                    model, of_kind, photons=photons, scale=scale, recording=recording, samples=SAMPLES, width=width
                 )
                 seconds = time.perf_counter() - began
-                images |= {"diffusion": ours.image, "diffusion_one_sample": ours.samples[0]}
+                images |= {"diffusion": restored_image.image, "diffusion_one_sample": restored_image.samples[0]}
                 for name, image in images.items():
                     rows.setdefault(name, []).append(_scores(truth.image, image[..., 0], peak, options.kind))
                 rows["diffusion"][-1] |= {
-                    "coverage": interval_coverage(truth.image, ours.samples[..., 0]).share,
-                    "misfit": ours.misfit,
+                    "coverage": interval_coverage(truth.image, restored_image.samples[..., 0]).share,
+                    "misfit": restored_image.misfit,
                     "seconds": seconds,
                 }
             result[f"{photons} photons, PSF × {width:g}"] = {
                 name: scores.summary(values, groups) for name, values in rows.items()
             }
-    entry = {"fields": [truth.name for truth in made.truths], "samples": SAMPLES, "calls": CALLS, "scores": result}
+    entry = {"fields": [truth.name for truth in of_kind.truths], "samples": SAMPLES, "calls": CALLS, "scores": result}
     store.put(["scores", options.kind, options.split], entry)
 
 
-def _classical(name: str, setting: Any, made: Problem, photons: int, recording: np.ndarray, width: float = 1.0):
-    return baselines.METHODS[name](recording, made.camera(photons), blur(width), tuple(setting))
+def _classical(name: str, setting: Any, of_kind: Problem, photons: int, recording: np.ndarray, width: float = 1.0):
+    return baselines.METHODS[name](recording, of_kind.camera(photons), blur(width), tuple(setting))
 
 
-def _mean(model: Model, made: Problem, photons: int, scale: float, recording: np.ndarray) -> np.ndarray:
-    return _samples(model, made, photons=photons, scale=scale, recording=recording, samples=4).image
+def _mean(model: Model, of_kind: Problem, photons: int, scale: float, recording: np.ndarray) -> np.ndarray:
+    return _samples(model, of_kind, photons=photons, scale=scale, recording=recording, samples=4).image
 
 
 def _samples(
-    model: Model, made: Problem, photons: int, scale: float, recording: np.ndarray, samples: int, width: float = 1.0
+    model: Model, of_kind: Problem, photons: int, scale: float, recording: np.ndarray, samples: int, width: float = 1.0
 ) -> Restored:
     return restore(
         jax.random.key(0),
         model,
         recording,
         blur(width),
-        made.camera(photons),
+        of_kind.camera(photons),
         samples,
         method=partial(_diffpir, scale=scale),
         calls=CALLS,

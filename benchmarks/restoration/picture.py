@@ -31,17 +31,17 @@ class Picture:
 
 def draw(options: Picture) -> None:
     """Writes the picture: a row for each number of photons."""
-    made, model = problem("nuclei", options.data, "dev", 4), load(options.run)
-    truth, rows = made.truths[options.field], []
+    nuclei, model = problem("nuclei", options.data, "dev", 4), load(options.run)
+    truth, rows = nuclei.truths[options.field], []
     for photons in PHOTONS:
         chosen = store.get(["chosen", "nuclei", "photons", str(photons)], "choose first")
-        recording, camera = made.recording(truth, photons), made.camera(photons)
+        recording, camera = nuclei.recording(truth, photons), nuclei.camera(photons)
         setting = tuple(chosen["richardson_lucy_tv"]["chosen"]["setting"])
         classical = METHODS["richardson_lucy_tv"](recording, camera, blur(1.0), setting)
-        ours = restore(jax.random.key(0), model, recording, blur(1.0), camera, 8)
-        parts = [recording, classical, ours.image, ours.samples[0], None, truth.image[..., None]]
+        restored = restore(jax.random.key(0), model, recording, blur(1.0), camera, 8)
+        parts = [recording, classical, restored.image, restored.samples[0], None, truth.image[..., None]]
         low, high = np.percentile(truth.image, (0.5, 99.9))
-        spread = ours.std[..., 0] / max(float(np.percentile(ours.std, 99.9)), 1e-9)
+        spread = restored.std[..., 0] / max(float(np.percentile(restored.std, 99.9)), 1e-9)
         shown = [spread if p is None else (p[..., 0] - low) / (high - low) for p in parts]
         gap = np.full((shown[0].shape[0], GAP), GAP_GREY / 255)
         cells = [cell for one in shown for cell in (np.clip(one, 0, 1), gap)][:-1]

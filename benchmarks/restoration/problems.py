@@ -73,8 +73,8 @@ def problem(kind: Kind, data: Path | None, split: Literal["dev", "val"], num: in
     """`num` truths of a split. Raises DataError where the fields are not there."""
     if kind == "synthetic":
         scope = Microscope()
-        made = scope.fields(jax.random.key(SEED[split]), num, (SIZE + 32, SIZE + 32))
-        clean = np.asarray(made.clean)[..., 0].astype(np.float64)
+        simulated = scope.fields(jax.random.key(SEED[split]), num, (SIZE + 32, SIZE + 32))
+        clean = np.asarray(simulated.clean)[..., 0].astype(np.float64)
         truths = [Truth(f"{split}{i}", str(i), fields.middle(c, SIZE), c) for i, c in enumerate(clean)]
         return Problem(truths, scope.offset, scope.gain * scope.electrons)
     assert data is not None

@@ -93,20 +93,20 @@ def _timed(model: Model, options: Speed, size: int, method: Any) -> dict[str, fl
 
     whole()
     calls()
-    taken, needed = [], []
+    seconds, needed = [], []
     for _ in range(options.rounds):
         needed.append(_seconds(calls) / min(rounds, 8) * rounds * options.calls * options.samples)
-        taken.append(_seconds(whole))
+        seconds.append(_seconds(whole))
         needed.append(_seconds(calls) / min(rounds, 8) * rounds * options.calls * options.samples)
     return {
         "side": size,
         "windows": windows,
         "samples": options.samples,
         "windows_a_call": each,
-        "seconds": statistics.median(taken),
+        "seconds": statistics.median(seconds),
         "network_seconds": statistics.median(needed),
-        "ratio": statistics.median(taken) / statistics.median(needed),
-        "calls_a_step": statistics.median(taken) / statistics.median(needed) * rounds * each / windows,
+        "ratio": statistics.median(seconds) / statistics.median(needed),
+        "calls_a_step": statistics.median(seconds) / statistics.median(needed) * rounds * each / windows,
     }
 
 

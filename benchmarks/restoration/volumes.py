@@ -68,8 +68,8 @@ class Volumes:
 def planes(options: Planes) -> None:
     """One TIFF file a plane."""
     options.out.mkdir(parents=True)
-    made = SCOPE.fields(jax.random.key(1000), options.volumes, (64, 64, 64), chunk=1)
-    for i, one in enumerate(np.asarray(made.clean)[..., 0]):
+    simulated = SCOPE.fields(jax.random.key(1000), options.volumes, (64, 64, 64), chunk=1)
+    for i, one in enumerate(np.asarray(simulated.clean)[..., 0]):
         for z, plane in enumerate(one):
             tifffile.imwrite(options.out / f"v{i:02}_z{z:02}.tif", plane.astype(np.float32))
 
@@ -79,8 +79,8 @@ def measure(options: Volumes) -> None:
     if options.split == "val":
         store.check_new(["volumes", "val"], options.again)
     model = volume(load(options.run))
-    made = SCOPE.fields(jax.random.key(SEED[options.split] + 2), options.num, SIZE, chunk=1)
-    truths = np.asarray(made.clean)[..., 0].astype(np.float64)
+    simulated = SCOPE.fields(jax.random.key(SEED[options.split] + 2), options.num, SIZE, chunk=1)
+    truths = np.asarray(simulated.clean)[..., 0].astype(np.float64)
     entry = (_choose if options.split == "dev" else _score)(options, model, truths)
     store.put(["volumes", options.split], {"size": list(SIZE), "factor": FACTOR, "calls": CALLS, **entry})
 
@@ -158,20 +158,20 @@ def _score(options: Volumes, model: Model, truths: np.ndarray) -> dict[str, Any]
         rows: dict[str, list] = {}
         for i, truth in enumerate(tqdm(truths, desc=f"{photons} photons")):
             recording = stack(truth, i, photons)
-            ours = restored(model, recording, photons, options.samples, setting["diffusion"])
+            diffusion = restored(model, recording, photons, options.samples, setting["diffusion"])
             images = {
                 "nearest": np.repeat(recording[..., 0], FACTOR, axis=0),
                 "linear": interpolated(recording, 1),
                 "cubic": interpolated(recording, 3),
                 "richardson_lucy": lucy(recording, camera(photons), setting["richardson_lucy"]),
-                "diffusion": ours.image[..., 0],
-                "diffusion_one_sample": ours.samples[0, ..., 0],
+                "diffusion": diffusion.image[..., 0],
+                "diffusion_one_sample": diffusion.samples[0, ..., 0],
             }
             for name, image in images.items():
                 rows.setdefault(name, []).append(_row(truth, image.astype(np.float64), peak))
             rows["diffusion"][-1] |= {
-                "coverage": interval_coverage(truth, ours.samples[..., 0]).share,
-                "misfit": ours.misfit,
+                "coverage": interval_coverage(truth, diffusion.samples[..., 0]).share,
+                "misfit": diffusion.misfit,
             }
         groups = [str(i) for i in range(len(truths))]
         result[f"{photons} photons"] = {name: scores.summary(values, groups) for name, values in rows.items()}

@@ -18,10 +18,10 @@ def check(stored: dict[str, Any], problems: Sequence[str], progress: Progress) -
     worse, count = [], 0
     with jax.enable_x64(True):
         for name in problems:
-            kept = stored["problems"][name]
+            entry = stored["problems"][name]
             problem = PROBLEMS[name](seed=0)
-            pairs = [(one, fresh(problem, one, default)) for one, default in progress(_all(kept))]
-            pairs += list(zip(kept["adaptive"], adaptive(problem), strict=True))
+            pairs = [(one, fresh(problem, one, default)) for one, default in progress(_all(entry))]
+            pairs += list(zip(entry["adaptive"], adaptive(problem), strict=True))
             count += len(pairs)
             worse += [f"{name}: {was} now {now and now['rms']}" for was, now in pairs if failed(was, now)]
     print("\n".join([*worse, f"{len(worse)} of {count} errors above {FACTOR} times the stored ones"]))
@@ -41,5 +41,5 @@ def failed(was: Cell, now: Cell | None) -> bool:
     return now is None or not now["rms"] <= FACTOR * was["rms"]
 
 
-def _all(kept: dict[str, Any]) -> list[tuple[Cell, bool]]:
-    return [(one, True) for one in kept["cells"]] + [(one, False) for one in kept["best"]]
+def _all(entry: dict[str, Any]) -> list[tuple[Cell, bool]]:
+    return [(one, True) for one in entry["cells"]] + [(one, False) for one in entry["best"]]

@@ -74,15 +74,15 @@ SCHEDULERS: dict[str, Scheduler] = {
 def write(problem: Problem, folder: Path) -> None:
     """The problem as NAME.npy for the other side."""
     assert isinstance(problem.schedule, jd.DiscreteBetas)
-    given = {"start": problem.start, "betas": np.asarray(problem.schedule.betas)}
+    arrays = {"start": problem.start, "betas": np.asarray(problem.schedule.betas)}
     if isinstance(problem.denoise, Mixture):
-        given |= {"means": np.asarray(problem.denoise.means), "std": np.asarray(problem.denoise.std)}
+        arrays |= {"means": np.asarray(problem.denoise.means), "std": np.asarray(problem.denoise.std)}
     else:
         assert problem.covariance is not None
         variances, basis = np.linalg.eigh(problem.covariance)
-        given |= {"basis": basis, "stds": np.sqrt(variances)}
+        arrays |= {"basis": basis, "stds": np.sqrt(variances)}
     folder.mkdir(exist_ok=True)
-    for name, values in given.items():
+    for name, values in arrays.items():
         np.save(folder / f"{name}.npy", values)
 
 
@@ -101,32 +101,32 @@ def measure(
         versions = peer("describe", threads=1)
         write(problem, Path(folder) / "problem")
         peer("problem", folder=str(Path(folder) / "problem"))
-        wanted = [(name, grid) for name in SCHEDULERS for grid in SCHEDULERS[name].grids]
-        for (name, grid), n in progress(list(itertools.product(wanted, calls))):
+        schedulers = [(name, grid) for name in SCHEDULERS for grid in SCHEDULERS[name].grids]
+        for (name, grid), n in progress(list(itertools.product(schedulers, calls))):
             scheduler = SCHEDULERS[name]
             steps = (n + 1) // 2 if scheduler.doubled else n - 1 if name.startswith("PNDM") else n
             settings = scheduler.settings | GRIDS[grid]
-            told = peer("run", scheduler=scheduler.name, settings=settings, calls=steps, to=folder, states=STATES)
-            found = {"scheduler": name, "grid": grid, "calls": n, "nfe": told["calls"], "end": told["lams"][-1]}
+            answer = peer("run", scheduler=scheduler.name, settings=settings, calls=steps, to=folder, states=STATES)
+            row = {"scheduler": name, "grid": grid, "calls": n, "nfe": answer["calls"], "end": answer["lams"][-1]}
             scored = score(problem, np.load(Path(folder) / "final.npy"))
-            found |= {what: value if np.isfinite(value) else None for what, value in scored.items()}
+            row |= {what: value if np.isfinite(value) else None for what, value in scored.items()}
             if problem.name == "mixture" and scheduler.twin is not None:
-                found |= _agreement(problem, scheduler, told, np.load(Path(folder) / "states.npy"))
-            cells.append(found)
+                row |= _agreement(problem, scheduler, answer, np.load(Path(folder) / "states.npy"))
+            cells.append(row)
     return versions, cells
 
 
-def _agreement(problem: Problem, scheduler: Scheduler, told: dict[str, Any], states: np.ndarray) -> Cell:
+def _agreement(problem: Problem, scheduler: Scheduler, answer: dict[str, Any], states: np.ndarray) -> Cell:
     """Largest difference between a scheduler's states and those of our kernel with its method on its λ."""
     assert scheduler.twin is not None
-    lams = np.asarray(told["lams"])
+    lams = np.asarray(answer["lams"])
     lams = lams[np.append(True, np.diff(lams) != 0)]  # Heun's list has the arrival of each step twice
-    returns_state = told["ends_at"] is not None
-    grid = np.append(lams, told["ends_at"]) if returns_state else lams
+    returns_state = answer["ends_at"] is not None
+    grid = np.append(lams, answer["ends_at"]) if returns_state else lams
     if np.any(np.diff(grid) <= 0):
         return {"agreement": None, "agreement_all": None, "same": False, "why": "its last step has no length"}
     twin = scheduler.twin(len(lams), returns_state)
-    few = replace(problem, start=told["start_scale"] * problem.start[:STATES], exact=problem.exact[:STATES])
+    few = replace(problem, start=answer["start_scale"] * problem.start[:STATES], exact=problem.exact[:STATES])
     out = solve(few, twin.solver, grid, final="state" if returns_state else "denoise", trajectory=1)
     apart = np.max(np.abs(np.asarray(out.trajectory).reshape(states.shape) - states), axis=(1, 2))
     most, worst = float(np.quantile(apart, 0.99)), float(apart.max())
@@ -134,12 +134,12 @@ def _agreement(problem: Problem, scheduler: Scheduler, told: dict[str, Any], sta
         "agreement": most,
         "agreement_all": worst,
         "same": most <= AGREE,
-        "why": twin.why if most <= AGREE else _why(scheduler, told),
+        "why": twin.why if most <= AGREE else _why(scheduler, answer),
     }
 
 
-def _why(scheduler: Scheduler, told: dict[str, Any]) -> str:
-    if np.max(np.abs(np.asarray(told["labels"]) - np.asarray(told["lams"]))) > 1e-3:
+def _why(scheduler: Scheduler, answer: dict[str, Any]) -> str:
+    if np.max(np.abs(np.asarray(answer["labels"]) - np.asarray(answer["lams"]))) > 1e-3:
         return "the network is told its steps' times rounded to trained ones"
     if scheduler.name == "DDIMScheduler":
         return "steps go to t − 1000 // n, which is not the next of its times"

@@ -195,9 +195,9 @@ def diffusers_table(problem: dict[str, Any], calls: Sequence[int]) -> str:
     """Each scheduler on the best of its grids."""
     rows: dict[str, dict[int, Cell]] = {}
     for one in problem["diffusers"]:
-        kept = rows.setdefault(one["scheduler"], {})
-        if one["rms"] is not None and (one["calls"] not in kept or one["rms"] < kept[one["calls"]]["rms"]):
-            kept[one["calls"]] = one
+        best = rows.setdefault(one["scheduler"], {})
+        if one["rms"] is not None and (one["calls"] not in best or one["rms"] < best[one["calls"]]["rms"]):
+            best[one["calls"]] = one
     lines = []
     for name, by_calls in rows.items():
         cells = [f"{by_calls[n]['rms']:.4f} ({by_calls[n]['grid']})" if n in by_calls else "NaN" for n in calls]

@@ -52,10 +52,10 @@ def score(problem: Problem, images: Any) -> Cell:
     """rms error, that of the better 99 % of the start noises, and the share that ended in another mode."""
     images = np.asarray(images, np.float64)
     square = np.mean((images - problem.exact).reshape(problem.num, -1) ** 2, 1)
-    kept = np.sort(square)[: int(np.ceil(0.99 * problem.num))]
+    better = np.sort(square)[: int(np.ceil(0.99 * problem.num))]
     return {
         "rms": rms(images, problem.exact),
-        "rms_99": float(np.sqrt(kept.mean())),
+        "rms_99": float(np.sqrt(better.mean())),
         "flipped": flipped(images, problem),
     }
 
@@ -84,8 +84,8 @@ def cell(
 
 def on_all_grids(problem: Problem, calls: Sequence[int], progress: Progress) -> list[Cell]:
     """Every method on every grid with its default end."""
-    wanted = [(name, kind, n) for name in METHODS for kind in (*FREE, *FIXED) for n in calls]
-    return [found for what in progress(wanted) if (found := cell(problem, *what)) is not None]
+    cells = [(name, kind, n) for name in METHODS for kind in (*FREE, *FIXED) for n in calls]
+    return [scored for what in progress(cells) if (scored := cell(problem, *what)) is not None]
 
 
 def on_own_best(
@@ -101,23 +101,23 @@ def on_own_best(
         def tried(kind: str, end: float | None, last: float | None, name=name, n=n) -> list[Cell]:
             if end is not None and (end > choose.schedule.lam_max or (last is not None and last <= end)):
                 return []
-            found = cell(choose, name, kind=kind, calls=n, end=end, last=last)
-            return [found] if found else []
+            result = cell(choose, name, kind=kind, calls=n, end=end, last=last)
+            return [result] if result else []
 
-        plain = [found for kind in search.fixed for found in tried(kind, None, None)]
+        plain = [result for kind in search.fixed for result in tried(kind, None, None)]
         stepped = []
         for kind in search.free:
-            cells = [found for end in search.ends for found in tried(kind, end, None)]
-            cells += [found for end in _about(cells, search.finer) for found in tried(kind, end, None)]
+            cells = [result for end in search.ends for result in tried(kind, end, None)]
+            cells += [result for end in _about(cells, search.finer) for result in tried(kind, end, None)]
             plain += cells
             if kind == "uniform_lam":
                 shown = {f"{one['end']:.2f}": one["rms"] for one in sorted(cells, key=lambda one: one["end"])}
                 by_end.append({"solver": name, "calls": n, "rms": shown})
             if kind in search.stepped and isinstance(METHODS[name].solver, LinearMultistep):
                 for last in search.lasts:
-                    cells = [found for end in search.step_ends for found in tried(kind, end, last)]
+                    cells = [result for end in search.step_ends for result in tried(kind, end, last)]
                     stepped += cells + [
-                        found for end in _about(cells, search.finer) for found in tried(kind, end, last)
+                        result for end in _about(cells, search.finer) for result in tried(kind, end, last)
                     ]
         for chosen in (_least(cells) for cells in (plain, stepped) if cells):
             end = None if chosen["grid"] in FIXED else chosen["end"]
@@ -176,8 +176,8 @@ def moments(problem: Problem, calls: Sequence[int]) -> list[Cell]:
     assert covariance is not None
 
     def error(images) -> float:
-        drawn = np.cov(np.asarray(images).reshape(problem.num, -1), rowvar=False)
-        return float(np.linalg.norm(drawn - covariance) / np.linalg.norm(covariance))
+        drawn_covariance = np.cov(np.asarray(images).reshape(problem.num, -1), rowvar=False)
+        return float(np.linalg.norm(drawn_covariance - covariance) / np.linalg.norm(covariance))
 
     rows: list[Cell] = [{"solver": "exact solution", "calls": None, "covariance_error": error(problem.exact)}]
     for name, solver in STOCHASTIC.items():

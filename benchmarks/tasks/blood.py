@@ -62,8 +62,8 @@ def window(picture: np.ndarray, y: int, x: int) -> np.ndarray:
 def parts(cells: Sequence[Cell]) -> tuple[list[Cell], list[Cell]]:
     """To fit on, and to choose on: all cells of one image in `HELD_OUT`, drawn by `SEED`."""
     files = sorted({cell.file for cell in cells})
-    held = held_out(files)
-    return [c for c in cells if c.file not in held], [c for c in cells if c.file in held]
+    chosen_on = held_out(files)
+    return [c for c in cells if c.file not in chosen_on], [c for c in cells if c.file in chosen_on]
 
 
 def held_out(files: Sequence[str]) -> set[str]:

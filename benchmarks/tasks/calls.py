@@ -89,8 +89,8 @@ def rule(task: str) -> str:
 
 def choose(rows: Sequence[dict[str, Any]], task: str) -> int:
     """The fewest calls whose mean primary score over photons is within the tolerance of the best."""
-    mine = [row for row in rows if row["method"] == "diffusion" and row["samples"] == CHOOSE_AT]
-    means = {c: float(np.mean([r[PRIMARY[task]] for r in mine if r["calls"] == c])) for c in CALLS}
+    of_diffusion = [row for row in rows if row["method"] == "diffusion" and row["samples"] == CHOOSE_AT]
+    means = {c: float(np.mean([r[PRIMARY[task]] for r in of_diffusion if r["calls"] == c])) for c in CALLS}
     return min(calls for calls, mean in means.items() if mean >= max(means.values()) - TOLERANCE[task])
 
 

@@ -40,9 +40,9 @@ def stained(images: np.ndarray, level: int) -> np.ndarray:
     """Pixels of the largest part below `level` in green that reaches the middle 8 x 8, for each image."""
     sizes = []
     for green in images[..., 1]:
-        found = np.zeros(green.shape, np.int32)
-        ndimage.label(green < level, output=found)
-        sizes.append(max([0, *(int((found == i).sum()) for i in np.unique(found[12:20, 12:20]) if i)]))
+        regions = np.zeros(green.shape, np.int32)
+        ndimage.label(green < level, output=regions)
+        sizes.append(max([0, *(int((regions == i).sum()) for i in np.unique(regions[12:20, 12:20]) if i)]))
     return np.array(sizes)
 
 
@@ -112,8 +112,8 @@ def _turned(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return image[::-1] if rng.integers(2) else image
 
 
-def chosen_cnn(fit: Sequence[np.ndarray], held: Sequence[np.ndarray]) -> tuple[Probabilities, int]:
+def chosen_cnn(fit: Sequence[np.ndarray], dev: Sequence[np.ndarray]) -> tuple[Probabilities, int]:
     """The network of the number of steps whose held-out accuracy is highest (the fewest of equals), and this number."""
     images, labels = fit
     tried = [(small_cnn(images, labels, steps), steps) for steps in CNN_STEPS]
-    return max(tried, key=lambda one: (float(np.mean(one[0](held[0]).argmax(axis=1) == held[1])), -one[1]))
+    return max(tried, key=lambda one: (float(np.mean(one[0](dev[0]).argmax(axis=1) == dev[1])), -one[1]))

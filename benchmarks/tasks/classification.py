@@ -80,46 +80,46 @@ def write(options: Blood) -> None:
 def measure(options: Classification) -> None:
     """Stores the choice of the weighting (dev) or all scores (val). Raises DataError before any long work."""
     fit, dev = blood.parts(blood.load(options.data, "train"))
-    held = blood.balanced(dev)
+    dev_cells = blood.balanced(dev)
     if options.split == "dev":
-        return _choose(options, held)
+        return _choose(options, dev_cells)
     store.check_new(("scores", "classification", "val"), options.again)
     chosen = store.get(("choices", "classification", "weighting"), "classification --split dev first")
     val = blood.balanced(blood.load(options.data, "val"))
     images, truth, files = arrays(val)
     rows: dict[str, Any] = {}
     for budget, most in BUDGETS.items():
-        known = arrays(blood.balanced(fit, most))[:2]
-        cnn, steps = cell_classifiers.chosen_cnn(known, arrays(held)[:2])
-        found = {
-            "size_rule": cell_classifiers.size_rule(*known)(images),
-            "colour_lda": cell_classifiers.colour_lda(*known)(images),
+        fitted_on = arrays(blood.balanced(fit, most))[:2]
+        cnn, steps = cell_classifiers.chosen_cnn(fitted_on, arrays(dev_cells)[:2])
+        probabilities = {
+            "size_rule": cell_classifiers.size_rule(*fitted_on)(images),
+            "colour_lda": cell_classifiers.colour_lda(*fitted_on)(images),
             "small_cnn": cnn(images),
         }
-        more: dict[str, Any] = {"labels": len(known[1]) // len(CLASSES), "cnn_steps": steps}
+        more: dict[str, Any] = {"labels": len(fitted_on[1]) // len(CLASSES), "cnn_steps": steps}
         model, how = (
             load(options.runs / f"blood_{budget}"),
             settings_of(chosen["parameters"]["weighting"], options.draws),
         )
-        held_images, held_labels, _ = arrays(held)
+        held_images, held_labels, _ = arrays(dev_cells)
         calibration = calibrate(key(1), model, held_images, held_labels, **how)
         result = classify(key(2), model, images, calibration=calibration, **how)
         plain = classify(key(2), model, images, **how)
-        found["diffusion"] = result.probability
+        probabilities["diffusion"] = result.probability
         more["model"] = methods.identity(model)
         more["temperature"], more["held_out_accuracy"] = calibration.temperature, calibration.accuracy
         more["ece_without_calibration"] = expected_calibration_error(plain.probability, truth)
         more["network_calls_an_image"] = float(result.draws.sum(axis=1).mean())
-        rows[budget] = {**more, "methods": {name: scored(p, truth, files) for name, p in found.items()}}
+        rows[budget] = {**more, "methods": {name: scored(p, truth, files) for name, p in probabilities.items()}}
         for name, row in rows[budget]["methods"].items():
             print(budget, name, row, flush=True)
     entry = {"settings": {"weighting": chosen["parameters"], "draws": options.draws}, "windows": len(val)}
     store.put(("scores", "classification", "val"), {**entry, "images": len(set(files)), "rows": rows})
 
 
-def _choose(options: Classification, held: list[blood.Cell]) -> None:
+def _choose(options: Classification, cells: list[blood.Cell]) -> None:
     model = load(options.runs / "blood_all")
-    images, truth, files = arrays(held)
+    images, truth, files = arrays(cells)
     tried = {}
     for name in WEIGHTINGS:
         probability = classify(key(0), model, images, **settings_of(name, options.draws)).probability
@@ -127,7 +127,7 @@ def _choose(options: Classification, held: list[blood.Cell]) -> None:
         print(name, tried[name], flush=True)
     best = max(tried, key=lambda name: tried[name]["balanced_accuracy"]["mean"])
     work = [_work(model, images, truth, files, settings_of(best, options.draws), **more) for more in WORK]
-    about = {"parameters": {"weighting": best}, "score": "balanced_accuracy", "tried": tried, "windows": len(held)}
+    about = {"parameters": {"weighting": best}, "score": "balanced_accuracy", "tried": tried, "windows": len(cells)}
     entry = {**about, "work": work}
     dev = tried[best]["balanced_accuracy"]["mean"]
     store.put(("choices", "classification", "weighting"), {**entry, "dev": dev, "model": methods.identity(model)})
@@ -137,10 +137,10 @@ def _work(model: Any, images: Any, truth: Any, files: Any, how: dict[str, Any], 
     """Scores with other draws or limits, in small network calls, after each of which classes may be dropped."""
     settings: dict[str, Any] = how | {"batch": SMALL} | more
     began = time.perf_counter()
-    found = classify(key(0), model, images, **settings)
+    result = classify(key(0), model, images, **settings)
     seconds = (time.perf_counter() - began) / len(images)
-    row = more | {"network_calls_an_image": float(found.draws.sum(axis=1).mean()), "seconds": seconds}
-    row["balanced_accuracy"] = scored(found.probability, truth, files)["balanced_accuracy"]
+    row = more | {"network_calls_an_image": float(result.draws.sum(axis=1).mean()), "seconds": seconds}
+    row["balanced_accuracy"] = scored(result.probability, truth, files)["balanced_accuracy"]
     print(row, flush=True)
     return row
 
@@ -148,13 +148,13 @@ def _work(model: Any, images: Any, truth: Any, files: Any, how: dict[str, Any], 
 def scored(probability: np.ndarray, truth: np.ndarray, files: np.ndarray) -> dict[str, Any]:
     """Of probabilities (N, classes): scores with 95 % intervals of a bootstrap over images; "ece" without one."""
     weights = bootstrap_weights(files, DRAWS, np.random.default_rng(SEED))
-    found = probability.argmax(axis=1)
+    predicted = probability.argmax(axis=1)
     recalls, f1s = [], []
     for label in range(len(CLASSES)):
-        right = weights @ ((found == label) & (truth == label))
-        of, said = weights @ (truth == label), weights @ (found == label)
+        right = weights @ ((predicted == label) & (truth == label))
+        of, claimed = weights @ (truth == label), weights @ (predicted == label)
         recalls.append(right / np.maximum(of, 1))
-        f1s.append(2 * right / np.maximum(of + said, 1))
+        f1s.append(2 * right / np.maximum(of + claimed, 1))
     result = {"balanced_accuracy": np.mean(recalls, axis=0), "macro_f1": np.mean(f1s, axis=0)}
     intervals: dict[str, Any] = {
         name: dict(zip(("mean", "low", "high"), map(float, (v[0], *np.percentile(v[1:], (2.5, 97.5))))))

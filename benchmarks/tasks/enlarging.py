@@ -53,8 +53,8 @@ def restore(how: Enlarging, pairs: SuperResolution, photons: int, coarse: np.nda
     def photons_of(levels: np.ndarray) -> np.ndarray:
         return np.maximum((levels[..., None] - camera.offset) / camera.gain, LEAST)
 
-    seen, light = photons_of(smooth), photons_of(fine)
+    smooth_light, light = photons_of(smooth), photons_of(fine)
     for _ in range(how.iterations):
         expected = np.maximum(area_binning(gaussian_blur(light, pairs.psf), pairs.factor), LEAST)
-        light = light * gaussian_blur(spread(seen / expected, fine.shape), pairs.psf)
+        light = light * gaussian_blur(spread(smooth_light / expected, fine.shape), pairs.psf)
     return (camera.offset + camera.gain * light[..., 0]).astype(np.float32)

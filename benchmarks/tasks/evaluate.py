@@ -71,7 +71,7 @@ def _segmentation(options: Evaluate, chosen: Sequence[Field]) -> None:
             distances = [p.arrays["x0"] for p in predictions]
             how = _watershed(options, chosen, method, distances)
             labels = [instances(distance, **how) for distance in distances]
-        rows = [scores.segmentation(field, found) for field, found in zip(chosen, labels)]
+        rows = [scores.segmentation(field, predicted) for field, predicted in zip(chosen, labels)]
         _store(where, method, more={"watershed": how} if how else {}, chosen=chosen, rows=rows, predictions=predictions)
 
 

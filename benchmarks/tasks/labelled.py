@@ -57,10 +57,10 @@ def measure(options: Labelled) -> None:
     find = methods.otsu_watershed()
     if options.split == "dev":
         _calls(options, model, real, find)
-    made = _made(model, real, options.calls)
+    generated = _made(model, real, options.calls)
     rows = {
         name: [scores.segmentation(field, find.predict(field)["labels"]) for field in some]
-        for name, some in (("real", real), ("generated", made))
+        for name, some in (("real", real), ("generated", generated))
     }
     wells = [field.well for field in real]
     reference, others = _crops(real, model), _crops(fields.load(options.data, "train", options.num), model)
@@ -69,7 +69,7 @@ def measure(options: Labelled) -> None:
         "found": {name: scores.summary(of, wells) for name, of in rows.items()},
         "difference": scores.ahead(rows["generated"], rows["real"], wells),
         "distances": {
-            "generated": _plain(compare_sets(reference, generated=_crops(made, model))),
+            "generated": _plain(compare_sets(reference, generated=_crops(generated, model))),
             "train": _plain(compare_sets(reference, generated=others)),
         },
         "crop": CROP,
@@ -83,12 +83,12 @@ def measure(options: Labelled) -> None:
 
 def _made(model: Any, real: list[Field], calls: int) -> list[Field]:
     """Images for the masks of these fields."""
-    made = []
+    generated = []
     for i, field in enumerate(tqdm(real, desc=f"{calls} calls", unit="field", disable=None)):
         key = jax.random.fold_in(jax.random.key(SEED), i)
         image = generate_labelled(key, model, field.mask[None], calls=calls).images[0, ..., 0]
-        made.append(Field(field.name, field.well, np.rint(image).astype(np.uint16), field.mask))
-    return made
+        generated.append(Field(field.name, field.well, np.rint(image).astype(np.uint16), field.mask))
+    return generated
 
 
 def _calls(options: Labelled, model: Any, real: list[Field], find: methods.Method) -> None:
@@ -96,11 +96,11 @@ def _calls(options: Labelled, model: Any, real: list[Field], find: methods.Metho
     reference, rows = _crops(real, model), []
     for calls in CALLS:
         began = time.perf_counter()
-        made = _made(model, real, calls)
-        seconds = (time.perf_counter() - began) / len(made)
-        found = [scores.segmentation(field, find.predict(field)["labels"]) for field in made]
-        sets = _plain(compare_sets(reference, generated=_crops(made, model)))
-        means = {name: float(np.mean([row[name] for row in found])) for name in ("ap50", "ap", "dice")}
+        generated = _made(model, real, calls)
+        seconds = (time.perf_counter() - began) / len(generated)
+        rows_of_fields = [scores.segmentation(field, find.predict(field)["labels"]) for field in generated]
+        sets = _plain(compare_sets(reference, generated=_crops(generated, model)))
+        means = {name: float(np.mean([row[name] for row in rows_of_fields])) for name in ("ap50", "ap", "dice")}
         rows.append({"calls": calls, "seconds": seconds, "frechet": sets["frechet"]["distance"], **means})
         print(rows[-1], flush=True)
     about = {"settings": methods.identity(model), "fields": [field.name for field in real]}

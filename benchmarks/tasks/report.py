@@ -48,8 +48,8 @@ def markdown() -> str:
             if task == "segmentation":
                 parts += [f"#### {where}", _scores(task, measured[where])]
             else:
-                found = [p for p in map(str, PHOTONS[task]) if p in measured[where]]
-                parts += [f"#### {where}, {p} photons\n\n{_scores(task, measured[where][p])}" for p in found]
+                levels = [p for p in map(str, PHOTONS[task]) if p in measured[where]]
+                parts += [f"#### {where}, {p} photons\n\n{_scores(task, measured[where][p])}" for p in levels]
         parts += [] if measured else ["Not measured yet."]
         parts += [
             "#### Quality against network calls",
@@ -88,12 +88,12 @@ def _scores(task: str, measured: Mapping[str, Any]) -> str:
     lines = [table(["method", *columns.values(), "s a field"], rows)]
     first = "ap" if task == "segmentation" else "psnr"
     if OURS in measured:
-        ours, wells = _fields(measured[OURS])
+        our_fields, wells = _fields(measured[OURS])
         leads = []
         for name in shown:
             theirs, same = _fields(measured[name])
             if not name.startswith(OURS) and same == wells:
-                lead = interval(scores.ahead(ours, theirs, wells)[first], sign="+")
+                lead = interval(scores.ahead(our_fields, theirs, wells)[first], sign="+")
                 leads.append(f"{METHODS[name]} {lead}")
         lines.append(f"{columns[first]} of diffusion minus that of: {'; '.join(leads)}.")
     fields = measured[shown[0]]["fields"]
@@ -127,10 +127,10 @@ def _calls(task: str, entry: Mapping[str, Any] | None) -> str:
         for row in entry["rows"]
     ]
     head = ["method", *(["photons"] if task != "segmentation" else []), "calls", "samples"]
-    found = table([*head, *[titles[name] for name in names], "s a crop"], rows)
+    by_calls = table([*head, *[titles[name] for name in names], "s a crop"], rows)
     size = entry["size"]
     return (
-        f"{found}\n\nMiddles of {size}×{size} pixels of {len(entry['fields'])} fields of dev. Chosen: {entry['chosen']} "
+        f"{by_calls}\n\nMiddles of {size}×{size} pixels of {len(entry['fields'])} fields of dev. Chosen: {entry['chosen']} "
         f"calls ({entry['rule']}). {machine(entry)}"
     )
 
@@ -172,8 +172,9 @@ def _labelled_calls(entry: Mapping[str, Any] | None) -> list[str]:
         return ["Quality against network calls: not measured yet."]
     names = {"ap50": "AP@0.5", "ap": "AP 0.5–0.9", "dice": "Dice", "frechet": "Fréchet", "seconds": "s a field"}
     rows = [[str(row["calls"]), *(f"{row[name]:.3g}" for name in names)] for row in entry["rows"]]
-    said = f"Otsu and watershed on images of {len(entry['fields'])} masks of dev, by calls; the first of them also compiles. "
-    return [said + machine(entry), table(["calls", *names.values()], rows)]
+    number = len(entry["fields"])
+    intro = f"Otsu and watershed on images of {number} masks of dev, by calls; the first of them also compiles. "
+    return [intro + machine(entry), table(["calls", *names.values()], rows)]
 
 
 def _labelled(measured: Mapping[str, Any]) -> list[str]:

@@ -116,8 +116,8 @@ def choose(
             key = how.smooth, how.scale, how.factor, how.least
             if key not in foregrounds:
                 foregrounds = {key: [how.foreground(field.image) for field in fields]}
-            found = [how.split(foreground) for foreground in foregrounds[key]]
-            mean = float(np.mean([score(field.mask, labels) for field, labels in zip(fields, found)]))
+            predicted = [how.split(foreground) for foreground in foregrounds[key]]
+            mean = float(np.mean([score(field.mask, labels) for field, labels in zip(fields, predicted)]))
             tried.append({**dataclasses.asdict(how), "score": mean})
         winner = max(tried, key=lambda row: row["score"])
         top = winner["score"]

@@ -25,8 +25,8 @@ def names(data: Path, split: str) -> list[Path]:
         raise DataError(f"{folder} without pictures", "the BCCD folder", "give its path with --data")
     if split == "val":
         return files
-    held = held_out([file.name for file in files])
-    return [file for file in files if (file.name in held) == (split == "dev")]
+    dev_names = held_out([file.name for file in files])
+    return [file for file in files if (file.name in dev_names) == (split == "dev")]
 
 
 def read(file: Path) -> np.ndarray:

@@ -110,13 +110,13 @@ def _row(
     """Correlations are means over fields, powers ratios of sums over them."""
     curves = [fourier_ring_correlation(t[..., None], r[..., None], across, "µm") for (t, _), r in zip(pairs, restored)]
     mean = curves[0]._replace(correlation=np.mean([curve.correlation for curve in curves], axis=0))
-    found = resolution(mean, THRESHOLD)
+    limit = resolution(mean, THRESHOLD)
     have, want = (np.sum([_power(image) for image in images], axis=0) for images in (restored, [t for t, _ in pairs]))
     thirds = [float(h.sum() / w.sum()) for h, w in zip(np.array_split(have, 3), np.array_split(want, 3))]
     return {
         "psnr": float(np.mean([psnr(truth, image, span) for (truth, _), image in zip(pairs, restored)])),
-        "resolution_um": found.length,
-        "crossed": found.crossed,
+        "resolution_um": limit.length,
+        "crossed": limit.crossed,
         "power_low": thirds[0],
         "power_middle": thirds[1],
         "power_high": thirds[2],

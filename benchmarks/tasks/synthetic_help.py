@@ -76,21 +76,21 @@ class Helped:
 def prepare(options: Help) -> None:
     """All that one seed needs, in OUT/SEED."""
     folder, seed = options.out / str(options.seed), options.seed
-    drawn = draw(fields.load(options.data, "train", None), seed)
-    write(folder / "real", {field.name: field for field in drawn})
+    real = draw(fields.load(options.data, "train", None), seed)
+    write(folder / "real", {field.name: field for field in real})
     generator = _config("nuclei_generation", folder, seed, GENERATOR_STEPS, folder / "real")
     run = train(dataclasses.replace(generator, name="generator"))
-    again = {f"{copy}_{field.name}": field for copy in range(MADE // REAL) for field in drawn}
+    again = {f"{copy}_{field.name}": field for copy in range(MADE // REAL) for field in real}
     rng = np.random.default_rng(seed)
-    mixed = [pasted(rng, drawn) for _ in range(MADE)]
+    mixed = [pasted(rng, real) for _ in range(MADE)]
     write(folder / "pasted", again | _named(mixed))
     if not (folder / "generated").exists():
-        model, made = load(run), []
+        model, generated = load(run), []
         for i, field in enumerate(tqdm(mixed, desc="generated", unit="field", disable=None)):
             key = jax.random.fold_in(jax.random.key(seed), i)
             image = generate_labelled(key, model, field.mask[None], calls=CALLS).images[0, ..., 0]
-            made.append(dataclasses.replace(field, image=grey(image)))
-        write(folder / "generated", again | _named(made))
+            generated.append(dataclasses.replace(field, image=grey(image)))
+        write(folder / "generated", again | _named(generated))
     for arm in ARMS:
         config = _config("nuclei_segmentation", folder, seed, STEPS, folder / arm)
         print(regression.train(dataclasses.replace(config, name=arm), options.minutes), flush=True)
@@ -133,8 +133,8 @@ def measure(options: Helped) -> None:
             model = load(options.out / str(seed) / f"{arm}_regression")
             method = methods.regressed(model, methods.seen("segmentation", None, None), None)
             method = dataclasses.replace(method, settings=method.settings | {"arm": arm, "seed": seed})
-            found = pieces.of(method, chosen, options.split)
-            of = [scores.segmentation(f, instances(p.arrays["x0"])) for f, p in zip(chosen, found)]
+            predicted = pieces.of(method, chosen, options.split)
+            of = [scores.segmentation(f, instances(p.arrays["x0"])) for f, p in zip(chosen, predicted)]
             rows[str(seed)][arm] = {"scores": scores.summary(of, wells), "settings": method.settings}
             print(
                 seed, arm, {k: round(v["mean"], 4) for k, v in rows[str(seed)][arm]["scores"].items()}, file=sys.stderr

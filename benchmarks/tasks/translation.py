@@ -73,13 +73,13 @@ def _calls(model: Model, net: Model, truths: Sequence[np.ndarray], names: Sequen
     rows = []
     for samples in SAMPLES:
         for calls in CALLS:
-            found, seconds = _timed(crops, _diffusion(model, samples, calls))
+            predicted, seconds = _timed(crops, _diffusion(model, samples, calls))
             rows.append(
-                {"method": "diffusion", "calls": calls, "samples": samples} | _means(crops, found, peak, seconds)
+                {"method": "diffusion", "calls": calls, "samples": samples} | _means(crops, predicted, peak, seconds)
             )
             print(rows[-1], flush=True)
-    found, seconds = _timed(crops, lambda _, g: regression.predict(net, g))
-    rows.append({"method": "regression", "calls": 1, "samples": 1} | _means(crops, found, peak, seconds))
+    predicted, seconds = _timed(crops, lambda _, g: regression.predict(net, g))
+    rows.append({"method": "regression", "calls": 1, "samples": 1} | _means(crops, predicted, peak, seconds))
     print(rows[-1], flush=True)
     best = choose(rows, "translation")
     entry = {"settings": methods.identity(model), "size": SIZE, "fields": names, "rows": rows, "chosen": best}
@@ -104,8 +104,8 @@ def _scores(
     }
     rows, entries = {}, {}
     for name, predict in every.items():
-        found, seconds = _timed(truths, predict)
-        rows[name] = [scored(truth, image, peak) for truth, image in zip(truths, found)]
+        predicted, seconds = _timed(truths, predict)
+        rows[name] = [scored(truth, image, peak) for truth, image in zip(truths, predicted)]
         entries[name] = {"seconds": seconds, "scores": scores.summary(rows[name], names)}
         print(name, {k: round(v["mean"], 3) for k, v in entries[name]["scores"].items()}, flush=True)
     leads = {name: scores.ahead(rows["diffusion"], rows[name], names) for name in ("colour_table", "regression")}
@@ -114,10 +114,10 @@ def _scores(
         translate(_key(i), model, _green(crop), uncertainty.SAMPLES, calls=calls).samples
         for i, crop in enumerate(crops)
     ]
-    known = {"samples": uncertainty.SAMPLES} | uncertainty.table([c.astype(np.float32) for c in crops], draws, None)
-    print({name: value for name, value in known.items() if np.ndim(value) == 0}, flush=True)
+    spread = {"samples": uncertainty.SAMPLES} | uncertainty.table([c.astype(np.float32) for c in crops], draws, None)
+    print({name: value for name, value in spread.items() if np.ndim(value) == 0}, flush=True)
     settings = {"model": methods.identity(model), "regression": methods.identity(net), "samples": K, "calls": calls}
-    entry = {"settings": settings, "fields": list(names), "methods": entries, "leads": leads, "uncertainty": known}
+    entry = {"settings": settings, "fields": list(names), "methods": entries, "leads": leads, "uncertainty": spread}
     store.put(("scores", "translation", "val"), entry)
 
 
@@ -126,33 +126,35 @@ def colour_table(fit: Sequence[np.ndarray]) -> np.ndarray:
     pixels = np.concatenate([image.reshape(-1, 3) for image in fit])
     green = pixels[:, smears.GREEN]
     counts = np.bincount(green, minlength=256)
-    known = np.flatnonzero(counts)
+    levels = np.flatnonzero(counts)
     sums = [np.bincount(green, pixels[:, channel], minlength=256) for channel in range(3)]
-    return np.stack([np.interp(np.arange(256), known, s[known] / counts[known]) for s in sums], axis=-1).astype(
+    return np.stack([np.interp(np.arange(256), levels, s[levels] / counts[levels]) for s in sums], axis=-1).astype(
         np.float32
     )
 
 
 def scored(truth: np.ndarray, image: np.ndarray, peak: float) -> scores.Row:
     """PSNR and SSIM of an image (Y, X, 3) over its red and blue: the green was given."""
-    asked = [channel for channel in range(3) if channel != smears.GREEN]
-    one, other = truth[..., asked].astype(np.float64), image[..., asked].astype(np.float64)
+    predicted_channels = [channel for channel in range(3) if channel != smears.GREEN]
+    one, other = truth[..., predicted_channels].astype(np.float64), image[..., predicted_channels].astype(np.float64)
     return {"psnr": psnr(one, other, peak), "ssim": ssim(one, other, peak)}
 
 
-def _means(truths: Sequence[np.ndarray], found: Sequence[np.ndarray], peak: float, seconds: float) -> dict[str, float]:
-    every = [scored(truth, image, peak) for truth, image in zip(truths, found)]
+def _means(
+    truths: Sequence[np.ndarray], predicted: Sequence[np.ndarray], peak: float, seconds: float
+) -> dict[str, float]:
+    every = [scored(truth, image, peak) for truth, image in zip(truths, predicted)]
     return {name: float(np.mean([row[name] for row in every])) for name in ("psnr", "ssim")} | {"seconds": seconds}
 
 
 def _timed(truths: Sequence[np.ndarray], predict: Predict) -> tuple[list[np.ndarray], float]:
     """The prediction of each, and the median of their seconds: the first one's time holds what is compiled."""
-    found, seconds = [], []
+    predicted, seconds = [], []
     for i, truth in enumerate(truths):
         began = time.perf_counter()
-        found.append(predict(i, _green(truth)))
+        predicted.append(predict(i, _green(truth)))
         seconds.append(time.perf_counter() - began)
-    return found, float(np.median(seconds))
+    return predicted, float(np.median(seconds))
 
 
 def _diffusion(model: Model, samples: int, calls: int) -> Predict:
@@ -202,8 +204,8 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
         ]
         for row in calls["rows"]
     ]
-    known = entry["uncertainty"]
-    bins = [[f"{std:.3g}", f"{error:.3g}"] for std, error in zip(known["std"], known["error"])]
+    spread = entry["uncertainty"]
+    bins = [[f"{std:.3g}", f"{error:.3g}"] for std, error in zip(spread["std"], spread["error"])]
     return [
         "The red and blue of blood smears (BCCD, pixels binned by 2) from their green, `configs/blood_translation.py`, a "
         "Brownian bridge.",
@@ -213,7 +215,7 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
         table(["method", "calls", "samples", "PSNR (dB)", "SSIM", "s a crop"], tried),
         f"Middles of {calls['size']}×{calls['size']} pixels of {len(calls['fields'])} images of the held-out fifth of train. "
         f"Chosen: {calls['chosen']} calls ({calls['rule']}). {machine(calls)}",
-        f"{100 * known['coverage']:.1f} % of {known['pixels']} values lie between the least and the greatest of "
-        f"{known['samples']} samples ({100 * known['nominal']:.0f} % if truth and samples were alike).",
+        f"{100 * spread['coverage']:.1f} % of {spread['pixels']} values lie between the least and the greatest of "
+        f"{spread['samples']} samples ({100 * spread['nominal']:.0f} % if truth and samples were alike).",
         table(["predicted std, rms", "error of the mean, rms"], bins),
     ]

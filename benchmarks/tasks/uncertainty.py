@@ -57,13 +57,13 @@ def measure(options: Uncertainty) -> None:
     calls = options.calls
     if calls is None:
         calls = store.get(("calls", options.task), f"python -m benchmarks.tasks calls --task {options.task}")["chosen"]
-    whole = fields.load(options.data, options.split, options.num)
+    chosen = fields.load(options.data, options.split, options.num)
     model = methods.model_of(options.run, options.task)
     truncation = None
     if model.pairing is not None and isinstance(model.pairing.pairs, Segmentation):
         truncation = model.pairing.pairs.truncation
-    truths = [_truth(field, truncation, options.size) for field in whole]
-    crops = [fields.crop(field, options.size) for field in whole]
+    truths = [_truth(field, truncation, options.size) for field in chosen]
+    crops = [fields.crop(field, options.size) for field in chosen]
     pairs = None
     if options.task != "segmentation":
         pairs = exposure.plate(fields.load(options.data, "train", None), options.task)
@@ -104,5 +104,5 @@ def table(truths: Sequence[np.ndarray], draws: Sequence[np.ndarray], truncation:
 
 def _truth(field: Field, truncation: float | None, size: int) -> np.ndarray:
     """What the samples are of, in the middle of a field: distances know of outlines beyond the middle."""
-    whole = field.image.astype(np.float32) if truncation is None else signed_distance(field.mask, truncation)
-    return fields.middle(whole, size)
+    field_truth = field.image.astype(np.float32) if truncation is None else signed_distance(field.mask, truncation)
+    return fields.middle(field_truth, size)

@@ -56,10 +56,10 @@ def measure(options: Unusual) -> None:
     store.check_new(keys, options.again)
     weighting = store.get(("choices", "classification", "weighting"), "classification --split dev first")
     how = classification.settings_of(weighting["parameters"]["weighting"], options.draws)
-    held = blood.balanced(blood.parts(blood.load(options.data, "train"))[1])
+    dev_cells = blood.balanced(blood.parts(blood.load(options.data, "train"))[1])
     usual, _, files = classification.arrays(blood.balanced(blood.load(options.data, "val")))
     model = load(options.run)
-    held_images, held_labels, _ = classification.arrays(held)
+    held_images, held_labels, _ = classification.arrays(dev_cells)
     calibration = calibrate(classification.key(1), model, held_images, held_labels, **how)
 
     def score(images: np.ndarray) -> np.ndarray:
@@ -87,10 +87,8 @@ def areas(usual: np.ndarray, unusual: np.ndarray, files: np.ndarray, others: np.
         first = bootstrap_weights(files, DRAWS, np.random.default_rng(SEED))
         second = first if others is files else bootstrap_weights(others, DRAWS, np.random.default_rng(SEED + 1))
         total = np.einsum("di,ij,dj->d", second, wins, first, optimize=True)
-        found = total / (second.sum(axis=1) * first.sum(axis=1))
-        result[name] = dict(
-            zip(("mean", "low", "high"), map(float, (found[0], *np.percentile(found[1:], (2.5, 97.5)))))
-        )
+        area = total / (second.sum(axis=1) * first.sum(axis=1))
+        result[name] = dict(zip(("mean", "low", "high"), map(float, (area[0], *np.percentile(area[1:], (2.5, 97.5))))))
     return result
 
 

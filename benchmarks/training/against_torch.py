@@ -21,15 +21,15 @@ def against_torch(name: str, options: Options, on_gpu: bool) -> dict[str, Any]:
     network = NETWORKS[name]
     batch = options.batch or (network.gpu_batch if on_gpu else network.cpu_batch)
     dtype, load = "bfloat16" if on_gpu else "float32", round(os.getloadavg()[0], 2)
-    asked = throughput.Options(options.torch_python)
+    peer_options = throughput.Options(options.torch_python)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         with ExitStack() as stack:
-            peers = throughput.sides(stack, asked, **throughput.EXACT)
+            peers = throughput.sides(stack, peer_options, **throughput.EXACT)
             throughput.make(peers, network, folder)
-            found = throughput.differences(peers, folder, throughput.start_states(network, 2, folder))
+            errors = throughput.differences(peers, folder, throughput.start_states(network, 2, folder))
         with ExitStack() as stack:
-            peers = throughput.sides(stack, asked, ("default",) if options.compiled else ())
+            peers = throughput.sides(stack, peer_options, ("default",) if options.compiled else ())
             start, rows = throughput.start_states(network, batch, folder), {}
             for side, peer in peers.items():
                 mode = {"compiled": side.split()[1]} if side.startswith("compile") else {}
@@ -61,7 +61,7 @@ def against_torch(name: str, options: Options, on_gpu: bool) -> dict[str, Any]:
         "batch": batch,
         "dtype": dtype,
         "load": load,
-        "differences": found,
+        "differences": errors,
         "gflop_per_image_and_step": round(1e-9 * flops / batch, 3),
         "sides": rows,
     }

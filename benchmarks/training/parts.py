@@ -24,7 +24,7 @@ def profile(rounds: int = 5) -> dict[str, Any]:
     state = TrainState.create(jax.random.key(0), network, optimizer, images)
     forward = lambda params: loss(network, params, jax.random.key(1), images)[0]  # noqa: E731
     step = make_train_step(loss, optimizer)
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "forward_seconds": _median(jax.jit(forward), (state.params,), rounds),
         "forward_and_gradient_seconds": _median(jax.jit(jax.grad(forward)), (state.params,), rounds),
     }
@@ -33,8 +33,8 @@ def profile(rounds: int = 5) -> dict[str, Any]:
         begin = time.perf_counter()
         state = jax.block_until_ready(step(state, images, jax.random.key(1))[0])
         times.append(time.perf_counter() - begin)
-    found["step_seconds"] = statistics.median(times[1:])
-    found = {name: round(seconds, 4) for name, seconds in found.items()} | {
+    result["step_seconds"] = statistics.median(times[1:])
+    result = {name: round(seconds, 4) for name, seconds in result.items()} | {
         "batch": batch,
         "convolutions_gflop_per_second": {},
     }
@@ -48,12 +48,12 @@ def profile(rounds: int = 5) -> dict[str, Any]:
         convolved = jax.vmap(one, in_axes=(0, None))
         by = lambda argument: lambda x, kernel, dy: jax.vjp(convolved, x, kernel)[1](dy)[argument]  # noqa: B023, E731
         giga = 2e-9 * 9 * np.prod(shape) * out
-        found["convolutions_gflop_per_second"][f"{shape} to {out}"] = {
+        result["convolutions_gflop_per_second"][f"{shape} to {out}"] = {
             "forward": round(giga / _median(jax.jit(convolved), (x, kernel), rounds)),
             "by_input": round(giga / _median(jax.jit(by(0)), (x, kernel, dy), rounds)),
             "by_kernel": round(giga / _median(jax.jit(by(1)), (x, kernel, dy), rounds)),
         }
-    return found
+    return result
 
 
 def _median(function: Any, arguments: tuple[Any, ...], rounds: int) -> float:
@@ -73,7 +73,7 @@ def rematerialisation(on_gpu: bool, rounds: int = 5) -> dict[str, Any]:
     batch, size = (64, 128) if on_gpu else (8, 256)
     images = {"image": np.random.default_rng(0).standard_normal((batch, size, size, 1), np.float32)}
     loss, optimizer = jd.DenoisingLoss(lam_sampler=Stratified(jd.Cosine())), AdamW().build()
-    steps, states, times, found = {}, {}, {}, {}
+    steps, states, times, rows = {}, {}, {}, {}
     for remat in ("none", "cheap", "all"):
         network = jd.UNet(remat=remat, patch_size=2, dtype="bfloat16" if on_gpu else "float32")
         step = make_train_step(loss, optimizer)
@@ -81,9 +81,9 @@ def rematerialisation(on_gpu: bool, rounds: int = 5) -> dict[str, Any]:
         placed = step.place_batch(images)
         lowered = step.program.lower(state, placed, jax.random.key(1), np.float32(0))
         forward = lambda params: loss(network, params, jax.random.key(1), images)[0]  # noqa: B023, E731
-        kept = jax.tree.leaves(jax.eval_shape(lambda p: jax.vjp(forward, p)[1], state.params))  # noqa: B023
-        found[remat] = {
-            "kept_mb": round(sum(leaf.size * leaf.dtype.itemsize for leaf in kept) / 1e6, 1),
+        residuals = jax.tree.leaves(jax.eval_shape(lambda p: jax.vjp(forward, p)[1], state.params))  # noqa: B023
+        rows[remat] = {
+            "kept_mb": round(sum(leaf.size * leaf.dtype.itemsize for leaf in residuals) / 1e6, 1),
             "temporary_mb": round(lowered.compile().memory_analysis().temp_size_in_bytes / 1e6, 1),
         }
         steps[remat], states[remat], times[remat] = step, step(state, placed, jax.random.key(1))[0], []
@@ -92,7 +92,7 @@ def rematerialisation(on_gpu: bool, rounds: int = 5) -> dict[str, Any]:
             begin = time.perf_counter()
             states[remat] = jax.block_until_ready(step(states[remat], images, jax.random.key(1))[0])
             times[remat].append(time.perf_counter() - begin)
-    for remat, row in found.items():
+    for remat, row in rows.items():
         ratios = [one / plain for one, plain in zip(times[remat], times["none"])]
         row |= {"step_time_over_none": round(statistics.median(ratios), 3)}
-    return {"batch": batch, "size": size, **found}
+    return {"batch": batch, "size": size, **rows}
