@@ -7,8 +7,6 @@ several numbers of iterations, as root mean square over images, and how far a de
 function by differences. Seconds are medians of compiled batches of 8 with a UNet. docs/decisions.md says what was decided.
 """
 
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +16,7 @@ import lineax
 import numpy as np
 
 import jaxdiff as jd
+from benchmarks.clock import median_seconds
 from benchmarks.command import command
 from benchmarks.store import Store
 from jaxdiff.analytic import Gaussian
@@ -141,7 +140,7 @@ class Problem:
         return errors
 
 
-def seconds(name: str, iterations: int, repeats: int = 15) -> float:
+def seconds_of(name: str, iterations: int, repeats: int = 15) -> float:
     """Median of compiled calls on a batch."""
     shape, batch = (32, 32, 1), 8
     network = jd.UNet(width=16, multipliers=(1, 2), attention=(False, True), blocks=1, head_size=16, patch_size=2)
@@ -149,13 +148,7 @@ def seconds(name: str, iterations: int, repeats: int = 15) -> float:
     measured = Measurement(Diagonal(np.full(shape, 0.7, np.float32)), np.ones(shape, np.float32), NOISE)
     x = jax.random.normal(jax.random.key(1), (batch, *shape))
     program = jax.jit(jax.vmap(lambda x: FORMS[name](denoise, measured, iterations)(x, jnp.float32(LAM))))
-    jax.block_until_ready(program(x))
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        jax.block_until_ready(program(x))
-        times.append(time.perf_counter() - began)
-    return round(statistics.median(times), 4)
+    return round(median_seconds(lambda: program(x), repeats), 4)
 
 
 def rounded(value: float) -> float:
@@ -172,7 +165,7 @@ def main() -> None:
             result["forms"][name] = {"error": errors, "slope_error": problem.slope_errors(name, TIMED)}
             print(name, result["forms"][name], flush=True)
     for name in FORMS:
-        result["forms"][name]["seconds"] = seconds(name, TIMED)
+        result["forms"][name]["seconds"] = seconds_of(name, TIMED)
         print(name, result["forms"][name]["seconds"], flush=True)
     store.write(result)
 

@@ -9,6 +9,7 @@ left out where there is no CUDA.
 import statistics
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -16,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxdiff as jd
+from benchmarks.clock import seconds, turns
 from benchmarks.command import command
 from benchmarks.peers.networks import NETWORKS, Network
 from benchmarks.store import Store
@@ -75,23 +77,17 @@ def measured(network: Network, batch: int, options: Options, cuda: bool) -> dict
         outputs[form] = np.asarray(call(denoise, x))
         compile_seconds[form] = time.perf_counter() - start
         runs[form] = lambda call=call, denoise=denoise: call(denoise, x)
-    names, times = list(runs), {form: [] for form in runs}
-    for turn in range(options.rounds):
-        for form in names[turn % len(names) :] + names[: turn % len(names)]:
-            start = time.perf_counter()
-            for _ in range(options.calls):
-                result = runs[form]()
-            jax.block_until_ready(result)
-            times[form].append((time.perf_counter() - start) / options.calls)
-    reference = outputs[names[-1]]
+    several = lambda run: seconds(lambda: [run() for _ in range(options.calls)]) / options.calls  # noqa: E731
+    times = turns({form: partial(several, run) for form, run in runs.items()}, options.rounds)
+    reference = outputs[list(runs)[-1]]
     return {
         form: {
-            "images_per_second": round(batch / statistics.median(seconds), 2),
-            "seconds_quartiles": np.quantile(seconds, [0.25, 0.75]).round(6).tolist(),
+            "images_per_second": round(batch / statistics.median(of_form), 2),
+            "seconds_quartiles": np.quantile(of_form, [0.25, 0.75]).round(6).tolist(),
             "difference_from_float32": float(np.abs(outputs[form] - reference).max() / np.abs(reference).max()),
             "compile_seconds": round(compile_seconds[form], 1),
         }
-        for form, seconds in times.items()
+        for form, of_form in times.items()
     }
 
 

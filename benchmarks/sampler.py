@@ -8,8 +8,6 @@ is quoted. A run on a GPU is kept beside that of the CPU, under "gpu".
 """
 
 import statistics
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import diffrax
@@ -18,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxdiff as jd
+from benchmarks.clock import ratios, seconds
 from benchmarks.command import command
 from benchmarks.store import Store
 
@@ -37,14 +36,6 @@ class Options:
     batch: int = 16
     size: int = 32
     width: int = 64
-
-
-def seconds(run: Callable, times: int = 1) -> float:
-    start = time.perf_counter()
-    for _ in range(times):
-        result = run()
-        jax.block_until_ready(result)
-    return time.perf_counter() - start
 
 
 def main(options: Options) -> None:
@@ -77,11 +68,11 @@ def main(options: Options) -> None:
             whole = seconds(sampler)
             pairs.append((whole, before + seconds(network_call, nfe - nfe // 2)))
         sampled, called = (statistics.median(times) for times in zip(*pairs))
-        ratios = [whole / calls for whole, calls in pairs]
+        median, quartiles = ratios(*zip(*pairs))
         rows[name] = {
             "nfe": nfe,
-            "ratio_median": round(statistics.median(ratios), 4),
-            "ratio_quartiles": np.round(np.quantile(ratios, [0.25, 0.75]), 4).tolist(),
+            "ratio_median": round(median, 4),
+            "ratio_quartiles": np.round(quartiles, 4).tolist(),
             "sampler_seconds": round(sampled, 4),
             "network_call_seconds": round(called / nfe, 5),
             "compile_seconds": round(first - sampled, 2),

@@ -19,11 +19,13 @@ import sys
 import tempfile
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.clock import ratios, turns
 from benchmarks.command import command
 from benchmarks.peers.networks import NETWORKS, Network
 from benchmarks.peers.protocol import Peer
@@ -128,22 +130,19 @@ def measure(peers: dict[str, Peer], folder: Path, start: str, dtype: str, calls:
         first[name] = peer("sample", **run)
         peer("sample", **run)
         print(f"    {name:16} first trajectory {first[name]:7.1f} s", flush=True)
-    names, times = list(peers), {name: [] for name in peers}
-    for turn in range(options.rounds):
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            times[name].append(peers[name]("sample", **run))
+    times = turns({name: partial(peer, "sample", **run) for name, peer in peers.items()}, options.rounds)
     batch, flops = len(np.load(start)), peers["jaxdiff"]("flops", start=start)
     rows = {}
     for name, peer in peers.items():
         seconds = statistics.median(times[name])
-        ratios = [theirs / ours for theirs, ours in zip(times[name], times["jaxdiff"])]
+        faster, quartiles = ratios(times[name], times["jaxdiff"])
         rows[name] = {
             "seconds": round(seconds, 4),
             "images_per_second": round(batch / seconds, 4),
             "nfe_images_per_second": round(batch * calls / seconds, 3),
             "tflops_per_second": round(1e-12 * flops * calls / seconds, 4),
-            "jaxdiff_is_faster_by": round(statistics.median(ratios), 3),
-            "jaxdiff_is_faster_by_quartiles": np.quantile(ratios, [0.25, 0.75]).round(3).tolist(),
+            "jaxdiff_is_faster_by": round(faster, 3),
+            "jaxdiff_is_faster_by_quartiles": np.round(quartiles, 3).tolist(),
             "compile_seconds": round(max(0.0, first[name] - seconds), 2),
             "peak_memory_gb": round(1e-9 * peer("memory"), 3),
         }

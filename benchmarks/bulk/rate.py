@@ -1,5 +1,6 @@
 """The rate of bulk runs beside that of pure sampling, and how fast the host is when sampling costs nothing."""
 
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxdiff as jd
+from benchmarks.clock import turns
 from jaxdiff.bulk import Job, bulk
 from jaxdiff.bulk.run import program_of
 from jaxdiff.data.info import DataInfo
@@ -71,12 +73,11 @@ def rate(options: Options, folder: Path) -> dict[str, Any]:
     for format in FORMATS:
         free = Free(program.size, model.shape)
         bulk(job(f"{format}_first", format), lambda batch, free=free: free)  # imports and the like
-        pairs = []
-        for i in range(options.pairs):
-            bulk_run = lambda i=i, format=format: bulk(job(f"{format}_{i}", format), lambda batch: program)  # noqa: E731
-            first, second = (measured(run) for run in ((pure, bulk_run) if i % 2 else (bulk_run, pure)))
-            pairs.append((first, second) if i % 2 else (second, first))
-            alone, run = pairs[-1]
+        names = itertools.count()
+        whole = lambda names=names, format=format: bulk(job(f"{format}_{next(names)}", format), lambda _: program)  # noqa: E731
+        times = turns({"bulk": lambda: measured(whole), "pure": lambda: measured(pure)}, options.pairs)  # noqa: B023
+        pairs = list(zip(times["pure"], times["bulk"]))
+        for alone, run in pairs:
             print(f"{format}: pure {num / alone[0]:.2f} images/s, bulk {num / run[0]:.2f}", flush=True)
         hosts = [
             measured(lambda i=i, free=free, format=format: bulk(job(f"{format}_h{i}", format), lambda _: free))

@@ -2,7 +2,6 @@
 
 import math
 import statistics
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.clock import seconds
 from benchmarks.restoration import store
 from benchmarks.restoration.problems import blur
 from jaxdiff.guidance.posterior import DPS, MMPS, DiffPIR, Recording
@@ -93,24 +93,18 @@ def _timed(model: Model, options: Speed, size: int, method: Any) -> dict[str, fl
 
     whole()
     calls()
-    seconds, needed = [], []
+    whole_runs, needed = [], []
     for _ in range(options.rounds):
-        needed.append(_seconds(calls) / min(rounds, 8) * rounds * options.calls * options.samples)
-        seconds.append(_seconds(whole))
-        needed.append(_seconds(calls) / min(rounds, 8) * rounds * options.calls * options.samples)
+        needed.append(seconds(calls) / min(rounds, 8) * rounds * options.calls * options.samples)
+        whole_runs.append(seconds(whole))
+        needed.append(seconds(calls) / min(rounds, 8) * rounds * options.calls * options.samples)
     return {
         "side": size,
         "windows": windows,
         "samples": options.samples,
         "windows_a_call": each,
-        "seconds": statistics.median(seconds),
+        "seconds": statistics.median(whole_runs),
         "network_seconds": statistics.median(needed),
-        "ratio": statistics.median(seconds) / statistics.median(needed),
-        "calls_a_step": statistics.median(seconds) / statistics.median(needed) * rounds * each / windows,
+        "ratio": statistics.median(whole_runs) / statistics.median(needed),
+        "calls_a_step": statistics.median(whole_runs) / statistics.median(needed) * rounds * each / windows,
     }
-
-
-def _seconds(work: Any) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began

@@ -1,6 +1,5 @@
 """A trained net as a problem: its exact solution is its own at many calls, and a call costs something."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import jax
 import numpy as np
 
 import jaxdiff as jd
+from benchmarks.clock import seconds, turns
 from benchmarks.solver_problems import Problem
 from benchmarks.solvers.methods import METHODS
 from benchmarks.solvers.scores import Cell, Progress, Search, on_own_best, solve, tuned_cell
@@ -64,13 +64,9 @@ def wall(problem: Problem, name: str, calls: int = 9, repeats: int = 5) -> Cell:
 
     nfe = int(solve(few, solver, grid).nfe)
     bare()
-    seconds: dict[str, list[float]] = {"run": [], "bare": []}
-    for _ in range(repeats):
-        for what, todo in (("run", lambda: solve(few, solver, grid).images.block_until_ready()), ("bare", bare)):
-            began = time.perf_counter()
-            todo()
-            seconds[what].append((time.perf_counter() - began) / nfe / BATCH)
-    run_alone, calls_alone = (1e3 * min(seconds[what]) for what in ("run", "bare"))
+    sides = {"run": lambda: seconds(lambda: solve(few, solver, grid).images), "bare": lambda: seconds(bare)}
+    times = turns(sides, repeats)
+    run_alone, calls_alone = (1e3 * min(times[what]) / nfe / BATCH for what in ("run", "bare"))
     return {"solver": name, "nfe": nfe, "ms_per_image_and_call": run_alone, "ms_of_bare_call": calls_alone}
 
 

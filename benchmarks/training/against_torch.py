@@ -4,12 +4,14 @@ import os
 import statistics
 import tempfile
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks import throughput
+from benchmarks.clock import ratios, turns
 from benchmarks.peers.networks import NETWORKS
 from benchmarks.training.options import Options
 from jaxdiff.training.flops import peak
@@ -37,22 +39,20 @@ def against_torch(name: str, options: Options, on_gpu: bool) -> dict[str, Any]:
                 peer("train_open", start=start)
                 rows[side] = {"first_step_seconds": round(peer("train", steps=1)["seconds"], 2)}
                 peer("train", steps=1)
-            names, times, flops = list(peers), {side: [] for side in peers}, 0.0
-            for turn in range(options.rounds):
-                for side in names[turn % len(names) :] + names[: turn % len(names)]:
-                    answer = peers[side]("train", steps=options.steps)
-                    times[side].append(answer["seconds"] / options.steps)
-                    flops = answer.get("flops", flops)
+            sides = {side: partial(peer, "train", steps=options.steps) for side, peer in peers.items()}
+            answers = turns(sides, options.rounds)
+            times = {side: [answer["seconds"] / options.steps for answer in of] for side, of in answers.items()}
+            flops = next((answer["flops"] for of in answers.values() for answer in of if "flops" in answer), 0.0)
             for side, peer in peers.items():
                 seconds = statistics.median(times[side])
-                ratios = [theirs / ours for theirs, ours in zip(times[side], times["jaxdiff"])]
+                faster, quartiles = ratios(times[side], times["jaxdiff"])
                 rows[side] |= {
                     "seconds_a_step": round(seconds, 4),
                     "images_per_second": round(batch / seconds, 3),
                     "tflops_per_second": round(flops / seconds / 1e12, 4),
                     "mfu": round(flops / seconds / top, 4) if (top := peak() if on_gpu else None) else None,
-                    "jaxdiff_is_faster_by": round(statistics.median(ratios), 3),
-                    "jaxdiff_is_faster_by_quartiles": np.quantile(ratios, [0.25, 0.75]).round(3).tolist(),
+                    "jaxdiff_is_faster_by": round(faster, 3),
+                    "jaxdiff_is_faster_by_quartiles": np.round(quartiles, 3).tolist(),
                     "peak_memory_gb": round(1e-9 * peer("memory"), 3),
                 }
                 print(f"{name} {side:16} {rows[side]}", flush=True)

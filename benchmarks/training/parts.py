@@ -1,7 +1,6 @@
 """Where a step's time goes, and what rematerialisation costs and saves."""
 
-import statistics
-import time
+from functools import partial
 from typing import Any
 
 import jax
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxdiff as jd
+from benchmarks.clock import median_seconds, ratios, seconds, turns
 from jaxdiff.nn.conv import Conv
 from jaxdiff.training.lam_sampler import Stratified
 from jaxdiff.training.optimizer import AdamW
@@ -25,16 +25,11 @@ def profile(rounds: int = 5) -> dict[str, Any]:
     forward = lambda params: loss(network, params, jax.random.key(1), images)[0]  # noqa: E731
     step = make_train_step(loss, optimizer)
     result: dict[str, Any] = {
-        "forward_seconds": _median(jax.jit(forward), (state.params,), rounds),
-        "forward_and_gradient_seconds": _median(jax.jit(jax.grad(forward)), (state.params,), rounds),
+        "forward_seconds": median_seconds(partial(jax.jit(forward), state.params), rounds),
+        "forward_and_gradient_seconds": median_seconds(partial(jax.jit(jax.grad(forward)), state.params), rounds),
     }
-    times = []
-    for _ in range(rounds + 1):
-        begin = time.perf_counter()
-        state = jax.block_until_ready(step(state, images, jax.random.key(1))[0])
-        times.append(time.perf_counter() - begin)
-    result["step_seconds"] = statistics.median(times[1:])
-    result = {name: round(seconds, 4) for name, seconds in result.items()} | {
+    result["step_seconds"] = median_seconds(_Steps(step, state, images), rounds)
+    result = {name: round(value, 4) for name, value in result.items()} | {
         "batch": batch,
         "convolutions_gflop_per_second": {},
     }
@@ -49,20 +44,22 @@ def profile(rounds: int = 5) -> dict[str, Any]:
         by = lambda argument: lambda x, kernel, dy: jax.vjp(convolved, x, kernel)[1](dy)[argument]  # noqa: B023, E731
         giga = 2e-9 * 9 * np.prod(shape) * out
         result["convolutions_gflop_per_second"][f"{shape} to {out}"] = {
-            "forward": round(giga / _median(jax.jit(convolved), (x, kernel), rounds)),
-            "by_input": round(giga / _median(jax.jit(by(0)), (x, kernel, dy), rounds)),
-            "by_kernel": round(giga / _median(jax.jit(by(1)), (x, kernel, dy), rounds)),
+            "forward": round(giga / median_seconds(partial(jax.jit(convolved), x, kernel), rounds)),
+            "by_input": round(giga / median_seconds(partial(jax.jit(by(0)), x, kernel, dy), rounds)),
+            "by_kernel": round(giga / median_seconds(partial(jax.jit(by(1)), x, kernel, dy), rounds)),
         }
     return result
 
 
-def _median(function: Any, arguments: tuple[Any, ...], rounds: int) -> float:
-    times = []
-    for _ in range(rounds + 1):
-        begin = time.perf_counter()
-        jax.block_until_ready(function(*arguments))
-        times.append(time.perf_counter() - begin)
-    return statistics.median(times[1:])
+class _Steps:
+    """Each call is a step further: a step's state is given up to the next."""
+
+    def __init__(self, step: Any, state: TrainState, images: dict[str, np.ndarray]):
+        self.step, self.state, self.images = step, state, images
+
+    def __call__(self) -> TrainState:
+        self.state = self.step(self.state, self.images, jax.random.key(1))[0]
+        return self.state
 
 
 def rematerialisation(on_gpu: bool, rounds: int = 5) -> dict[str, Any]:
@@ -73,7 +70,7 @@ def rematerialisation(on_gpu: bool, rounds: int = 5) -> dict[str, Any]:
     batch, size = (64, 128) if on_gpu else (8, 256)
     images = {"image": np.random.default_rng(0).standard_normal((batch, size, size, 1), np.float32)}
     loss, optimizer = jd.DenoisingLoss(lam_sampler=Stratified(jd.Cosine())), AdamW().build()
-    steps, states, times, rows = {}, {}, {}, {}
+    sides, rows = {}, {}
     for remat in ("none", "cheap", "all"):
         network = jd.UNet(remat=remat, patch_size=2, dtype="bfloat16" if on_gpu else "float32")
         step = make_train_step(loss, optimizer)
@@ -86,13 +83,9 @@ def rematerialisation(on_gpu: bool, rounds: int = 5) -> dict[str, Any]:
             "kept_mb": round(sum(leaf.size * leaf.dtype.itemsize for leaf in residuals) / 1e6, 1),
             "temporary_mb": round(lowered.compile().memory_analysis().temp_size_in_bytes / 1e6, 1),
         }
-        steps[remat], states[remat], times[remat] = step, step(state, placed, jax.random.key(1))[0], []
-    for _ in range(rounds):
-        for remat, step in steps.items():
-            begin = time.perf_counter()
-            states[remat] = jax.block_until_ready(step(states[remat], images, jax.random.key(1))[0])
-            times[remat].append(time.perf_counter() - begin)
+        steps = _Steps(step, step(state, placed, jax.random.key(1))[0], images)
+        sides[remat] = partial(seconds, steps)
+    times = turns(sides, rounds)
     for remat, row in rows.items():
-        ratios = [one / plain for one, plain in zip(times[remat], times["none"])]
-        row |= {"step_time_over_none": round(statistics.median(ratios), 3)}
+        row |= {"step_time_over_none": round(ratios(times[remat], times["none"])[0], 3)}
     return {"batch": batch, "size": size, **rows}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as listed
-from benchmarks import machine, report
+from benchmarks import clock, machine, report
 from benchmarks.command import command
 from benchmarks.store import Store
 from jaxdiff.data.errors import DataError
@@ -56,6 +56,27 @@ def test_every_command_line_of_a_benchmark_is_the_shared_one():
         path = FOLDER / f"{name}.py"
         text = (path if path.exists() else FOLDER / name / "__main__.py").read_text(encoding="utf-8")
         assert "    command(" in text, name
+
+
+def test_sides_take_turns_and_ratios_are_of_one_turn():
+    order = []
+
+    def side(name, values):
+        values = iter(values)
+        return lambda: (order.append(name), next(values))[1]
+
+    sides = {"a": side("a", (2.0, 6.0, 8.0)), "b": side("b", (1.0, 2.0, 2.0)), "c": side("c", "xyz")}
+    times = clock.turns(sides, 3)
+    assert "".join(order) == "abcbcacab"
+    assert times == {"a": [2.0, 6.0, 8.0], "b": [1.0, 2.0, 2.0], "c": ["x", "y", "z"]}
+    assert clock.ratios(times["a"], times["b"]) == (3.0, [2.5, 3.5])
+
+
+def test_seconds_are_of_as_many_runs_and_the_first_is_not_in_the_median():
+    calls = []
+    assert clock.seconds(lambda: calls.append(1), 3) >= 0
+    assert clock.median_seconds(lambda: calls.append(2), 4) >= 0
+    assert calls == [1] * 3 + [2] * 5
 
 
 def test_parts_go_by_name_and_a_single_one_without(monkeypatch, capsys):
