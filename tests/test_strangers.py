@@ -1,13 +1,16 @@
 """Parts of a person's own in a config file: trained, resumed, loaded, sampled, packed, exported and tuned from outside."""
 
 import json
+import os
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from child_process import python
 from exact_models import Gaussian, exact
 
 import jaxdiff as jd
@@ -18,6 +21,7 @@ from jaxdiff.interop import load_sampler
 from jaxdiff.physics.camera import Camera
 from jaxdiff.tasks import restore
 from jaxdiff.training.loop import train
+from jaxdiff.training.restore import steps
 
 PARTS = """
 from dataclasses import dataclass
@@ -276,6 +280,61 @@ def test_commands_take_it(run, tmp_path, monkeypatch):
     few = ["--nfe", "2", "--examples", "8", "--unseen", "2", "--teacher", "20", "--iterations", "1"]
     assert tune.main([str(run), *few, "--allow", "strange_kit"]) == 0
     assert jd.load(run, allow="strange_kit").tuned(2).calls == 2
+
+
+def test_grids_of_several_lengths_share_a_padded_program_of_own_parts(run, home):
+    model = jd.load(run, allow="strange_kit")
+    euler = sys.modules["strange_kit.parts"].Euler()
+
+    def images(calls, rows=None):
+        grid = jd.grids.uniform_lam(model.schedule, calls)
+        return jd.sample(KEY, model.denoise, shape=(8, 8, 1), num=2, solver=euler, grid=grid, rows=rows).images
+
+    images(3, rows=6)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(euler), "update", None)  # nothing is traced again
+        padded = {calls: images(calls, rows=6) for calls in (3, 4, 6)}
+    for calls, of_grid in padded.items():
+        np.testing.assert_allclose(of_grid, images(calls), atol=1e-5)
+
+
+PAIRS = """
+config = dataclasses.replace(
+    config, name="killed", data=Stripes(channels=3), pairs=Colourise(), network=Mixer(image_channels=1), previews=0,
+    validation_images=0, checkpoint=Every(steps=2),
+)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+def test_workers_read_own_data_and_pairs_and_a_killed_run_ends_as_one_without(home, compiled_once):
+    path, runs = home / "pairs.py", home / "runs"
+    path.write_text("import dataclasses\n" + (home / "alone.py").read_text() + PAIRS)
+    rows = runs / "killed" / "metrics.jsonl"
+    cache = {"JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir}
+    command = ("train.py", path, "--workers", "2", "--steps", "100000", "--out", runs)
+    root = Path(jd.__file__).parents[1]
+    with python(
+        root / command[0], *command[1:], cwd=home, env={**os.environ, **cache, "JAX_PLATFORMS": "cpu"}
+    ) as child:
+        ends = time.monotonic() + 300
+        while not rows.exists() or rows.read_bytes().count(b"\n") < 5:
+            assert child.poll() is None, child.communicate()[1][-2000:]
+            assert time.monotonic() < ends
+            time.sleep(0.05)
+        child.kill()
+    reached = max(steps(rows.parent / "checkpoints"))
+    config = replace(load_config(path), steps=reached + 3, out=str(runs))
+    killed, undisturbed = train(config), train(replace(config, name="undisturbed"))
+    forget()
+    results = [jax.tree.leaves(jd.load(one, allow=path).denoise) for one in (killed, undisturbed)]
+    assert len(results[0]) > 5
+    jax.tree.map(np.testing.assert_array_equal, *results)
+    logs = [
+        [json.loads(line) for line in (one / "metrics.jsonl").read_text().splitlines()] for one in (killed, undisturbed)
+    ]
+    assert [row["step"] for row in logs[0]] == list(range(1, reached + 4))
+    assert [row["loss"] for row in logs[0]] == [row["loss"] for row in logs[1]]
 
 
 def test_a_fine_tuned_run_starts_from_it(run, home):
