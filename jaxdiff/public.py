@@ -10,6 +10,7 @@ from jaxdiff.conformance import check_posterior as check_posterior
 from jaxdiff.conformance import check_solver as check_solver
 from jaxdiff.denoiser import Denoiser as Denoiser
 from jaxdiff.denoiser import bind as bind
+from jaxdiff.nn import DiT as DiT
 from jaxdiff.nn import UNet as UNet
 from jaxdiff.nn import condition as condition
 from jaxdiff.nn import null as null

@@ -25,8 +25,11 @@ CALLS = 20
 NETWORKS: dict[str, Callable[[str], Any]] = {
     "unet-64": lambda dtype: jd.UNet(width=64, dtype=dtype),  # type: ignore[arg-type]
     "unet-128": lambda dtype: jd.UNet(width=128, dtype=dtype),  # type: ignore[arg-type]
+    "dit-s": lambda dtype: jd.DiT.S(dtype=dtype),
+    "dit-b": lambda dtype: jd.DiT.B(dtype=dtype),
 }
-"""By name, a function of the type: 64×64 pixels of one channel, patch 1 and attention at the lowest level."""
+"""By name, a function of the type: 64×64 pixels of one channel; UNets of patch 1 with attention at the lowest level,
+transformers of patch 4, 256 tokens an image."""
 
 
 @dataclass(frozen=True)

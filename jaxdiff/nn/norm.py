@@ -97,18 +97,20 @@ class AdaptiveGroupNorm(nn.Module):
 
 
 class Modulation(nn.Module):
-    """Scale and shift of each channel, linear in an embedding.
+    """Scale and shift of each channel, or `parts` such vectors, linear in an embedding.
 
-    The bias is added to each half of the product: XLA's CPU backend does not vectorise what reads halves of a sum (a norm
+    The bias is added to each part of the product: XLA's CPU backend does not vectorise what reads halves of a sum (a norm
     then took four times as long).
     """
 
     channels: int
+    parts: int = 2
+    kernel_init: Any = nn.initializers.lecun_normal()
 
     @nn.compact
-    def __call__(self, embedding: Float[Array, " size"]) -> tuple[Array, Array]:
-        shape = (embedding.shape[-1], 2 * self.channels)
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, (2 * self.channels,), jnp.float32)
-        both, half = embedding @ kernel, self.channels
-        return both[:half] + bias[:half], both[half:] + bias[half:]
+    def __call__(self, embedding: Float[Array, " size"]) -> list[Float[Array, " channels"]]:
+        size = self.parts * self.channels
+        kernel = self.param("kernel", self.kernel_init, (embedding.shape[-1], size), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (size,), jnp.float32)
+        products, biases = jnp.split(embedding @ kernel, self.parts), jnp.split(bias, self.parts)
+        return [product + own for product, own in zip(products, biases)]

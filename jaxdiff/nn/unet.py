@@ -9,25 +9,16 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxdiff.nn import conv
 from jaxdiff.nn.attention import Implementation, SelfAttention
 from jaxdiff.nn.blocks import Down, ResidualBlock, Up, depth_to_space, pad_to_multiple, space_to_depth
-from jaxdiff.nn.condition import completed, expected
+from jaxdiff.nn.contract import POLICIES, called, check_fields
 from jaxdiff.nn.conv import Conv
 from jaxdiff.nn.embed import Embedding
 from jaxdiff.nn.norm import GroupNorm
 from jaxdiff.nn.silu import silu
-from jaxdiff.nn.single import each
-
-_kept = jax.checkpoint_policies
-POLICIES = {
-    "cheap": _kept.save_from_both_policies(_kept.dots_saveable, _kept.save_only_these_names(conv.NAME)),
-    "all": _kept.nothing_saveable,
-}
 
 
 class UNet(nn.Module):
@@ -83,12 +74,7 @@ class UNet(nn.Module):
         super().__post_init__()
 
     def _check_fields(self):
-        for name in ("width", "blocks", "head_size", "patch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"got UNet {name}={getattr(self, name)}; expected 1 or more; to fix: raise it")
-        for name in ("num_classes", "vector_size", "image_channels", "augmentation_size"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"got UNet {name}={getattr(self, name)}; expected 0 or more; to fix: 0 = no condition")
+        check_fields(self, ("width", "blocks", "head_size", "patch_size"))
         if self.blocks > 32 or len(self.multipliers) > 16 or self.patch_size > 64:
             raise ValueError(
                 f"got UNet blocks={self.blocks}, {len(self.multipliers)} levels, patch_size={self.patch_size}; expected "
@@ -100,17 +86,6 @@ class UNet(nn.Module):
             raise ValueError(
                 f"got UNet attention={self.attention} for multipliers={self.multipliers}; "
                 "expected one entry a level; to fix: give both the same length"
-            )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"got UNet dropout={self.dropout}; expected 0 <= dropout < 1; to fix: 0.1")
-        if self.remat not in ("none", *POLICIES):
-            raise ValueError(f"got UNet remat={self.remat!r}; expected none, cheap or all; to fix: choose one")
-        if self.dtype not in ("float32", "bfloat16"):
-            raise ValueError(f"got UNet dtype={self.dtype!r}; expected 'float32' or 'bfloat16'; to fix: choose one")
-        if self.attention_implementation == "cudnn" and self.dtype != "bfloat16":
-            raise ValueError(
-                "got UNet attention_implementation='cudnn' in float32; expected bfloat16; "
-                "to fix: dtype='bfloat16' or attention_implementation=None"
             )
 
     @property
@@ -126,14 +101,9 @@ class UNet(nn.Module):
         cond: Mapping[str, Any] | None = None,
         train: bool = False,
     ) -> Float[Array, "batch *spatial channels"]:
-        if x.ndim not in (4, 5):
-            raise ValueError(f"got x of shape {x.shape}; expected (B, [D,] H, W, C); to fix: x[None] adds a batch axis")
-        if lam.shape != x.shape[:1]:
-            raise ValueError(f"got lam of shape {lam.shape}; expected {x.shape[:1]}; to fix: one lam an image")
-        cond = completed(cond, expected(self, x.shape[0], x.shape[1:-1]))
-        return each(lambda network, x, lam, cond: network._one(x, lam, cond, train), self, x, lam, cond)
+        return called(self, x, lam, cond, train)
 
-    def _one(self, x: Float[Array, "*spatial channels"], lam: Float[Array, ""], cond: Mapping[str, Any], train: bool):
+    def one(self, x: Float[Array, "*spatial channels"], lam: Float[Array, ""], cond: Mapping[str, Any], train: bool):
         """One image."""
         *spatial, channels = x.shape
         sizes = (self.num_classes, self.vector_size, self.augmentation_size)

@@ -1,0 +1,154 @@
+"""The transformer's block: attention and a gated MLP, each behind an adaptive RMS norm and a gate that starts at zero.
+
+adaLN-zero: Peebles and Xie 2023 (arXiv:2212.09748). RMS norm: Zhang and Sennrich 2019 (arXiv:1910.07467). Norm of queries
+and keys: Henry et al. 2020 (arXiv:2010.04245), as Dehghani et al. 2023 (arXiv:2302.05442) scale it. SwiGLU: Shazeer 2020
+(arXiv:2002.05202). No layer has a bias, since what is added behind each norm is one. Li and He 2025 (arXiv:2511.13720) put
+the same together for pixels. Layers are those of one image (`nn.single`), its tokens in a row.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxdiff.nn.attention import Implementation
+from jaxdiff.nn.norm import Modulation
+from jaxdiff.nn.rotary import partners
+from jaxdiff.nn.silu import silu
+
+EPSILON = 1e-6
+LANES = 128
+LARGEST = 80.0
+"""Of what is exponentiated; float32 ends at 88."""
+
+
+def hidden_size(width: int) -> int:
+    """Of the MLP: 8/3 of the width, which makes three matrices as large as two of 4 times it, in whole lanes."""
+    return LANES * max(1, round(8 * width / 3 / LANES))
+
+
+def rms_norm(x: Float[Array, "*any channels"]) -> Float[Array, "*any channels"]:
+    """x over the root of the mean of its squares along the channels, in float32."""
+    x = x.astype(jnp.float32)
+    return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + EPSILON)
+
+
+class Products(nn.Module):
+    """x times each of `parts` matrices, which are kept side by side as one parameter.
+
+    Not one product that is cut: a TPU writes each part where its reader wants it, and copied the parts of a whole.
+    """
+
+    features: int
+    parts: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "tokens width"]) -> list[Float[Array, "tokens features"]]:
+        shape = (x.shape[-1], self.parts * self.features)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, jnp.float32)
+        return [x @ part.astype(self.dtype) for part in jnp.split(kernel, self.parts, axis=-1)]
+
+
+class NormedTurned(nn.Module):
+    """RMS norm of each head's queries or keys, a learned scale a channel, and their rotary positions; also their length
+    at most.
+
+    The norm is a factor of what is turned, so that channels change places before it and are read once.
+    """
+
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "tokens heads size"], positions: Any
+    ) -> tuple[Float[Array, "tokens heads size"], Float[Array, ""]]:
+        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), jnp.float32)
+        cosine, sine = positions
+        other = partners(x).astype(jnp.float32)
+        x = x.astype(jnp.float32)
+        norm = jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + EPSILON)
+        turned = (norm * (x * (scale * cosine) + other * (partners(scale) * sine))).astype(self.dtype)
+        return turned, jnp.sqrt(float(len(scale))) * jnp.max(jnp.abs(scale))
+
+
+def bounded_attention(
+    q: Float[Array, "tokens heads size"],
+    k: Float[Array, "tokens heads size"],
+    v: Float[Array, "tokens heads size"],
+    bound: Float[Array, ""],
+) -> Float[Array, "tokens heads size"]:
+    """softmax(q · k / sqrt(size)) v, where no |q · k| is beyond `bound`; exponentials and their sums in float32.
+
+    No maximum is taken from the logits before their exponentials, which fit float32 up to 80 as they are. So the logits need
+    not wait for the last of their row, and are never written: what goes to memory are exponentials in v's type.
+    """
+    size = q.shape[-1]
+    most = jax.lax.stop_gradient(jnp.maximum(bound / size**0.5 - LARGEST, 0))
+    logits = jnp.einsum("tnh,snh->nts", q, k, preferred_element_type=jnp.float32) / size**0.5
+    weights = jnp.exp(logits - most).astype(v.dtype)
+    sums = jnp.sum(weights, axis=-1, dtype=jnp.float32).T
+    h = jnp.einsum("nts,snh->tnh", weights, v, preferred_element_type=jnp.float32)
+    return (h / sums[:, :, None]).astype(v.dtype)
+
+
+class Attention(nn.Module):
+    """Attention over all tokens with rotary positions, heads of `head_size`; queries and keys have norm 1 before."""
+
+    head_size: int
+    dtype: Any = jnp.float32
+    implementation: Implementation | None = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "tokens width"], positions: Any) -> Float[Array, "tokens width"]:
+        width = x.shape[-1]
+        products = Products(width, 3, self.dtype, name="qkv")(x)
+        q, k, v = (part.reshape(len(x), -1, self.head_size) for part in products)
+        q, longest_q = NormedTurned(self.dtype, name="norm_q")(q, positions)
+        k, longest_k = NormedTurned(self.dtype, name="norm_k")(k, positions)
+        if self.implementation == "cudnn":
+            h = jax.nn.dot_product_attention(q, k, v, implementation="cudnn")
+        else:
+            h = bounded_attention(q, k, v, longest_q * longest_k)
+        return nn.Dense(width, use_bias=False, dtype=self.dtype, name="out")(h.reshape(x.shape))
+
+
+class GatedMLP(nn.Module):
+    """silu(x A) * (x B), times C."""
+
+    dropout: float = 0.0
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "tokens width"], train: bool = False) -> Float[Array, "tokens width"]:
+        gate, value = Products(hidden_size(x.shape[-1]), 2, self.dtype, name="up")(x)
+        h = nn.Dropout(self.dropout, deterministic=not train)(silu(gate) * value)
+        return nn.Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name="down")(h)
+
+
+class TransformerBlock(nn.Module):
+    """x + gate · attention(norm(x)), then x + gate · MLP(norm(x)); the identity at initialisation.
+
+    Shift and scale of both norms and both gates are linear in the embedding.
+    """
+
+    head_size: int
+    dropout: float = 0.0
+    dtype: Any = jnp.float32
+    implementation: Implementation | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "tokens width"], embedding: Float[Array, " size"], positions: Any, train: bool = False
+    ) -> Float[Array, "tokens width"]:
+        modulation = Modulation(x.shape[-1], 6, nn.initializers.zeros, name="modulation")
+        shift1, scale1, gate1, shift2, scale2, gate2 = modulation(embedding)
+        attention = Attention(self.head_size, self.dtype, self.implementation, name="attention")
+        mlp = GatedMLP(self.dropout, self.dtype, name="mlp")
+        drop = nn.Dropout(self.dropout, deterministic=not train)
+        h = attention((rms_norm(x) * (1 + scale1) + shift1).astype(self.dtype), positions)
+        x = x + (gate1 * drop(h)).astype(self.dtype)
+        h = mlp((rms_norm(x) * (1 + scale2) + shift2).astype(self.dtype), train)
+        return x + (gate2 * h).astype(self.dtype)
