@@ -48,7 +48,14 @@ PAPERS: dict[str, tuple[str, ...]] = {
     "Stratified": ("kingma2021variational",),
     "PowerEMA": ("karras2024analyzing",),
     "AdamW": ("loshchilov2019decoupled",),
-    "UNet": ("ronneberger2015unet", "ho2020denoising", "dhariwal2021diffusion", "hoogeboom2023simple"),
+    "UNet": (
+        "ronneberger2015unet",
+        "ho2020denoising",
+        "dhariwal2021diffusion",
+        "hoogeboom2023simple",
+        "hoogeboom2024simpler",
+    ),
+    "DiT": ("peebles2023scalable", "bao2023all", "su2021roformer", "li2025back"),
     # guidance
     "ClassifierFree": ("ho2022classifier", "kynkaanniemi2024applying", "lin2023common"),
     "classifier_free": ("ho2022classifier", "kynkaanniemi2024applying", "lin2023common"),

@@ -37,7 +37,7 @@ PARTS = [
     *public(weighting),
     *public(guidance),
     *(getattr(posterior, name) for name in ("DDNM", "DPS", "DiffPIR", "MMPS", "PiGDM")),
-    *(jd.UNet, AdamW, training.PowerEMA, training.Stratified),
+    *(jd.DiT, jd.UNet, AdamW, training.PowerEMA, training.Stratified),
     *(jd.guidance.classifier_free, jd.guidance.adaptive_projected, jd.guidance.autoguidance, jd.guidance.windowed),
     *(jd.grids.karras, jd.grids.quadratic, jd.grids.discrete, jd.log_likelihood, jd.encode),
 ]

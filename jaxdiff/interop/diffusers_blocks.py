@@ -25,7 +25,7 @@ class Norm(nn.Module):
     epsilon: float
 
     @nn.compact
-    def __call__(self, x: Float[Array, "h w channels"], modulation: tuple[Array, Array] | None = None):
+    def __call__(self, x: Float[Array, "h w channels"], modulation: Sequence[Array] | None = None):
         scale = self.param("scale", nn.initializers.ones, x.shape[-1:], jnp.float32)
         shift = self.param("shift", nn.initializers.zeros, x.shape[-1:], jnp.float32)
         if modulation is not None:

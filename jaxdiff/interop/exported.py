@@ -19,7 +19,7 @@ from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.interop.export import FORMAT, PLATFORMS, dtype_and_shape
 from jaxdiff.malformed import malformed, parsed, within
-from jaxdiff.nn import UNet
+from jaxdiff.nn import DiT, UNet
 from jaxdiff.plain import from_plain
 from jaxdiff.schema import fields
 from jaxdiff.seeds import WORD, checked_seed
@@ -119,8 +119,8 @@ def _described(values: Any) -> tuple[dict[str, Any], DataInfo]:
     if (channels := Normaliser.from_json(normaliser).channels) != info.channels:
         raise malformed("normaliser channels", channels, f"{info.channels}, as of images")
     check_class_names(meta["network"], info, "images.class_names")
-    if meta["network"]["type"] == UNet.__name__:
-        from_plain(meta["network"], [UNet], "network")
+    if meta["network"]["type"] in (DiT.__name__, UNet.__name__):
+        from_plain(meta["network"], [DiT, UNet], "network")
     return meta, info
 
 

@@ -1,6 +1,6 @@
 """What the networks here have in common: fields that are checked alike, what a backward pass keeps, the call on a batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -43,20 +43,43 @@ def check_fields(network: Any, positive: Sequence[str]) -> None:
         )
 
 
+def check_heads(network: Any, width: int) -> None:
+    """Raises ValueError where a transformer of `width` channels has no whole number of heads, or heads no pairs."""
+    size = network.head_size
+    if width % size or size % 2:
+        raise ValueError(
+            f"got {type(network).__name__} head_size={size} for {width} channels; expected an even size that divides them; "
+            f"to fix: head_size={next((n for n in (128, 64, 32, 16, 8, 4) if not width % n), 2)}, or other channels"
+        )
+
+
 def called(
+    one: Callable[..., jax.Array],
     network: nn.Module,
     x: Float[Array, "batch *spatial channels"],
     lam: Float[Array, " batch"],
     cond: Mapping[str, Any] | None,
     train: bool,
 ) -> Float[Array, "batch *spatial channels"]:
-    """`network.one(x, lam, cond, train)` for each image of a batch, with the null for conditions that are left out.
+    """A network of one image on a batch, with the null for conditions that are left out.
 
-    Raises ValueError for an input without batch axis, and for a condition that the network was not built for.
+    Args:
+        one: from (network, x, lam, cond, train) without batch axes to an image.
+        network: whose parameters all images share.
+        x: (B, *spatial, C).
+        lam: (B,).
+        cond: conditions with leading B, or None.
+        train: whether to drop activations.
+
+    Returns:
+        (B, *spatial, C).
+
+    Raises:
+        ValueError: for an input without batch axis, and for a condition that the network was not built for.
     """
     if x.ndim not in (4, 5):
         raise ValueError(f"got x of shape {x.shape}; expected (B, [D,] H, W, C); to fix: x[None] adds a batch axis")
     if lam.shape != x.shape[:1]:
         raise ValueError(f"got lam of shape {lam.shape}; expected {x.shape[:1]}; to fix: one lam an image")
     cond = completed(cond, expected(network, x.shape[0], x.shape[1:-1]))
-    return each(lambda network, x, lam, cond: network.one(x, lam, cond, train), network, x, lam, cond)
+    return each(lambda network, x, lam, cond: one(network, x, lam, cond, train), network, x, lam, cond)

@@ -14,12 +14,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdiff.nn.blocks import depth_to_space, pad_to_multiple, space_to_depth
-from jaxdiff.nn.contract import POLICIES, called, check_fields
+from jaxdiff.nn.contract import called, check_fields, check_heads
 from jaxdiff.nn.conv import Conv
 from jaxdiff.nn.embed import Embedding
 from jaxdiff.nn.norm import Modulation
 from jaxdiff.nn.rotary import turns
-from jaxdiff.nn.transformer import TransformerBlock, rms_norm
+from jaxdiff.nn.transformer import rms_norm, transformer_block
 
 NARROW = 128
 """Li and He's channels between a large patch and the width."""
@@ -105,11 +105,7 @@ class DiT(nn.Module):
                 f"got DiT blocks={self.blocks}, patch_size={self.patch_size}; expected at most 128 and 64; to fix: a "
                 "smaller network"
             )
-        if self.width % self.head_size or self.head_size % 2:
-            raise ValueError(
-                f"got DiT width={self.width}, head_size={self.head_size}; expected an even head_size and a multiple of it; "
-                f"to fix: width={max(1, round(self.width / self.head_size)) * self.head_size}, or another head_size"
-            )
+        check_heads(self, self.width)
         if self.bottleneck is not None and self.bottleneck < 0:
             raise ValueError(f"got DiT bottleneck={self.bottleneck}; expected 0 or more; to fix: 0 = straight")
         super().__post_init__()
@@ -122,9 +118,9 @@ class DiT(nn.Module):
         cond: Mapping[str, Any] | None = None,
         train: bool = False,
     ) -> Float[Array, "batch *spatial channels"]:
-        return called(self, x, lam, cond, train)
+        return called(DiT._one, self, x, lam, cond, train)
 
-    def one(self, x: Float[Array, "*spatial channels"], lam: Float[Array, ""], cond: Mapping[str, Any], train: bool):
+    def _one(self, x: Float[Array, "*spatial channels"], lam: Float[Array, ""], cond: Mapping[str, Any], train: bool):
         """One image."""
         *spatial, channels = x.shape
         sizes = (self.num_classes, self.vector_size, self.augmentation_size)
@@ -154,18 +150,14 @@ class DiT(nn.Module):
 
     def _body(self, h: Float[Array, "tokens width"], emb: Float[Array, " width"], positions: Any, train: bool):
         """The blocks. The middle one, of an even number the middle two, have no skip: theirs would be their own input."""
-        dtype = jnp.dtype(self.dtype)
-        block_class = TransformerBlock
-        if self.remat != "none":
-            block_class = nn.remat(TransformerBlock, static_argnums=(4,), policy=POLICIES[self.remat])
+        block, dtype = transformer_block(self), jnp.dtype(self.dtype)
         half = (self.blocks - 1) // 2 if self.skips else 0
         handed = []
         for i in range(self.blocks):
             if i >= self.blocks - half:
                 skip = Conv(self.width, (), False, dtype, nn.initializers.zeros, name=f"skip{i}")
                 h = h + skip(h, handed.pop())
-            block = block_class(self.head_size, self.dropout, dtype, self.attention_implementation, name=f"block{i}")
-            h = block(h, emb, positions, train)
+            h = block(name=f"block{i}")(h, emb, positions, train)
             if i < half:
                 handed.append(h)
         return h

@@ -6,6 +6,8 @@ and keys: Henry et al. 2020 (arXiv:2010.04245), as Dehghani et al. 2023 (arXiv:2
 the same together for pixels. Layers are those of one image (`nn.single`), its tokens in a row.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -14,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdiff.nn.attention import Implementation
+from jaxdiff.nn.contract import POLICIES
 from jaxdiff.nn.norm import Modulation
 from jaxdiff.nn.rotary import partners
 from jaxdiff.nn.silu import silu
@@ -152,3 +155,12 @@ class TransformerBlock(nn.Module):
         x = x + (gate1 * drop(h)).astype(self.dtype)
         h = mlp((rms_norm(x) * (1 + scale2) + shift2).astype(self.dtype), train)
         return x + (gate2 * h).astype(self.dtype)
+
+
+def transformer_block(network: Any) -> Callable[..., TransformerBlock]:
+    """The block as a network's fields ask for it, a function of its name."""
+    block = TransformerBlock
+    if network.remat != "none":
+        block = nn.remat(TransformerBlock, static_argnums=(4,), policy=POLICIES[network.remat])
+    fields = (network.head_size, network.dropout, jnp.dtype(network.dtype), network.attention_implementation)
+    return functools.partial(block, *fields)

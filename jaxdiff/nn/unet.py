@@ -2,7 +2,8 @@
 
 Ronneberger et al. 2015 (arXiv:1505.04597), Ho et al. 2020 (arXiv:2006.11239), Dhariwal and Nichol 2021
 (arXiv:2105.05233); the space-to-depth stem follows Hoogeboom et al. 2023 (arXiv:2301.11093). Stem and end
-are reshapes, so that the work is wide 3x3 convolutions at low resolution. Layers are those of one image (`nn.single`).
+are reshapes, so that the work is wide 3x3 convolutions at low resolution. With `transformer`, the lowest level is a
+transformer, as in Hoogeboom et al. 2024 (arXiv:2410.19324). Layers are those of one image (`nn.single`).
 """
 
 from collections.abc import Mapping
@@ -14,11 +15,13 @@ from jaxtyping import Array, Float
 
 from jaxdiff.nn.attention import Implementation, SelfAttention
 from jaxdiff.nn.blocks import Down, ResidualBlock, Up, depth_to_space, pad_to_multiple, space_to_depth
-from jaxdiff.nn.contract import POLICIES, called, check_fields
+from jaxdiff.nn.contract import POLICIES, called, check_fields, check_heads
 from jaxdiff.nn.conv import Conv
 from jaxdiff.nn.embed import Embedding
 from jaxdiff.nn.norm import GroupNorm
+from jaxdiff.nn.rotary import turns
 from jaxdiff.nn.silu import silu
+from jaxdiff.nn.transformer import transformer_block
 
 
 class UNet(nn.Module):
@@ -42,8 +45,11 @@ class UNet(nn.Module):
     """Residual blocks a level, on the way down and again on the way up."""
     attention: tuple[bool, ...] = (False, False, True)
     """Self-attention after the blocks of each level; its cost grows with the square of the pixels there."""
+    transformer: int = 0
+    """Transformer blocks in the place of all residual blocks and attention of the lowest level, whose channels are then a
+    multiple of the head size; 0 = none. Wide levels of few pixels are where they belong."""
     head_size: int = 64
-    """Channels of one attention head; 64 and up are fast."""
+    """Channels of one attention head; 64 and up are fast, 128 fill a TPU's matrix unit."""
     patch_size: int = 1
     """Pixels along each axis that the stem folds into channels; 2 or 4 make large images cheap."""
     dropout: float = 0.0
@@ -75,10 +81,10 @@ class UNet(nn.Module):
 
     def _check_fields(self):
         check_fields(self, ("width", "blocks", "head_size", "patch_size"))
-        if self.blocks > 32 or len(self.multipliers) > 16 or self.patch_size > 64:
+        if self.blocks > 32 or len(self.multipliers) > 16 or self.patch_size > 64 or not 0 <= self.transformer <= 128:
             raise ValueError(
-                f"got UNet blocks={self.blocks}, {len(self.multipliers)} levels, patch_size={self.patch_size}; expected "
-                "at most 32, 16 and 64; to fix: a smaller network"
+                f"got UNet blocks={self.blocks}, {len(self.multipliers)} levels, patch_size={self.patch_size}, "
+                f"transformer={self.transformer}; expected at most 32, 16, 64 and 128; to fix: a smaller network"
             )
         if not self.multipliers or min(self.multipliers) < 1:
             raise ValueError(f"got UNet multipliers={self.multipliers}; expected positive integers; to fix: (1, 2, 2)")
@@ -87,6 +93,9 @@ class UNet(nn.Module):
                 f"got UNet attention={self.attention} for multipliers={self.multipliers}; "
                 "expected one entry a level; to fix: give both the same length"
             )
+
+        if self.transformer:
+            check_heads(self, self.width * self.multipliers[-1])
 
     @property
     def multiple(self) -> int:
@@ -101,9 +110,9 @@ class UNet(nn.Module):
         cond: Mapping[str, Any] | None = None,
         train: bool = False,
     ) -> Float[Array, "batch *spatial channels"]:
-        return called(self, x, lam, cond, train)
+        return called(UNet._one, self, x, lam, cond, train)
 
-    def one(self, x: Float[Array, "*spatial channels"], lam: Float[Array, ""], cond: Mapping[str, Any], train: bool):
+    def _one(self, x: Float[Array, "*spatial channels"], lam: Float[Array, ""], cond: Mapping[str, Any], train: bool):
         """One image."""
         *spatial, channels = x.shape
         sizes = (self.num_classes, self.vector_size, self.augmentation_size)
@@ -140,16 +149,26 @@ class UNet(nn.Module):
         h = Conv(self.width * self.multipliers[0], (3,) * (x.ndim - 1), dtype=dtype, name="conv_in")(x)
         skips = []
         last = len(self.multipliers) - 1
+        blocks = [self.blocks] * last + [0 if self.transformer else self.blocks]
         for level, multiplier in enumerate(self.multipliers):
             if level:
                 h = Down(self.width * multiplier, dtype, name=f"down{level}")(h)
-            for i in range(self.blocks):
+            for i in range(blocks[level]):
                 h = block(level, f"down{level}_block{i}", h)
                 skips.append(h)
-        h = block(last, "middle", h)
+        h = self._transformed(h, emb, train) if self.transformer else block(last, "middle", h)
         for level in range(last, -1, -1):
-            for i in range(self.blocks):
+            for i in range(blocks[level]):
                 h = block(level, f"up{level}_block{i}", h, skips.pop())
             if level:
                 h = Up(self.width * self.multipliers[level - 1], dtype, name=f"up{level}")(h)
         return h
+
+    def _transformed(self, h, emb, train: bool):
+        """The transformer of the lowest level: its pixels are the tokens."""
+        *grid, width = h.shape
+        block = transformer_block(self)
+        positions, tokens = turns(grid, self.head_size // 2), h.reshape(-1, width)
+        for i in range(self.transformer):
+            tokens = block(name=f"transformer{i}")(tokens, emb, positions, train)
+        return tokens.reshape(h.shape)

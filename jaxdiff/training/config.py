@@ -10,8 +10,8 @@ from jaxdiff.data.pairing import Pairs
 from jaxdiff.data.pairs import Denoising, Joint, LabelledGeneration, Parallel, Segmentation, SuperResolution
 from jaxdiff.malformed import malformed
 from jaxdiff.network import Network
+from jaxdiff.nn import DiT, UNet
 from jaxdiff.nn.condition import check_sizes
-from jaxdiff.nn.unet import UNet
 from jaxdiff.parts import Allow, Parts
 from jaxdiff.physics.camera import Camera
 from jaxdiff.plain import from_plain, to_plain
@@ -81,8 +81,8 @@ class TrainConfig:
     """Size in pixels of what the network sees: y x, or z y x."""
     augment: bool = True
     """Random flips and turns by 90 degrees, where the pixel sizes allow them."""
-    network: UNet | Network = field(default_factory=UNet)
-    """The network: `UNet`, or a Linen module of your own (`jaxdiff.network`)."""
+    network: UNet | DiT | Network = field(default_factory=UNet)
+    """The network: `UNet`, `DiT`, or a Linen module of your own (`jaxdiff.network`)."""
     schedule: AnySchedule = field(default_factory=Cosine)
     """Draws the noise levels of training; sampling is free to choose others."""
     predicts: Prediction | PredictionKind = "v"
@@ -242,7 +242,7 @@ CLASSES: tuple[type, ...] = (
     *(BrownianBridge, Cosine, DiscreteBetas, Karras, LinearBeta, LogNormal, Rectified, SubVP, VarianceExploding),
     *(EDM, P2, MinSNR, Sigmoid, SNRPlusOne, Uniform),
     *(DDIM, DDPM, DPMpp, UniPC, DEIS, IPNDM, EDMHeun, SASolver, PredictorCorrector),
-    *(UNet, AdamW, EMA, PowerEMA, Every),
+    *(DiT, UNet, AdamW, EMA, PowerEMA, Every),
 )
 """Every class that a stored config may name."""
 
