@@ -5,6 +5,7 @@ time embedding asks for are folded into the norm's own.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import flax.linen as nn
