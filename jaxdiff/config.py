@@ -10,7 +10,7 @@ import equinox as eqx
 import flax.linen as nn
 import tyro
 
-from jaxdiff.parts import run_file
+from jaxdiff.parts import is_ours, run_file
 from jaxdiff.schema import is_protocol
 from jaxdiff.training.config import TrainConfig as TrainConfig
 
@@ -54,6 +54,8 @@ def _narrowed(part: Any) -> Any:
 
     tyro makes options of the fields of an annotated class; of alternatives it knows the listed ones only, and no protocols.
     """
+    if _is_tuple_of_ours(part):
+        return tuple(map(_narrowed, part))
     if not dataclasses.is_dataclass(part) or isinstance(part, type | nn.Module | eqx.Module):
         return part
     hints = get_type_hints(type(part), include_extras=True)
@@ -79,6 +81,8 @@ def _kind_of(hint: Any, value: Any) -> Any:
     """The annotation of a field that holds a value: a part's own class; of a name beside parts, the names."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return type(value)
+    if _is_tuple_of_ours(value):
+        return tuple[*(type(one) for one in value)]  # pyright: ignore[reportInvalidTypeArguments]
     inner = [kind for kind in get_args(hint) if kind is not Ellipsis]
     if get_origin(hint) is tuple and inner and all(map(is_protocol, inner)):
         return tyro.conf.Fixed[hint]  # objects of a person's own, which options cannot make
@@ -88,8 +92,20 @@ def _kind_of(hint: Any, value: Any) -> Any:
     return Union[plain] if named and several else hint  # noqa: UP007 - of a tuple
 
 
+def _is_tuple_of_ours(value: Any) -> bool:
+    """Whether a field holds several parts of this package, whose fields are options by their number."""
+    parts = value if isinstance(value, tuple) else ()
+    return bool(parts) and all(dataclasses.is_dataclass(one) and is_ours(_plain_class(one)) for one in parts)
+
+
+def _plain_class(part: Any) -> type:
+    return getattr(type(part), "narrowed_from", type(part))
+
+
 def _widened(part: Any) -> Any:
     """The inverse of `_narrowed`."""
+    if _is_tuple_of_ours(part):
+        return tuple(map(_widened, part))
     if not hasattr(type(part), "narrowed_from"):
         return part
     values = {one.name: _widened(getattr(part, one.name)) for one in dataclasses.fields(part) if one.init}

@@ -14,8 +14,8 @@ from jaxdiff.data.info import DataInfo
 from jaxdiff.data.levels import Levels
 from jaxdiff.data.maps import Map, MapName
 from jaxdiff.data.normalise import Normaliser
-from jaxdiff.data.pairing import Pairing, as_network
-from jaxdiff.data.patches import Batch, Record, check_patch, check_whole, common_factor, pixel_factors, random_patch
+from jaxdiff.data.pairing import Pairing, as_network, cut
+from jaxdiff.data.patches import Batch, Record, check_patch, check_whole, common_factor, pixel_factors
 from jaxdiff.data.sources.source import ImagesOf, Region, Seen, Source, Subset
 from jaxdiff.data.split import groups, split_groups, split_regions
 
@@ -64,7 +64,7 @@ class Dataset:
 
         def example(i: int) -> Batch:
             rng = np.random.default_rng([seed, i])
-            record = random_patch(self.validation[i % len(self.validation)], patch, rng, augment=False)
+            record = cut(self.validation[i % len(self.validation)], patch, rng, self.pairing, augment=False)
             return as_network(record, self.normaliser, self.pairing, rng)
 
         for start in range(0, num if len(self.validation) else 0, batch_size):

@@ -10,8 +10,8 @@ from absl import flags
 
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.normalise import Normaliser
-from jaxdiff.data.pairing import Pairing, as_network
-from jaxdiff.data.patches import Batch, Record, check_patch, random_patch, turnable
+from jaxdiff.data.pairing import Pairing, as_network, cut
+from jaxdiff.data.patches import Batch, Record, check_patch, turnable
 from jaxdiff.data.sources.source import Source
 from jaxdiff.data.workers import begin_worker, carry_config_files, out_of_reach_of_signals, quiet_tracker
 
@@ -180,7 +180,7 @@ class _Draw:
         epoch, place = divmod(index, len(self.source))
         record, replaced = self._read(self._order(epoch), place)
         rng = self._rng(1, index)
-        patch = random_patch(record, self.patch, rng, self.augment, self.turn)
+        patch = cut(record, self.patch, rng, self.pairing, self.augment, self.turn)
         return {**as_network(patch, self.normaliser, self.pairing, rng), REPLACED: np.asarray(replaced)}
 
     def _read(self, order: np.ndarray, place: int) -> tuple[Record, int]:

@@ -10,14 +10,16 @@ from jaxdiff.data.info import DataInfo
 from jaxdiff.data.levels import Levels
 from jaxdiff.data.maps import Map, MapName
 from jaxdiff.data.normalise import Normaliser
-from jaxdiff.data.patches import Batch, Record
+from jaxdiff.data.patches import Batch, Record, random_patch
 from jaxdiff.data.sources.source import Source
 
 
 class Pairs(Protocol):
     """A kind of pairs: a frozen dataclass of its settings.
 
-    Records hold data units; a patch is a record of which every array was cut at the same place.
+    Records hold data units; a patch is a record of which every array was cut at the same place. A kind that cuts patches
+    itself, as one that resizes them at random, has a further method `cut(record, patch, rng, augment, turn)` in place of
+    `jaxdiff.data.patches.random_patch`.
     """
 
     @property
@@ -71,6 +73,19 @@ class Pairing:
 
     pairs: Pairs
     inputs: Inputs | None = None
+
+
+def cut(
+    record: Record,
+    patch: tuple[int, ...],
+    rng: np.random.Generator,
+    pairing: Pairing | None = None,
+    augment: bool = True,
+    turn: bool = True,
+) -> Record:
+    """A random patch of a record, as the pairs cut it, or `random_patch` does."""
+    own = None if pairing is None else getattr(pairing.pairs, "cut", None)
+    return (random_patch if own is None else own)(record, patch, rng, augment, turn)
 
 
 def as_network(

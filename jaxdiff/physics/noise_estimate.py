@@ -193,7 +193,7 @@ def estimate_noise(
         curves.append(
             (
                 np.array([light[part].mean() for part in quiet]),
-                np.array([_scale(high[part]) ** 2 for part in quiet]),
+                np.array([robust_scale(high[part]) ** 2 for part in quiet]),
                 np.sqrt(2 / (EFFICIENCY * counts)),
             )
         )
@@ -216,7 +216,7 @@ def _quiet(part: np.ndarray, high: np.ndarray, change: np.ndarray) -> np.ndarray
     """The pixels of a group around which the light changes no more than noise alone makes it seem, and half at least."""
     order = part[np.argsort(change[part], kind="stable")]
     half = order[: max(len(order) // 2, 1)]
-    return order[: max(len(half), np.searchsorted(change[order], CHANGE * _scale(high[half])))]
+    return order[: max(len(half), np.searchsorted(change[order], CHANGE * robust_scale(high[half])))]
 
 
 def _surrounded(valid: np.ndarray, plane: tuple[int, int]) -> np.ndarray:
@@ -264,7 +264,7 @@ def _at_an_end(image: np.ndarray, valid: np.ndarray) -> np.ndarray:
     return ends
 
 
-def _scale(values: np.ndarray) -> float:
+def robust_scale(values: np.ndarray) -> float:
     """Huber's estimate of the standard deviation about 0 (proposal 2): of grey levels that are whole numbers, too, smooth."""
     scale = 1.4826 * float(np.median(np.abs(values)))
     if scale == 0:  # more than half of the pixels are equal

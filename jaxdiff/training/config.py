@@ -5,9 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from jaxdiff.data import augment
 from jaxdiff.data.config import BBBC039, DataConfig, Folder, Synthetic, Tfds
+from jaxdiff.data.mixed import Mixed
+from jaxdiff.data.object_size import ObjectSize
 from jaxdiff.data.pairing import Pairs
 from jaxdiff.data.pairs import Denoising, Joint, LabelledGeneration, Parallel, Segmentation, SuperResolution
+from jaxdiff.data.per_image import PerImage
+from jaxdiff.data.split_folders import SplitFolders
 from jaxdiff.malformed import malformed
 from jaxdiff.network import Network
 from jaxdiff.nn import DiT, UNet
@@ -39,7 +44,7 @@ from jaxdiff.training.power_ema import PowerEMA
 from jaxdiff.training.weighting import EDM, P2, MinSNR, Sigmoid, SNRPlusOne, Uniform, Weighting
 
 # Ours, or a person's own: stored values of this package are held against the former, own classes against the latter.
-Data = Synthetic | Folder | Tfds | BBBC039 | DataConfig
+Data = Synthetic | Folder | Tfds | BBBC039 | SplitFolders | Mixed | DataConfig
 AnyPairs = Segmentation | Denoising | LabelledGeneration | Joint | Parallel | SuperResolution | Pairs
 AnySchedule = (
     Cosine
@@ -236,9 +241,11 @@ class TrainConfig:
 
 
 PAIRS: tuple[type, ...] = (Segmentation, Denoising, LabelledGeneration, Joint, Parallel, SuperResolution)
+PARTS_OF_PAIRS: tuple[type, ...] = (PerImage, ObjectSize, *augment.OURS)
 CLASSES: tuple[type, ...] = (
-    *(BBBC039, Folder, Synthetic, Tfds, Camera),
+    *(BBBC039, Folder, Mixed, SplitFolders, Synthetic, Tfds, Camera),
     *PAIRS,
+    *PARTS_OF_PAIRS,
     *(BrownianBridge, Cosine, DiscreteBetas, Karras, LinearBeta, LogNormal, Rectified, SubVP, VarianceExploding),
     *(EDM, P2, MinSNR, Sigmoid, SNRPlusOne, Uniform),
     *(DDIM, DDPM, DPMpp, UniPC, DEIS, IPNDM, EDMHeun, SASolver, PredictorCorrector),

@@ -16,7 +16,7 @@ from jaxdiff.parts import Allow, Allowed, Parts, allowed, is_ours, place_of
 from jaxdiff.plain import fields_of, flat, from_plain, own_parts, to_plain
 from jaxdiff.schema import fields
 from jaxdiff.terminal import one_line
-from jaxdiff.training.config import CLASSES, MAY_CHANGE, PAIRS, TrainConfig
+from jaxdiff.training.config import CLASSES, MAY_CHANGE, PAIRS, PARTS_OF_PAIRS, TrainConfig
 from jaxdiff.training.stored_config import OwnLoop, config_of
 
 FORMAT = 1
@@ -88,7 +88,10 @@ def read_pairing(stored: Mapping[str, Any], allow: Allow = ()) -> Pairing | None
     if values is None:
         return None
     values = fields(values, {"inputs": dict[str, Any] | None, "pairs": dict[str, Any]}, "pairing")
-    pairs, inputs = from_plain(values["pairs"], Parts(PAIRS, allow), "pairing.pairs"), values["inputs"]
+    pairs, inputs = (
+        from_plain(values["pairs"], Parts((*PAIRS, *PARTS_OF_PAIRS), allow), "pairing.pairs"),
+        values["inputs"],
+    )
     if is_ours(type(pairs)) and not isinstance(pairs, PAIRS):
         raise malformed("pairing.pairs", values["pairs"], "a kind of pairs")
     if inputs is None:

@@ -114,10 +114,10 @@ class Subset:
 
 
 class Chained:
-    """The records of several sources of one kind, one source after the other."""
+    """The records of several sources of one kind, one source after the other; info: of all, default that of the first."""
 
-    def __init__(self, sources: Sequence[Source]):
-        self.sources, self.info = tuple(sources), sources[0].info
+    def __init__(self, sources: Sequence[Source], info: DataInfo | None = None):
+        self.sources, self.info = tuple(sources), sources[0].info if info is None else info
         self.ends = [int(end) for end in np.cumsum([len(source) for source in sources])]
         self.seen = tuple(one for source in sources for one in getattr(source, "seen", ()))
 
@@ -210,4 +210,4 @@ class Shared:
 
 
 def _size(record: Record) -> int:
-    return sum(value.nbytes for value in record.values() if isinstance(value, np.ndarray))
+    return sum(getattr(value, "nbytes", 0) for value in record.values())

@@ -1,0 +1,105 @@
+"""Several data sets as one: images of different microscopes, each with its share of what is drawn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from jaxdiff.data.dataset import Dataset
+from jaxdiff.data.decoded import Normalised
+from jaxdiff.data.errors import DataError
+from jaxdiff.data.info import DataInfo
+from jaxdiff.data.normalise import Normaliser
+from jaxdiff.data.sources.source import Chained, Source, Subset
+
+
+class Part(Protocol):
+    """A kind of data (`jaxdiff.data.config`)."""
+
+    def open(self, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixed(Normalised):
+    """Several data sets of one number of axes and channels, trained on and validated on together.
+
+    `normalise` and `camera` are those of this config; those of the parts are not read. What the parts do not agree on (pixel
+    size, names of channels) is not known of the whole; integers become the widest type.
+    """
+
+    parts: tuple[Part, ...]
+    """The data sets, each with its own split."""
+    weights: tuple[float, ...] = ()
+    """Share of the draws that is each part's; none: every image is drawn as often."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.parts or not all(callable(getattr(part, "open", None)) for part in self.parts):
+            raise DataError(f"parts={self.parts}", "one kind of data or more", "parts=(Folder(...), BBBC039(...))")
+        if self.weights and (len(self.weights) != len(self.parts) or not all(0 < w < np.inf for w in self.weights)):
+            raise DataError(f"weights={self.weights}", f"{len(self.parts)} numbers above 0", "one for each of parts")
+
+    def open(self, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset:
+        opened = [part.open(patch, seed) for part in self.parts]
+        info, inputs = common_info([one.info for one in opened]), [one.input_info for one in opened]
+        if inputs.count(None) not in (0, len(inputs)):
+            raise DataError("inputs beside the images of some parts", "of all or of none", "leave them out")
+        if normaliser is not None and normaliser.channels != info.channels:
+            raise DataError(f"a normaliser of {normaliser.channels} channels", f"{info.channels}", "use the run's data")
+        train, validation = (
+            Chained([_named(source, number) for number, source in enumerate(sources)], info)
+            for sources in ([one.train for one in opened], [one.validation for one in opened])
+        )
+        drawn = Subset(train, repeats([len(one.train) for one in opened], self.weights))
+        return Dataset(
+            drawn,
+            validation,
+            info,
+            self.map,
+            normaliser,
+            skipped=tuple(text for one in opened for text in one.skipped),
+            notes=tuple(text for one in opened for text in one.notes),
+            input_info=None if None in inputs else common_info([one for one in inputs if one is not None]),
+            recorded=(drawn, validation),
+        )
+
+
+def repeats(numbers: Sequence[int], weights: Sequence[float]) -> list[int]:
+    """Indices into the records of several parts, one part after the other: each at least once, as often as weights ask.
+
+    numbers: of records of each part; weights: of each, or none, which takes every record once.
+    """
+    starts = np.cumsum([0, *numbers[:-1]]).tolist()
+    times = max(n / w for n, w in zip(numbers, weights)) if weights else 0
+    totals = [round(w * times) for w in weights] if weights else numbers
+    return [start + k % n for start, n, total in zip(starts, numbers, totals) for k in range(max(n, total))]
+
+
+def common_info(infos: Sequence[DataInfo]) -> DataInfo:
+    """What all agree on. Raises DataError for other axes, channels or colours."""
+    first = infos[0]
+    for one in infos:
+        kinds = [(i.axes, i.channels, i.colour) for i in (first, one)]
+        if kinds[0] != kinds[1]:
+            raise DataError(f"parts with {kinds[0]} and {kinds[1]} (axes, channels, colour)", "one kind", "mix others")
+    sizes = {axis: {(one.pixel_size[axis], one.unit) for one in infos} for axis in first.spatial}
+    known = all(len(each) == 1 for each in sizes.values())
+    names = first.channel_names if len({one.channel_names for one in infos}) == 1 else map(str, range(first.channels))
+    return first.replace(
+        channel_names=tuple(names),
+        pixel_size=first.pixel_size if known else {},
+        unit=first.unit if known else None,
+        dtype=np.result_type(*(one.dtype for one in infos)).name,
+        synthetic=any(one.synthetic for one in infos),
+        class_names=first.class_names if len({one.class_names for one in infos}) == 1 else (),
+    )
+
+
+def _named(source: Source, number: int) -> Source:
+    """The source, the names and groups of whose files are those of part `number`: two folders may hold one name."""
+    seen = getattr(source, "seen", None)
+    if not seen:
+        return source
+    own = [one._replace(file=f"{number}/{one.file}", group=f"{number}/{one.group}") for one in seen]
+    return Subset(source, range(len(source)), own)

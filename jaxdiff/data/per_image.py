@@ -1,0 +1,167 @@
+"""Grey levels on the scale of their own image: 0 where it is dark, 1 where it is bright, whatever the camera and the file.
+
+    u = (x - offset) / span,   offset = p_low,   span = max(p_high - p_low, floor · noise)
+
+channel by channel; p are percentiles of the whole image, noise the standard deviation of its noise, estimated from second
+differences (Immerkær 1996, doi:10.1006/cviu.1996.0060), and no less than that of rounding. All three follow the image: of
+gain · x + offset the u are the same, up to the rounding of floats. The floor keeps an image without objects dark.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+from scipy import ndimage
+
+from jaxdiff.data.errors import DataError
+from jaxdiff.physics.noise_estimate import robust_scale
+
+SIDE, MOST = 64, 8
+"""Pixels along the sides of a field's blocks, and how many blocks of a plane are looked at, at most."""
+DIFFERENCES = 2**14
+"""Second differences of a channel from which the noise is estimated, about."""
+SECOND = np.array([1.0, -2.0, 1.0]) / np.sqrt(6)
+"""Second differences along one axis, of unit noise."""
+
+
+@dataclass(frozen=True, eq=False)
+class GreyScale:
+    """u = (x - offset) / span of each channel, and back."""
+
+    offset: Float[np.ndarray, " channels"]
+    """Grey level at u = 0."""
+    span: Float[np.ndarray, " channels"]
+    """Grey levels from u = 0 to u = 1, above 0."""
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Grey levels (..., C) to u, float32."""
+        return ((np.asarray(x, np.float64) - self.offset) / self.span).astype(np.float32)
+
+    def inverse(self, u: np.ndarray) -> np.ndarray:
+        """u (..., C) to grey levels, not rounded, float64."""
+        return np.asarray(u, np.float64) * self.span + self.offset
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Evenly spread parts of a field, from which its grey scale is estimated in training; no array that is cut with it."""
+
+    values: tuple[np.ndarray, ...]
+    """Each (*block, C)."""
+    starts: tuple[tuple[int, ...], ...]
+    """Of each, along the spatial axes of the field."""
+
+    @classmethod
+    def of(cls, field: np.ndarray) -> "Blocks":
+        """Of a field (*spatial, C): the whole where it is small, else MOST blocks of SIDE × SIDE of a plane or volume."""
+        spatial = field.shape[:-1]
+        sides = tuple(min(n, SIDE) for n in spatial[-2:])
+        if len(spatial) == 3:
+            sides = (min(spatial[0], max(1, SIDE // 16)), *sides)
+        starts = [np.linspace(0, n - s, -(-n // s)).astype(int).tolist() for n, s in zip(spatial, sides)]
+        every = [tuple(one) for one in np.stack(np.meshgrid(*starts, indexing="ij"), -1).reshape(-1, len(spatial))]
+        places = sorted(np.random.default_rng(0).permutation(len(every))[:MOST].tolist())
+        chosen = [tuple(map(int, every[i])) for i in places]
+        parts = [field[tuple(slice(a, a + s) for a, s in zip(one, sides))] for one in chosen]
+        return cls(tuple(parts), tuple(chosen))
+
+    @property
+    def nbytes(self) -> int:
+        """Of the values."""
+        return sum(values.nbytes for values in self.values)
+
+    def with_values(self, values: Iterable[np.ndarray]) -> "Blocks":
+        """The same places with other values."""
+        return replace(self, values=tuple(values))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerImage:
+    """Normalisation per image: two percentiles of the whole image become 0 and 1, before the run's own normaliser.
+
+    Of a channel with one value in all pixels the medians over the training images take their place.
+    """
+
+    low: float = 1.0
+    """Percentile that becomes 0."""
+    high: float = 99.8
+    """Percentile that becomes 1."""
+    floor: float = 10.0
+    """The span is at least so many standard deviations of the image's noise."""
+    offset: tuple[float, ...] | None = None
+    """Median grey level at 0 of the training images, for each channel; fitted."""
+    span: tuple[float, ...] | None = None
+    """Median span of the training images, for each channel; fitted."""
+
+    def __post_init__(self):
+        if not 0 <= self.low < self.high <= 100:
+            raise DataError(f"low={self.low}, high={self.high}", "percentiles, low below high", "low=1, high=99.8")
+        if not 0 <= self.floor < np.inf:
+            raise DataError(f"floor={self.floor}", "a number, 0 or more", "floor=10")
+        if self.span is not None and not min(self.span) > 0:
+            raise DataError(f"span={self.span}", "numbers above 0", "leave it out: it is fitted")
+
+    def fit(self, images: Iterable[np.ndarray]) -> "PerImage":
+        """With the medians over images (*spatial, C) that are not blank filled in."""
+        scales = [self._scale_of(parts) for parts in (Blocks.of(image).values for image in images)]
+        offsets, spans = (np.stack(column) for column in zip(*scales))
+        if blank := [c for c in range(spans.shape[1]) if not (spans[:, c] > 0).any()]:
+            raise DataError(f"one value in every pixel of channel {blank[0]}", "images that vary", "remove the channel")
+        medians = [np.median(column[spans[:, c] > 0, c]) for column in (offsets, spans) for c in range(spans.shape[1])]
+        half = len(medians) // 2
+        return replace(self, offset=tuple(map(float, medians[:half])), span=tuple(map(float, medians[half:])))
+
+    def scale(self, image: np.ndarray) -> GreyScale:
+        """The grey scale of a whole image (*spatial, C)."""
+        return self.scale_of((image,))
+
+    def scale_of(self, parts: Sequence[np.ndarray]) -> GreyScale:
+        """The grey scale of the field that `parts` (*spatial, C) are of."""
+        offset, span = self._scale_of(parts)
+        blank = ~(span > 0)
+        if blank.any():
+            if self.offset is None or self.span is None:
+                raise DataError("a blank image", "one that varies, or the numbers of a run", "fit PerImage")
+            offset, span = np.where(blank, self.offset, offset), np.where(blank, self.span, span)
+        return GreyScale(offset, span)
+
+    def _scale_of(self, parts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Offset and span of each channel; a span of 0 where all pixels are equal."""
+        offsets, spans = [], []
+        for c in range(parts[0].shape[-1]):
+            channel = [np.asarray(part[..., c], np.float64) for part in parts]
+            values = np.sort(np.concatenate([one.ravel() for one in channel]))
+            low, high = (_quantile(values, percent / 100) for percent in (self.low, self.high))
+            offsets.append(low)
+            spans.append(max(high - low, self.floor * noise_of(channel, values)))
+        return np.array(offsets), np.array(spans)
+
+
+def noise_of(parts: Sequence[np.ndarray], values: np.ndarray | None = None) -> float:
+    """Standard deviation of the noise of parts (*spatial) of an image, and at least that of rounding; 0 for one value.
+
+    values: all of them, sorted, where they are at hand.
+    """
+    values = np.sort(np.concatenate([part.ravel() for part in parts])) if values is None else values
+    steps = np.diff(values)
+    least = steps[steps > 1e-4 * (values[-1] - values[0])]  # of floats the digits are no steps
+    rounding = float(least.min()) / np.sqrt(12) if least.size else 0.0
+    differences = [_second_differences(part) for part in parts if min(part.shape[-2:]) >= 3]
+    if not differences:
+        return rounding
+    every = np.concatenate([one.ravel() for one in differences])
+    return max(robust_scale(every[:: max(1, every.size // DIFFERENCES)]), rounding)
+
+
+def _quantile(values: np.ndarray, q: float) -> float:
+    """Of sorted values, linear between two."""
+    place = q * (len(values) - 1)
+    low = int(place)
+    high = min(low + 1, len(values) - 1)
+    return float(values[low] + (place - low) * (values[high] - values[low]))
+
+
+def _second_differences(part: np.ndarray) -> np.ndarray:
+    inner = (..., slice(1, -1), slice(1, -1))
+    return ndimage.convolve1d(ndimage.convolve1d(part, SECOND, axis=-2), SECOND, axis=-1)[inner]
