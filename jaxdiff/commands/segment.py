@@ -4,14 +4,18 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from tqdm import tqdm
 
 from jaxdiff.commands.folders.options import FolderOptions, parsed, task_over_folder
+from jaxdiff.commands.length import length_of
 from jaxdiff.data.files.labels import write_labels
 from jaxdiff.data.files.write import write_image
 from jaxdiff.data.shown.objects import objects, write_csv
 from jaxdiff.data.shown.overlay import overlay
 from jaxdiff.tasks.sampled import check_task
-from jaxdiff.tasks.segment import Fuse, segment
+from jaxdiff.tasks.seen import object_size_of
+from jaxdiff.tasks.segment import Fuse, check_diameter, segment
+from jaxdiff.terminal import one_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +29,10 @@ class Segment(FolderOptions):
     dynamic: float = 2.5
     """Pixels that a maximum of the distance must stand above the pass to a higher one to be an object of its own."""
     least: int = 20
-    """Pixels of the smallest object."""
+    """Pixels of the smallest object; as of dynamic, of the resampled image where the model resamples."""
+    diameter: str | None = None
+    """Of the objects, for a model of one size: in pixels of the image (18), or of known pixels in micrometres (12um); default
+    estimated from each image."""
 
 
 def main(args: list[str], prog: str = "sample.py segment") -> int:
@@ -34,8 +41,11 @@ def main(args: list[str], prog: str = "sample.py segment") -> int:
     model = options.model("segment")
     check_task(model, "segment")
     solver = options.solver_of(model)
+    asked = None if options.diameter is None else length_of(options.diameter)
+    check_diameter(None if asked is None else asked.number, object_size_of(model))
 
     def work(key, image, info, path):
+        diameter = None if asked is None else asked.pixels(info)
         result = segment(
             key,
             model,
@@ -46,8 +56,11 @@ def main(args: list[str], prog: str = "sample.py segment") -> int:
             fuse=options.fuse,
             dynamic=options.dynamic,
             least=options.least,
+            diameter=diameter,
         )
         name = path.name
+        if result.diameter is not None and diameter is None:
+            tqdm.write(one_line(f"{name}: objects of {result.diameter:.3g} pixels, estimated; --diameter overrules"))
         write_labels(path.with_name(f"{name}_labels.ome.tif"), result.labels, info)
         maps, unsure = {"probability": result.probability}, None
         if options.samples > 1:
@@ -69,8 +82,12 @@ def main(args: list[str], prog: str = "sample.py segment") -> int:
         )
         write_csv(path.with_name(f"{name}_objects.csv"), table)
         overlay(image, result.labels, path.with_name(f"{name}_overlay.png"), unsure)
-        number = {} if unsure is None else {"mean_uncertainty": float(unsure.mean())}
-        return {"objects": int(result.labels.max()), **number}
+        numbers: dict[str, str | float] = {"objects": int(result.labels.max())}
+        if unsure is not None:
+            numbers["mean_uncertainty"] = float(unsure.mean())
+        if result.diameter is not None:
+            numbers |= {"diameter": result.diameter, "diameter_from": "estimate" if diameter is None else "--diameter"}
+        return numbers
 
     suffixes = ("_labels.ome.tif", "_probability.ome.tif", "_objects.csv", "_overlay.png")
     return task_over_folder(options, model, suffixes, work)

@@ -7,6 +7,7 @@ from jaxdiff.tasks.classify import calibrate as calibrate
 from jaxdiff.tasks.classify import classify as classify
 from jaxdiff.tasks.denoise import Denoised as Denoised
 from jaxdiff.tasks.denoise import denoise as denoise
+from jaxdiff.tasks.diameter import estimate_diameter as estimate_diameter
 from jaxdiff.tasks.estimate import Estimate as Estimate
 from jaxdiff.tasks.generate_labelled import Labelled as Labelled
 from jaxdiff.tasks.generate_labelled import generate_labelled as generate_labelled

@@ -11,7 +11,7 @@ def instances(
     foreground: Bool[np.ndarray, "*field"] | None = None,
     *,
     dynamic: float = 2.5,
-    least: int = 20,
+    least: float = 20,
 ) -> Int[np.ndarray, "*field"]:
     """Labels 1..n, int32, 0 the background, from distances in pixels.
 

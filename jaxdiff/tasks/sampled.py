@@ -24,6 +24,7 @@ from jaxdiff.process.gaussian import noise
 from jaxdiff.sampling import sample
 from jaxdiff.sampling.program import WINDOW, image_devices
 from jaxdiff.solvers import DPMpp
+from jaxdiff.tasks.seen import returns_levels, seen
 
 Remat = Literal["cheap", "all"]
 WINDOWS_TOGETHER = 32
@@ -68,21 +69,26 @@ def conditional_samples(
     *,
     calls: int,
     solver: Any = None,
+    factor: float = 1.0,
 ) -> Float[np.ndarray, "samples *fine channels"]:
     """`samples` draws from p(what is diffused | image), in its own units, float32.
 
     image: in the units of the model's inputs, any size; one channel may be left out. It is normalised as a whole.
-    calls: network calls of the default solver, `DPMpp(2)`, on the model's default grid.
+    calls: network calls of the default solver, `DPMpp(2)`, on the model's default grid. factor: pixels that the network sees
+    for one of the image; the draws have the network's.
 
     Sample k depends on (key, k). Raises ValueError for an image with other axes or channels, or with pixels that are not
     finite.
     """
     if samples < 1:
         raise ValueError(f"got samples={samples}; expected at least 1; to fix: samples=8")
-    normal = model.inputs.forward(with_channels(image, model.inputs.info))
-    return sampled(
-        key, model, samples, normal.shape[:-1], inputs=normal[None], grid=model.grid(calls, solver), solver=solver
-    )
+    network = seen(model, with_channels(image, model.inputs.info), factor)
+    size, grid = network.normal.shape[:-1], model.grid(calls, solver)
+    draws = sampled(key, model, samples, size, inputs=network.normal[None], grid=grid, solver=solver)
+    if network.scale is not None and returns_levels(model):
+        for draw in draws:
+            draw[...] = network.scale.inverse(draw)
+    return draws
 
 
 def sampled(

@@ -9,6 +9,7 @@ from jaxdiff.data.levels import Levels, blank
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.model import Model
 from jaxdiff.tasks.sampled import with_channels
+from jaxdiff.tasks.seen import per_image_of
 
 BLANK = "blank: "
 """What the warning of a blank image begins with."""
@@ -58,9 +59,15 @@ def say_end(end: float, dtype: str, levels: Levels | None, normaliser: Normalise
 
 
 def blank_input(model: Model, image: np.ndarray) -> bool:
-    """`say_scale` of an input (*spatial, C) of a conditional model; one channel may be left out."""
+    """`say_scale` of an input (*spatial, C) of a conditional model; one channel may be left out.
+
+    Of a model that normalises each image by its own grey levels only a blank one is said.
+    """
     inputs = model.inputs
-    return say_scale(with_channels(image, inputs.info), inputs.levels, inputs.normaliser, inputs.info)
+    image = with_channels(image, inputs.info)
+    if per_image_of(model) is not None and not blank(image):
+        return False
+    return say_scale(image, inputs.levels, inputs.normaliser, inputs.info)
 
 
 def repeated(image: np.ndarray, samples: int) -> np.ndarray:

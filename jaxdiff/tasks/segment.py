@@ -5,12 +5,16 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, PRNGKeyArray
 
+from jaxdiff.data.object_size import ObjectSize
 from jaxdiff.data.pairs.distance import TRUNCATION
+from jaxdiff.data.resample import resampled
 from jaxdiff.model import Model
 from jaxdiff.seeds import check_key
+from jaxdiff.tasks.diameter import estimate_diameter
 from jaxdiff.tasks.instances import instances
 from jaxdiff.tasks.sampled import check_task, conditional_samples
 from jaxdiff.tasks.scale import blank_input, check_samples
+from jaxdiff.tasks.seen import object_size_of
 
 Fuse = Literal["mean", "vote"]
 
@@ -26,6 +30,8 @@ class Segmented(NamedTuple):
     """Entropy of that probability, 0 to 1 bit; NaN for one sample, which cannot disagree."""
     distance: Float[np.ndarray, "*spatial"]
     """Mean signed distance to the outline, pixels, above 0 inside."""
+    diameter: float | None = None
+    """Of the objects, in pixels, by which the image was resampled, given or estimated; None of a model of no one size."""
 
 
 def segment(
@@ -39,10 +45,13 @@ def segment(
     fuse: Fuse = "mean",
     dynamic: float = 2.5,
     least: int = 20,
+    diameter: float | None = None,
 ) -> Segmented:
     """The instances in an image of any size, (*spatial, C) in the data's own units.
 
     An image whose grey levels are not those of training is said with numbers, as a warning; a blank one has no objects.
+    By a model of one size of objects (`jaxdiff.data.object_size`) the image is segmented on pixels of that size, and the
+    distance brought back to its own.
 
     Args:
         key: of the samples.
@@ -52,29 +61,54 @@ def segment(
         calls: network calls of each.
         solver: default `DPMpp(2)`, on its own grid or the model's default one.
         fuse: the foreground is where the mean distance is above 0, or where more than half of the samples are inside.
-        dynamic: see `jaxdiff.tasks.instances`.
+        dynamic: see `jaxdiff.tasks.instances`; in the model's pixels, as is `least`.
         least: see `jaxdiff.tasks.instances`.
+        diameter: median of the objects, in pixels of the image, for a model of one size; none: estimated from the image
+            (`jaxdiff.tasks.diameter`).
 
     Returns:
         Labels, probability of the foreground, its uncertainty, and the mean distance.
 
     Raises:
-        ValueError: for a model trained for something else, for pixels that are not finite, and other axes or channels.
+        ValueError: for a model trained for something else or of no one size, for pixels that are not finite, and other axes
+            or channels.
     """
     check_key(key)
     check_task(model, "segment")
     if fuse not in ("mean", "vote"):
         raise ValueError(f"got fuse={fuse!r}; expected 'mean' or 'vote'")
+    size = object_size_of(model)
+    check_diameter(diameter, size)
     if blank_input(model, image):
-        size = np.shape(image)[: len(model.inputs.info.spatial)]
+        spatial = np.shape(image)[: len(model.inputs.info.spatial)]
         check_samples(samples)
         away = getattr(model.pairing and model.pairing.pairs, "truncation", TRUNCATION)
-        return fused(np.full((samples, *size), -away, np.float32), fuse, dynamic, least)
-    distances = conditional_samples(key, model, image, samples, calls=calls, solver=solver)[..., 0]
-    return fused(distances, fuse, dynamic, least)
+        return fused(np.full((samples, *spatial), -away, np.float32), fuse, dynamic, least)
+    if size is None or size.diameter is None:
+        return fused(conditional_samples(key, model, image, samples, calls=calls, solver=solver)[..., 0], fuse, dynamic, least)
+    if diameter is None:
+        diameter = estimate_diameter(key, model, image)
+    factor = size.diameter / diameter
+    draws = conditional_samples(key, model, image, samples, calls=calls, solver=solver, factor=factor)
+    spatial = np.shape(image)[:2]
+    distances = np.stack([resampled(draw, spatial)[..., 0] for draw in draws]) / np.float32(factor)
+    return fused(distances, fuse, dynamic / factor, least / factor**2)._replace(diameter=diameter)
 
 
-def fused(distances: Float[np.ndarray, "k *spatial"], fuse: str, dynamic: float, least: int) -> Segmented:
+def check_diameter(diameter: float | None, size: ObjectSize | None) -> None:
+    """Raises ValueError for a diameter that is none, and for one that the model has no use for."""
+    if diameter is None:
+        return
+    if size is None:
+        raise ValueError(
+            f"got diameter={diameter}, for a model that takes pixels as they come; expected none; to fix: leave it out, or "
+            "train with size=ObjectSize(diameter=20)"
+        )
+    if not 1 <= diameter < np.inf:
+        raise ValueError(f"got diameter={diameter}; expected pixels, 1 or more; to fix: measure an object in the image")
+
+
+def fused(distances: Float[np.ndarray, "k *spatial"], fuse: str, dynamic: float, least: float) -> Segmented:
     """The segmentation of samples of the distance."""
     mean, probability = distances.mean(axis=0), (distances > 0).mean(axis=0, dtype=np.float32)
     foreground = mean > 0 if fuse == "mean" else probability > 0.5

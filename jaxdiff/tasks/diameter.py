@@ -1,0 +1,166 @@
+"""The diameter of the objects in an image, found by the model itself: the scale whose segmentation explains the image best.
+
+1. Crops around the most structured places of the image are resampled to many scales, and segmented all together with one
+   sample of two calls each.
+2. At scale f the image shows objects of m pixels (`median_diameter`), and its foreground explains a share η² of the variance
+   of the image's normalised grey levels. At the right scale η² is high and m is the diameter D that the model knows: the
+   scale of the largest η² · exp(-(log(m/D)/WIDTH)²/2) is taken.
+3. The diameter is m/f there, then once more the same with scales around it.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray
+
+from jaxdiff.data.object_size import median_diameter
+from jaxdiff.data.resample import window_of
+from jaxdiff.model import Model
+from jaxdiff.seeds import check_key
+from jaxdiff.tasks.instances import instances
+from jaxdiff.tasks.sampled import check_task, sampled, with_channels
+from jaxdiff.tasks.seen import object_size_of, seen
+
+DIAMETERS = tuple(6.0 * 2 ** (k / 2) for k in range(9))
+"""Pixels, 6 to 96, that are tried first."""
+AROUND = (0.8, 1.0, 1.25)
+"""Of the best of them, that are tried then."""
+WIDTH = 0.35
+"""Standard deviation of log(m/D)."""
+WINDOWS = 2
+"""Windows of the model along each side of a crop."""
+CALLS = 2
+
+
+class Tried(NamedTuple):
+    """What the image looks like at one scale."""
+
+    diameter: float
+    """Of objects, in pixels of the image, that would be at the model's scale."""
+    found: float
+    """Median diameter of the objects that were found, in pixels of the image; NaN for none."""
+    explained: float
+    """Share of the variance of grey levels that the foreground explains."""
+    score: float
+
+
+def estimate_diameter(
+    key: PRNGKeyArray, model: Model, image: Float[np.ndarray, "y x channels"], *, crops: int = 2
+) -> float:
+    """The median diameter of the objects in an image, in its pixels; the model's own where none are found.
+
+    Args:
+        key: of the samples.
+        model: trained with `Segmentation(size=ObjectSize(diameter=...))`.
+        image: (Y, X, C), grey levels.
+        crops: places of the image that are looked at, at each scale.
+
+    Returns:
+        Pixels of the image.
+
+    Raises:
+        ValueError: for a model of no one size, and what `segment` refuses.
+    """
+    check_key(key)
+    check_task(model, "segment")
+    size = object_size_of(model)
+    if size is None or size.diameter is None:
+        raise ValueError(
+            "got a model that takes pixels as they come; expected one of one size; to fix: ObjectSize(diameter)"
+        )
+    image = with_channels(image, model.inputs.info)
+    places = structured_places(image, crops)
+    first = [one for one in tried(key, model, image, DIAMETERS, places) if one.score > 0]
+    if not first:
+        return size.diameter
+    best = max(first, key=lambda one: one.score)
+    again = [one for one in tried(key, model, image, [a * best.found for a in AROUND], places) if one.score > 0]
+    return max(again, key=lambda one: one.score).found if again else best.found
+
+
+def tried(
+    key: PRNGKeyArray,
+    model: Model,
+    image: Float[np.ndarray, "y x channels"],
+    diameters: Sequence[float],
+    places: Sequence[tuple[float, float]],
+) -> list[Tried]:
+    """What crops of an image around `places` (y, x) look like where objects of each diameter are at the model's scale."""
+    size = object_size_of(model)
+    assert size is not None
+    assert size.diameter is not None
+    known = size.diameter
+    side = tuple(WINDOWS * n for n in model.shape[:-1])
+    network = seen(model, image)
+    crops, inner = [], []
+    for diameter in diameters:
+        factor = known / diameter
+        for place in places:
+            start, within = _around(place, image.shape[:2], factor, side)
+            crops.append(window_of(network.normal, (factor, factor), start, side))
+            inner.append(within)
+    draws = sampled(key, model, len(crops), side, inputs=np.stack(crops), grid=model.grid(CALLS))[..., 0]
+    results = []
+    for k, diameter in enumerate(diameters):
+        rows = range(k * len(places), (k + 1) * len(places))
+        seen_crops = [(draws[i][inner[i]], crops[i][inner[i]]) for i in rows]
+        results.append(_looked_at(seen_crops, diameter, known))
+    return results
+
+
+def structured_places(
+    image: Float[np.ndarray, "y x channels"], number: int, apart: int = 64
+) -> list[tuple[float, float]]:
+    """Places (y, x) of an image whose surroundings vary most, each away from those before."""
+    from scipy import ndimage
+
+    light = image.astype(np.float64).mean(axis=-1)
+    mean, square = (ndimage.uniform_filter(values, apart, mode="reflect") for values in (light, light**2))
+    variation = np.maximum(square - mean**2, 0)
+    places = []
+    for _ in range(number):
+        y, x = np.unravel_index(int(variation.argmax()), variation.shape)
+        places.append((float(y), float(x)))
+        variation[max(0, y - apart) : y + apart, max(0, x - apart) : x + apart] = -1
+    return places
+
+
+def _around(
+    place: tuple[float, float], field: Sequence[int], factor: float, side: Sequence[int]
+) -> tuple[tuple[float, ...], tuple[slice, ...]]:
+    """Where a window around a place begins, inside the field if it can, and the part of it that is of the field."""
+    starts, inner = [], []
+    for p, n, m in zip(place, field, side):
+        room = n * factor - m
+        start = min(max((p + 0.5) * factor - m / 2, 0.0), room) if room > 0 else 0.0
+        starts.append(start)
+        inner.append(slice(0, m if room > 0 else max(1, round(n * factor))))
+    return tuple(starts), tuple(inner)
+
+
+def _looked_at(parts: Sequence[tuple[np.ndarray, np.ndarray]], diameter: float, known: float) -> Tried:
+    found, sizes = [], []
+    for distance, _ in parts:
+        labels = instances(distance)
+        middle = median_diameter(labels)
+        if middle is not None:
+            found.append(middle)
+            sizes.append(int(labels.max()))
+    levels = np.concatenate([crop.reshape(-1, crop.shape[-1]) for _, crop in parts])
+    inside = np.concatenate([(distance > 0).ravel() for distance, _ in parts])
+    explained = _explained(levels, inside)
+    if not found:
+        return Tried(diameter, float("nan"), explained, 0.0)
+    middle = float(np.exp(np.average(np.log(found), weights=sizes)))
+    fits = np.exp(-((np.log(middle / known) / WIDTH) ** 2) / 2)
+    return Tried(diameter, middle * diameter / known, explained, float(explained * fits))
+
+
+def _explained(levels: np.ndarray, inside: np.ndarray) -> float:
+    """η²: variance between the foreground and the background over that of all, mean over channels."""
+    share, total = inside.mean(), levels.var(axis=0)
+    if share in (0.0, 1.0) or not (total > 0).any():
+        return 0.0
+    between = share * (1 - share) * (levels[inside].mean(axis=0) - levels[~inside].mean(axis=0)) ** 2
+    return float(np.mean(between[total > 0] / total[total > 0]))
