@@ -79,10 +79,11 @@ def _narrowed(part: Any) -> Any:
 
 def _kind_of(hint: Any, value: Any) -> Any:
     """The annotation of a field that holds a value: a part's own class; of a name beside parts, the names."""
+    if _is_tuple_of_ours(value):
+        kinds: Any = tuple(type(one) for one in value)
+        return tuple[kinds]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return type(value)
-    if _is_tuple_of_ours(value):
-        return tuple[*(type(one) for one in value)]  # pyright: ignore[reportInvalidTypeArguments]
     inner = [kind for kind in get_args(hint) if kind is not Ellipsis]
     if get_origin(hint) is tuple and inner and all(map(is_protocol, inner)):
         return tyro.conf.Fixed[hint]  # objects of a person's own, which options cannot make

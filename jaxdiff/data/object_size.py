@@ -43,9 +43,14 @@ def median_diameter(mask: Int[np.ndarray, "y x"]) -> float | None:
 
     Objects at the edge of the image, of which a part is seen, count only where there are no others.
     """
-    labels, areas = np.unique(mask, return_counts=True)
-    inside = labels > 0
-    edge = np.unique(np.concatenate([side.ravel() for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1])]))
-    whole = inside & ~np.isin(labels, edge)
-    areas = areas[whole if whole.any() else inside]
+    areas = whole_areas(mask)
+    if not areas.size:
+        areas = np.unique(mask[mask > 0], return_counts=True)[1]
     return float(2 * np.sqrt(np.median(areas) / np.pi)) if areas.size else None
+
+
+def whole_areas(mask: Int[np.ndarray, "y x"]) -> Int[np.ndarray, " objects"]:
+    """Pixels of each object of a mask that the edge of the image does not cut."""
+    labels, areas = np.unique(mask, return_counts=True)
+    edge = np.concatenate([side.ravel() for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1])])
+    return areas[(labels > 0) & ~np.isin(labels, np.unique(edge))]

@@ -89,5 +89,6 @@ def _at(
     order: int,
 ) -> np.ndarray:
     offset = [(s + 0.5) / f - 0.5 - begin for s, f, begin in zip(start, factor, first)]
-    step = [1 / f for f in factor]
-    return ndimage.affine_transform(array, step, offset, tuple(size), order=order, mode="reflect")
+    step, shape = [1 / f for f in factor], tuple(size)
+    # SciPy's annotations know of no offset for each axis.
+    return ndimage.affine_transform(array, step, offset, shape, order=order, mode="reflect")  # pyright: ignore[reportArgumentType]

@@ -9,6 +9,7 @@ from jaxdiff.data.decoded import Decoded
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.sources.folder import list_folder
+from jaxdiff.data.sources.source import Source
 
 
 @dataclass(frozen=True)
@@ -25,20 +26,20 @@ class SplitFolders(Decoded):
     """Leave out damaged files (their number is reported) where otherwise the run refuses to start."""
 
     def open(self, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset:
-        path, sources, skipped = Path(self.path), [], ()
-        for part in ("train", "dev"):
-            folder = path / part
-            if not (folder / "images").is_dir():
-                raise DataError(f"{path} without {part}/images", "train and dev, each with images", "correct the path")
-            masks = folder / "masks"
-            listing = list_folder(
-                folder / "images",
-                masks if masks.is_dir() else None,
-                axes=self.axes,
-                channel_names=self.channel_names,
-                skip_unreadable=self.skip_unreadable,
-            )
-            source, _, unread = checked(self.cached(listing.source), patch, self.skip_unreadable)
-            sources.append(source)
-            skipped += listing.skipped + unread
-        return finish(*sources, self.map, normaliser, skipped)
+        (train, skipped), (validation, also) = (self._part(part, patch) for part in ("train", "dev"))
+        return finish(train, validation, self.map, normaliser, skipped + also)
+
+    def _part(self, part: str, patch: Sequence[int]) -> tuple[Source, tuple[str, ...]]:
+        folder = Path(self.path) / part
+        if not (folder / "images").is_dir():
+            raise DataError(f"{self.path} without {part}/images", "train and dev, each with images", "correct the path")
+        masks = folder / "masks"
+        listing = list_folder(
+            folder / "images",
+            masks if masks.is_dir() else None,
+            axes=self.axes,
+            channel_names=self.channel_names,
+            skip_unreadable=self.skip_unreadable,
+        )
+        source, _, skipped = checked(self.cached(listing.source), patch, self.skip_unreadable)
+        return source, listing.skipped + skipped

@@ -1,13 +1,19 @@
 """Any size of objects: the diameter found by the model, and results on the pixels of the image."""
 
+import json
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from exact_models import exact
+from exact_models import IMAGE, exact
 
+from jaxdiff import script
+from jaxdiff.cli import COMMANDS
+from jaxdiff.commands.folders import options as folder_options
 from jaxdiff.commands.length import length_of
+from jaxdiff.data.files.write import write_image
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.object_size import ObjectSize, median_diameter
 from jaxdiff.data.pairs import Segmentation
@@ -98,6 +104,26 @@ def test_crops_are_where_the_image_varies():
     assert abs(x - 250) < 45
     assert abs(yy - 210) < 45
     assert abs(xx - 40) < 45
+
+
+def test_the_command_tells_the_diameter_and_takes_it(model, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
+    monkeypatch.setattr(folder_options, "load", lambda run, step=None, **_: model)
+    info = IMAGE.replace(pixel_size={"Y": 0.5, "X": 0.5})
+    write_image("in/field.ome.tif", np.rint(field(24.0, gain=900.0)[0]).astype(np.uint16), info)
+    common = ["segment", "--input", "in", "--run", "any", "--samples", "1", "--calls", "2", "--out"]
+    for out, more, diameter, source in (
+        ("estimated", [], pytest.approx(24, rel=0.1), "estimate"),
+        ("given", ["--diameter", "12um"], 24.0, "--diameter"),
+    ):
+        assert script.run(COMMANDS["sample"], [*common, out, *more], "sample.py") == 0
+        numbers = json.loads((tmp_path / out / "summary.json").read_text())["files"][0]["numbers"]
+        assert (numbers["diameter"], numbers["diameter_from"]) == (diameter, source)
+        assert numbers["objects"] == field(24.0)[1].max()
+    told = capsys.readouterr()
+    assert (told.out + told.err).count("pixels, estimated; --diameter overrules") == 1
+    assert script.run(COMMANDS["sample"], [*common, "wrong", "--diameter", "wide"], "sample.py") == 2
 
 
 def test_diameters_without_sense_are_refused(model):
