@@ -84,12 +84,12 @@ def common_info(infos: Sequence[DataInfo]) -> DataInfo:
         if kinds[0] != kinds[1]:
             raise DataError(f"parts with {kinds[0]} and {kinds[1]} (axes, channels, colour)", "one kind", "mix others")
     sizes = {axis: {(one.pixel_size[axis], one.unit) for one in infos} for axis in first.spatial}
-    known = all(len(each) == 1 for each in sizes.values())
+    one_size = all(len(each) == 1 for each in sizes.values())
     names = first.channel_names if len({one.channel_names for one in infos}) == 1 else map(str, range(first.channels))
     return first.replace(
         channel_names=tuple(names),
-        pixel_size=first.pixel_size if known else {},
-        unit=first.unit if known else None,
+        pixel_size=first.pixel_size if one_size else {},
+        unit=first.unit if one_size else None,
         dtype=np.result_type(*(one.dtype for one in infos)).name,
         synthetic=any(one.synthetic for one in infos),
         class_names=first.class_names if len({one.class_names for one in infos}) == 1 else (),

@@ -41,7 +41,7 @@ class Tried(NamedTuple):
     """Of objects, in pixels of the image, that would be at the model's scale."""
     objects: int
     """How many were found that no edge cuts."""
-    found: float
+    measured: float
     """Their median diameter, in pixels of the image; NaN for none."""
     explained: float
     """Share of the variance of grey levels that the foreground explains."""
@@ -76,7 +76,7 @@ def estimate_diameter(
     scales = [one for one in tried(key, model, image, DIAMETERS, structured_places(image, crops)) if one.score > 0]
     if not scales:
         return size.diameter
-    logs, scores = np.log([one.found for one in scales]), [one.score for one in scales]
+    logs, scores = np.log([one.measured for one in scales]), [one.score for one in scales]
     return float(np.exp(np.average(logs, weights=scores)))
 
 
@@ -91,12 +91,12 @@ def tried(
     size = object_size_of(model)
     assert size is not None
     assert size.diameter is not None
-    known = size.diameter
+    model_diameter = size.diameter
     side = model.shape[:-1]
     network = seen(model, image)
     crops, inner = [], []
     for diameter in diameters:
-        factor = known / diameter
+        factor = model_diameter / diameter
         for place in places:
             start, within = _around(place, image.shape[:2], factor, side)
             crops.append(window_of(network.normal, (factor, factor), start, side))
@@ -106,7 +106,7 @@ def tried(
     for k, diameter in enumerate(diameters):
         rows = range(k * len(places), (k + 1) * len(places))
         seen_crops = [(draws[i][inner[i]], crops[i][inner[i]]) for i in rows]
-        results.append(_looked_at(seen_crops, diameter, known))
+        results.append(_looked_at(seen_crops, diameter, model_diameter))
     return results
 
 
@@ -140,7 +140,7 @@ def _around(
     return tuple(starts), tuple(inner)
 
 
-def _looked_at(parts: Sequence[tuple[np.ndarray, np.ndarray]], diameter: float, known: float) -> Tried:
+def _looked_at(parts: Sequence[tuple[np.ndarray, np.ndarray]], diameter: float, model_diameter: float) -> Tried:
     areas = np.concatenate([whole_areas(instances(distance)) for distance, _ in parts])
     levels = np.concatenate([crop.reshape(-1, crop.shape[-1]) for _, crop in parts])
     inside = np.concatenate([(distance > 0).ravel() for distance, _ in parts])
@@ -148,8 +148,8 @@ def _looked_at(parts: Sequence[tuple[np.ndarray, np.ndarray]], diameter: float, 
     if not areas.size:
         return Tried(diameter, 0, float("nan"), explained, 0.0)
     middle = float(2 * np.sqrt(np.median(areas) / np.pi))
-    fits = np.exp(-((np.log(middle / known) / WIDTH) ** 2) / 2) * areas.size / (areas.size + FEW)
-    return Tried(diameter, areas.size, middle * diameter / known, explained, float(explained * fits))
+    fits = np.exp(-((np.log(middle / model_diameter) / WIDTH) ** 2) / 2) * areas.size / (areas.size + FEW)
+    return Tried(diameter, areas.size, middle * diameter / model_diameter, explained, float(explained * fits))
 
 
 def _explained(levels: np.ndarray, inside: np.ndarray) -> float:

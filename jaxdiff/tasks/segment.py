@@ -85,7 +85,9 @@ def segment(
         away = getattr(model.pairing and model.pairing.pairs, "truncation", TRUNCATION)
         return fused(np.full((samples, *spatial), -away, np.float32), fuse, dynamic, least)
     if size is None or size.diameter is None:
-        return fused(conditional_samples(key, model, image, samples, calls=calls, solver=solver)[..., 0], fuse, dynamic, least)
+        return fused(
+            conditional_samples(key, model, image, samples, calls=calls, solver=solver)[..., 0], fuse, dynamic, least
+        )
     if diameter is None:
         diameter = estimate_diameter(key, model, image)
     factor = size.diameter / diameter

@@ -72,8 +72,8 @@ class Varied:
         changes = [c for c in (one.drawn(rng) for one in self.augmentation) if c is not None] if augment else []
         if self.size is None:
             spatial = record["image"].shape[:-1]
-            whole = {**record, "places": _places((0,) * len(spatial), spatial, spatial)} if changes else record
-            piece = random_patch(whole, patch, rng, augment, turn)
+            placed = {**record, "places": _places((0,) * len(spatial), spatial, spatial)} if changes else record
+            piece = random_patch(placed, patch, rng, augment, turn)
         else:
             piece = self._cut(record, patch, rng, augment, turn)
         return _changed(piece, changes) if changes else piece
@@ -87,8 +87,8 @@ class Varied:
         factor = original.factor * (self.size.drawn(rng) if augment else 1.0)
         exchange = augment and turn and bool(rng.integers(2))
         inner = (patch[1], patch[0]) if exchange else patch
-        whole = [n * factor for n in field]
-        room = [n - p for n, p in zip(whole, inner)]
+        resized = [n * factor for n in field]
+        room = [n - p for n, p in zip(resized, inner)]
         # What is smaller than the patch is mirrored on both sides of it.
         start = [rng.uniform(0, r) if r > 0 else r / 2 for r in room]
         margin = self._margin
@@ -98,7 +98,7 @@ class Varied:
         piece["image"] = window_of(original.image, *grid)
         if original.mask is not None:
             piece["mask"] = window_of_mask(original.mask, *grid)
-        piece["places"] = _places([s - margin for s in start], size, whole)
+        piece["places"] = _places([s - margin for s in start], size, resized)
         piece = self._with_margin(piece)
         flipped = tuple(augment and bool(rng.integers(2)) for _ in patch)
         for name in [n for n, array in piece.items() if isinstance(array, np.ndarray) and array.ndim >= 2]:
@@ -143,9 +143,9 @@ class _Original:
         return self.image.nbytes + (0 if self.mask is None else self.mask.nbytes)
 
 
-def _places(start: Any, size: Any, whole: Any) -> np.ndarray:
+def _places(start: Any, size: Any, field: Any) -> np.ndarray:
     """(*size, axes) float32: where the pixels of a window lie in the field, from -1 to 1."""
-    axes = [(2 * (s + np.arange(m) + 0.5) / n - 1).astype(np.float32) for s, m, n in zip(start, size, whole)]
+    axes = [(2 * (s + np.arange(m) + 0.5) / n - 1).astype(np.float32) for s, m, n in zip(start, size, field)]
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
 
 
