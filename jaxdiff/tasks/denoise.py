@@ -60,13 +60,25 @@ def denoise(
     if blank_input(model, image):
         return Denoised.of(repeated(with_channels(image, model.inputs.info), samples), bias=None)
     draws = conditional_samples(key, model, image, samples, calls=calls, solver=solver)
-    pairs = model.pairing.pairs if model.pairing is not None else None
-    bias = None
-    if isinstance(pairs, Denoising) and pairs.offset is not None:
-        light = with_channels(image, model.inputs.info).astype(np.float64) - pairs.offset
-        bias = mean_bias(light, draws - np.float32(pairs.offset))
-        say_unmeasured(light, bias, pairs.offset)
-        if correct:
-            factor = (1 + np.nan_to_num(bias)).astype(np.float32)
-            draws = np.float32(pairs.offset) + (draws - np.float32(pairs.offset)) / factor
+    noisy = with_channels(image, model.inputs.info)
+    offset = dark_level(model, noisy)
+    if offset is None:
+        return Denoised.of(draws, bias=None)
+    light = noisy.astype(np.float64) - offset
+    bias = mean_bias(light, draws - offset)
+    say_unmeasured(light, bias, offset)
+    if correct:
+        factor = (1 + np.nan_to_num(bias)).astype(np.float32)
+        draws = offset + (draws - offset) / factor
     return Denoised.of(draws, bias=bias)
+
+
+def dark_level(model: Model, image: Float[np.ndarray, "*spatial channels"]) -> Float[np.ndarray, " channels"] | None:
+    """The grey level of each channel above which a model takes an image for light, float32: that of the camera of training,
+    or of the image where each is on its own grey scale. None for a model that does not know what is light."""
+    pairs = model.pairing.pairs if model.pairing is not None else None
+    if not isinstance(pairs, Denoising):
+        return None
+    if pairs.per_image is not None:
+        return pairs.per_image.scale(image).offset.astype(np.float32)
+    return None if pairs.offset is None else np.full(image.shape[-1], pairs.offset, np.float32)

@@ -44,15 +44,15 @@ def mean_bias(noisy: np.ndarray, draws: Iterable[np.ndarray]) -> Float[np.ndarra
     return np.where(measurable, got / np.where(measurable, mean, 1) - 1, np.nan)
 
 
-def say_unmeasured(light: np.ndarray, bias: np.ndarray, offset: float) -> None:
-    """Warns, with the light of each channel (light: *spatial, C, above the offset), where `mean_bias` is not known."""
+def say_unmeasured(light: np.ndarray, bias: np.ndarray, offset: Float[np.ndarray, " channels"]) -> None:
+    """Warns, with the light of each channel (light: *spatial, C, above its offset), where `mean_bias` is not known."""
     unknown = np.flatnonzero(np.isnan(bias))
     means, errors = light.mean(axis=tuple(range(light.ndim - 1))), _standard_error(light)
     if unknown.size:
         text = ", ".join(f"{means[c]:.4g} ± {errors[c]:.2g}" for c in unknown)
         warnings.warn(
-            f"mean light {text} above the offset of {offset:.4g}: too little to measure the bias of the result, which is not "
-            "corrected",
+            f"mean light {text} above the offset of {offset[unknown[0]]:.4g}: too little to measure the bias of the result, "
+            "which is not corrected",
             stacklevel=3,
         )
 

@@ -7,7 +7,9 @@ import numpy as np
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.maps import Map, MapName
+from jaxdiff.data.pairs.varied import Varied
 from jaxdiff.data.patches import Record
+from jaxdiff.data.per_image import Blocks
 from jaxdiff.data.sources.source import Source
 from jaxdiff.physics.camera import Camera
 from jaxdiff.schema import conform
@@ -16,11 +18,14 @@ SAMPLES = 2**16  # pixels of each image from which the percentiles are estimated
 
 
 @dataclass(frozen=True)
-class Denoising:
+class Denoising(Varied):
     """Diffuses the clean image, given the same with Poisson-Gaussian noise, in the units of the clean one.
 
     Grey levels above `offset` are light; `peak` of them are `photons` photons, a number drawn log-uniformly for every
     patch, so that one model serves a range of exposures. Levels below `offset` count as no light.
+
+    With `per_image`, offset and peak are those of each image, so that no camera is assumed. Clean and noisy image are both on
+    the grey scale of the noisy one, which is all that is known in use: in training that of noise drawn for parts of the field.
     """
 
     photons: tuple[float, float] = (10.0, 100.0)
@@ -33,13 +38,18 @@ class Denoising:
     """Grey levels above the offset that `photons` speaks of; default the 99.8th percentile of the training images."""
 
     task = "denoise"
+    on_input_scale = True
 
     def __post_init__(self):
         conform(self)
+        if self.per_image is not None and not (self.offset is None and self.peak is None):
+            raise DataError(f"offset={self.offset}, peak={self.peak} with per_image", "neither", "leave them out")
         if len(self.photons) != 2 or not 0 < self.photons[0] <= self.photons[1]:
             raise DataError(f"photons={self.photons}", "least and most, above 0", "photons=(10, 100)")
 
     def fit(self, source: Source) -> "Denoising":
+        if self.per_image is not None:
+            return self._fitted(source)
         if self.offset is not None and self.peak is not None:
             return self
         pixels = np.concatenate([_some(source[i]["image"], i) for i in range(len(source))])
@@ -50,25 +60,49 @@ class Denoising:
         return replace(self, offset=offset, peak=peak)
 
     def prepare(self, record: Record) -> Record:
-        return record
+        return self._prepared(record)
 
     def draw(self, patch: Record, rng: np.random.Generator) -> Record:
         photons = float(np.exp(rng.uniform(*np.log(self.photons))))
-        return {"image": patch["image"], "input": self.record(rng, patch["image"], photons)}
+        if self.per_image is None:
+            return {"image": patch["image"], "input": self.record(rng, patch["image"], photons)}
+        blocks: Blocks = patch["blocks"]
+        clean = self.per_image.scale_of(blocks.values)
+        noisy = self._recorded(rng, patch["image"], photons, clean.offset, clean.span)
+        parts = [self._recorded(rng, values, photons, clean.offset, clean.span) for values in blocks.values]
+        scale = self.per_image.scale_of(parts)
+        return {"image": scale.forward(patch["image"]), "input": scale.forward(noisy)}
 
     def record(self, rng: np.random.Generator, image: np.ndarray, photons: float) -> np.ndarray:
-        """`image` as recorded with `photons` photons at the peak: float32, in the grey levels of `image`."""
+        """`image` as recorded with `photons` photons at the peak: float32, in the grey levels of `image`.
+
+        With `per_image` the peak is that of the image, which is a whole one.
+        """
+        if self.per_image is not None:
+            clean = self.per_image.scale(image)
+            return self._recorded(rng, image, photons, clean.offset, clean.span)
         if self.offset is None or self.peak is None:
             raise DataError("pairs without offset and peak", "fitted ones", "pairs.fit(source), or state them")
-        camera = Camera(gain=self.peak / photons, offset=self.offset, read_noise=self.read_noise)
-        light = np.maximum(image.astype(np.float32) - np.float32(self.offset), 0)
-        return camera.record(rng, light / np.float32(camera.gain))
+        return self._recorded(rng, image, photons, self.offset, self.peak)
+
+    def _recorded(
+        self,
+        rng: np.random.Generator,
+        image: np.ndarray,
+        photons: float,
+        offset: float | np.ndarray,
+        peak: float | np.ndarray,
+    ) -> np.ndarray:
+        """Of electrons, and then in grey levels; offset and peak: of all channels, or of each."""
+        offset, gain = np.asarray(offset, np.float32), np.asarray(peak / photons, np.float32)
+        electrons = np.maximum(image.astype(np.float32) - offset, 0) / gain
+        return offset + gain * Camera(read_noise=self.read_noise).record(rng, electrons)
 
     def infos(self, info: DataInfo, inputs: DataInfo | None = None) -> tuple[DataInfo, DataInfo]:
-        return info, info.replace(dtype="float32")
+        return info, self._seen(info).replace(dtype="float32")
 
     def maps(self, map: Map | MapName) -> tuple[Map | MapName, Map | MapName]:
-        return map, "asinh"
+        return map, "asinh" if self.per_image is None else map
 
 
 def _some(image: np.ndarray, index: int) -> np.ndarray:
