@@ -24,8 +24,8 @@ class Denoising(Varied):
     Grey levels above `offset` are light; `peak` of them are `photons` photons, a number drawn log-uniformly for every
     patch, so that one model serves a range of exposures. Levels below `offset` count as no light.
 
-    With `per_image`, offset and peak are those of each image, so that no camera is assumed. Clean and noisy image are both on
-    the grey scale of the noisy one, which is all that is known in use: in training that of noise drawn for parts of the field.
+    With `per_image`, offset and peak are those of each image, so that no camera is assumed. Clean and noisy image are both
+    on the grey scale of the noisy one, all that is known in use: in training that of noise drawn for parts of the field.
     """
 
     photons: tuple[float, float] = (10.0, 100.0)
