@@ -44,14 +44,16 @@ def mean_bias(noisy: np.ndarray, draws: Iterable[np.ndarray]) -> Float[np.ndarra
     return np.where(measurable, got / np.where(measurable, mean, 1) - 1, np.nan)
 
 
-def say_unmeasured(light: np.ndarray, bias: np.ndarray, offset: Float[np.ndarray, " channels"]) -> None:
-    """Warns, with the light of each channel (light: *spatial, C, above its offset), where `mean_bias` is not known."""
+def say_unmeasured(light: np.ndarray, bias: np.ndarray, offset: float | np.ndarray) -> None:
+    """Warns, with the light of each channel, where `mean_bias` is not known. light: *spatial, C, above the offset, which is
+    that of all channels or of each."""
     unknown = np.flatnonzero(np.isnan(bias))
     means, errors = light.mean(axis=tuple(range(light.ndim - 1))), _standard_error(light)
     if unknown.size:
+        dark = np.broadcast_to(offset, bias.shape)[unknown[0]]
         text = ", ".join(f"{means[c]:.4g} ± {errors[c]:.2g}" for c in unknown)
         warnings.warn(
-            f"mean light {text} above the offset of {offset[unknown[0]]:.4g}: too little to measure the bias of the result, "
+            f"mean light {text} above the offset of {dark:.4g}: too little to measure the bias of the result, "
             "which is not corrected",
             stacklevel=3,
         )
