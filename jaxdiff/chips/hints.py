@@ -5,9 +5,8 @@ from typing import Any
 
 from jaxdiff.chips.search import Tried
 from jaxdiff.chips.target import Target
+from jaxdiff.nn.widths import unfilled
 
-LANES = 128
-"""Channels that a TPU computes at a time; fewer leave the rest of a register and of the matrix unit empty."""
 CLIFF = 1.15
 """Times the cost of an image at another batch from which it is said."""
 
@@ -19,23 +18,10 @@ def hints(target: Target, network: Any, tried: Sequence[Tried], *, training: boo
 
 
 def _of_network(target: Target, network: Any) -> list[str]:
-    lines = []
+    said = []
     if getattr(network, "dtype", None) == "float32":
-        lines.append("the network computes in float32: --network.dtype bfloat16 is what matrix units are made for")
-    if target.chip.kind != "tpu":
-        return lines
-    width, multipliers = getattr(network, "width", None), getattr(network, "multipliers", (1,))
-    if isinstance(width, int):
-        channels = [width * multiplier for multiplier in multipliers]
-        if odd := [n for n in channels if n % LANES]:
-            lines.append(
-                f"levels of {', '.join(map(str, odd))} channels do not fill the {LANES} lanes: --network.width "
-                f"{-(-width // LANES) * LANES} does, for more arithmetic in the same registers"
-            )
-    head, attends = getattr(network, "head_size", None), getattr(network, "attention", (True,))
-    if isinstance(head, int) and head % LANES and any(attends):
-        lines.append(f"attention heads of {head} channels fill part of the {LANES} lanes: --network.head-size {LANES}")
-    return lines
+        said.append("the network computes in float32: --network.dtype bfloat16 is what matrix units are made for")
+    return said + (unfilled(network) if target.chip.kind == "tpu" else [])
 
 
 def _of_memory(target: Target, tried: Sequence[Tried], training: bool, fsdp: int) -> list[str]:

@@ -6,6 +6,7 @@ from jaxdiff.config import TrainConfig, load_config, override
 from jaxdiff.data.config import open_data
 from jaxdiff.data.pairs import paired
 from jaxdiff.data.shown.report import patches_sheet, report
+from jaxdiff.nn.widths import unfilled
 from jaxdiff.parts import is_ours, place_of
 from jaxdiff.plain import own_classes
 from jaxdiff.training import hosts
@@ -46,6 +47,9 @@ def _check(config: TrainConfig) -> None:
     if config.pairs is not None:
         data = paired(data, config.pairs, patch=config.patch)
         print(f"pairs         {data.pairing.pairs if data.pairing else ''}")
+    if getattr(config.network, "dtype", None) == "bfloat16":
+        for sentence in unfilled(config.network):
+            print(f"on a TPU      {sentence}")
     picture = Path(config.out) / f"{config.name}_check.png"
     picture.parent.mkdir(parents=True, exist_ok=True)
     print(f"16 patches as the network sees them: {patches_sheet(data, config.patch, picture, seed=config.seed)}")

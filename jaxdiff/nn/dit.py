@@ -75,18 +75,18 @@ class DiT(nn.Module):
 
     @classmethod
     def S(cls, **fields: Any) -> "DiT":
-        """12 blocks of width 384."""
-        return cls(width=384, blocks=12, **fields)
+        """12 blocks of width 384; other fields as they are given."""
+        return cls(**{"width": 384, "blocks": 12, **fields})
 
     @classmethod
     def B(cls, **fields: Any) -> "DiT":
-        """12 blocks of width 768."""
-        return cls(width=768, blocks=12, **fields)
+        """12 blocks of width 768; other fields as they are given."""
+        return cls(**{"width": 768, "blocks": 12, **fields})
 
     @classmethod
     def L(cls, **fields: Any) -> "DiT":
-        """24 blocks of width 1024."""
-        return cls(width=1024, blocks=24, **fields)
+        """24 blocks of width 1024; other fields as they are given."""
+        return cls(**{"width": 1024, "blocks": 24, **fields})
 
     @staticmethod
     def patch_for(spatial: Sequence[int], tokens: int = TOKENS) -> int:

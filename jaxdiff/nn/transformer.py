@@ -20,9 +20,9 @@ from jaxdiff.nn.contract import POLICIES
 from jaxdiff.nn.norm import Modulation
 from jaxdiff.nn.rotary import partners
 from jaxdiff.nn.silu import silu
+from jaxdiff.nn.widths import LANES
 
 EPSILON = 1e-6
-LANES = 128
 LARGEST = 80.0
 """Of what is exponentiated; float32 ends at 88."""
 
