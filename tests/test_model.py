@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_variables import random_variables
 
 import jaxdiff as jd
 from jaxdiff.data.info import DataInfo
@@ -19,10 +20,7 @@ from jaxdiff.physics.operators import Diagonal
 def model():
     """A tiny network of three classes with parameters that are not zero, and an asinh normaliser."""
     network = jd.UNet(width=8, multipliers=(1,), blocks=1, attention=(False,), num_classes=3)
-    params = jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 1)), jnp.zeros(1))
-    leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    params = jax.tree.unflatten(tree, [p + 0.1 * jax.random.normal(k, p.shape) for p, k in zip(leaves, keys)])
+    params = random_variables(network, jnp.zeros((1, 8, 8, 1)), jnp.zeros(1))
     rng = np.random.default_rng(0)
     images = [rng.gamma(2.0, 200.0, (32, 32, 1)) + 100.0 for _ in range(4)]
     info = DataInfo(class_names=("round", "long", "bright"))

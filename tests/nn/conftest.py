@@ -3,9 +3,8 @@
 import functools
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
+from random_variables import random_variables
 
 from jaxdiff.nn import UNet
 
@@ -39,17 +38,5 @@ def run(quick_jit):
 
 @pytest.fixture(scope="session")
 def perturbed():
-    """Random variables of a network: those of `init` give a zero output, which hides most mistakes (and compile long)."""
-
-    def build(network, x, lam, cond=None):
-        shapes = jax.eval_shape(network.init, jax.random.key(0), x, lam, cond)
-        rng = np.random.default_rng(0)
-
-        def fill(path, leaf):
-            name = path[-1].key
-            spread = np.prod(leaf.shape[:-1]) ** -0.5 if name == "kernel" else 0.1
-            return jnp.asarray((name == "scale") + spread * rng.standard_normal(leaf.shape), leaf.dtype)
-
-        return jax.tree_util.tree_map_with_path(fill, shapes)
-
-    return build
+    """`random_variables.random_variables`."""
+    return random_variables

@@ -7,6 +7,7 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
+from random_variables import random_variables
 
 import jaxdiff as jd
 
@@ -16,10 +17,7 @@ CALLBACK = re.compile(r"callback", re.IGNORECASE)
 
 network = jd.UNet(width=8, multipliers=(1,), blocks=1, attention=(True,), head_size=8, num_classes=4)
 example = (jnp.zeros((1, *SHAPE)), jnp.zeros(1), {"label": jnp.zeros(1, jnp.int32)})
-params = jax.jit(network.init)(jax.random.key(0), *example)
-leaves, tree = jax.tree.flatten(params)
-leaves = [leaf + 0.1 * jax.random.normal(jax.random.key(i), leaf.shape) for i, leaf in enumerate(leaves)]
-denoise = jd.bind(network, jax.tree.unflatten(tree, leaves))
+denoise = jd.bind(network, random_variables(network, *example))
 
 module = sys.modules["jaxdiff.sampling.sample"]
 program, seen = module.program, []
