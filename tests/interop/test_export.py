@@ -81,7 +81,7 @@ def expected(model, num, first=0, **options):
 def test_runs_alone_for_any_number_of_images_on_any_number_of_devices(model, exported):
     readme = zipfile.ZipFile(exported).read("README.md").decode()
     code = ALONE.format(readme=re.search(r"```python\n(.*?)```", readme, re.DOTALL)[1], seed=SEED)
-    flags = "--xla_force_host_platform_device_count=2"
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     child = subprocess.run(
         [sys.executable, "-c", code],

@@ -28,10 +28,11 @@ def quick_jit():
 
 @pytest.fixture(scope="session")
 def run(quick_jit):
-    """Compiled `network.apply`."""
+    """Compiled `network.apply`; equal networks share their programs over all tests."""
+    compiled = functools.cache(lambda network: quick_jit(network.apply))
 
     def apply(network, variables, x, lam, cond=None):
-        return quick_jit(network.apply)(variables, x, lam, cond)
+        return compiled(network)(variables, x, lam, cond)
 
     return apply
 

@@ -193,8 +193,9 @@ def test_rematerialisation_keeps_less_and_changes_neither_values_nor_gradients(b
 
     values, gradients, products, kept = {}, {}, {}, {}
     for remat, network in networks.items():
-        values[remat], gradients[remat] = loss(network)(variables)
-        text = loss(network).lower(variables).as_text()
+        lowered = loss(network).lower(variables)
+        values[remat], gradients[remat] = lowered.compile()(variables)
+        text = lowered.as_text()
         products[remat] = text.count("stablehlo.convolution") + text.count("stablehlo.dot_general")
         forward = lambda v, network=network: jnp.sum(network.apply(v, x, lam, train=True))  # noqa: E731
         residuals = jax.eval_shape(lambda v, forward=forward: jax.vjp(forward, v)[1], variables)
