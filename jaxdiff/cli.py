@@ -18,6 +18,9 @@ COMMANDS: Mapping[str, Command] = {
     "calibrate": Command(
         "RUN --input DIR", "how sure sample classify may be, from held-out images by class", "calibrate"
     ),
+    "usual": Command(
+        "RUN --segmented DIR", "what known images look like to a run, so that sample segment says which do not", "usual"
+    ),
     "prepare": Command(
         "DIR --out DATA --name NAME",
         "a folder of images as records that training reads fast, large ones in tiles",

@@ -15,6 +15,7 @@ from jaxdiff.data.shown.overlay import overlay
 from jaxdiff.tasks.sampled import check_task
 from jaxdiff.tasks.seen import object_size_of
 from jaxdiff.tasks.segment import Fuse, check_diameter, segment
+from jaxdiff.tasks.usual import load_usual, look
 from jaxdiff.terminal import one_line
 
 
@@ -43,6 +44,9 @@ def main(args: list[str], prog: str = "sample.py segment") -> int:
     solver = options.solver_of(model)
     asked = None if options.diameter is None else length_of(options.diameter)
     check_diameter(None if asked is None else asked.number, object_size_of(model))
+    usual = None if model.run is None else load_usual(model.run)
+    if usual is not None and not usual.same_settings(options.samples, options.calls, model.step):
+        usual = None
 
     def work(key, image, info, path):
         diameter = None if asked is None else asked.pixels(info)
@@ -80,11 +84,16 @@ def main(args: list[str], prog: str = "sample.py segment") -> int:
             channel_names=info.channel_names,
             uncertainty=unsure,
         )
-        write_csv(path.with_name(f"{name}_objects.csv"), table)
-        overlay(image, result.labels, path.with_name(f"{name}_overlay.png"), unsure)
         numbers: dict[str, str | float] = {"objects": int(result.labels.max())}
         if unsure is not None:
-            numbers["mean_uncertainty"] = float(unsure.mean())
+            own = look(model, image, result)
+            numbers |= {"mean_uncertainty": float(unsure.mean()), "doubt": own.doubt, "contrast": own.contrast}
+            if usual is not None:
+                usual.say_odd(own)
+                numbers["familiar"] = usual.familiar(own)
+                table["image_familiar"] = np.full(len(table["label"]), numbers["familiar"])
+        write_csv(path.with_name(f"{name}_objects.csv"), table)
+        overlay(image, result.labels, path.with_name(f"{name}_overlay.png"), unsure)
         if result.diameter is not None:
             numbers |= {"diameter": result.diameter, "diameter_from": "estimate" if diameter is None else "--diameter"}
         return numbers

@@ -144,15 +144,15 @@ def _looked_at(parts: Sequence[tuple[np.ndarray, np.ndarray]], diameter: float, 
     areas = np.concatenate([whole_areas(instances(distance)) for distance, _ in parts])
     levels = np.concatenate([crop.reshape(-1, crop.shape[-1]) for _, crop in parts])
     inside = np.concatenate([(distance > 0).ravel() for distance, _ in parts])
-    explained = _explained(levels, inside)
+    share = explained(levels, inside)
     if not areas.size:
-        return Tried(diameter, 0, float("nan"), explained, 0.0)
+        return Tried(diameter, 0, float("nan"), share, 0.0)
     middle = float(2 * np.sqrt(np.median(areas) / np.pi))
     fits = np.exp(-((np.log(middle / model_diameter) / WIDTH) ** 2) / 2) * areas.size / (areas.size + FEW)
-    return Tried(diameter, areas.size, middle * diameter / model_diameter, explained, float(explained * fits))
+    return Tried(diameter, areas.size, middle * diameter / model_diameter, share, float(share * fits))
 
 
-def _explained(levels: np.ndarray, inside: np.ndarray) -> float:
+def explained(levels: np.ndarray, inside: np.ndarray) -> float:
     """η²: variance between the foreground and the background over that of all, mean over channels."""
     share, total = inside.mean(), levels.var(axis=0)
     if share in (0.0, 1.0) or not (total > 0).any():

@@ -184,7 +184,9 @@ def test_a_folder_of_good_and_bad_images(desk, capsys):
     assert info.channel_names == ("probability", "uncertainty")
     np.testing.assert_array_equal(maps[..., 0], objects() > 0)
     np.testing.assert_array_equal(maps[..., 1], 0)
-    assert files["field 1"]["numbers"] == {"objects": 4, "mean_uncertainty": 0}
+    numbers = files["field 1"]["numbers"]
+    assert numbers == {"objects": 4, "mean_uncertainty": 0, "doubt": 0, "contrast": numbers["contrast"]}
+    assert 0.5 < numbers["contrast"] < 1  # of an image that is its distance
     rows = list(csv.DictReader((desk / "out" / "field 1_objects.csv").open(encoding="utf-8")))
     areas = np.bincount(labels.ravel())[1:]
     assert [float(row["area_um2"]) for row in rows] == pytest.approx(areas * 0.25)
