@@ -22,4 +22,6 @@ from jaxdiff.tasks.segment import Segmented as Segmented
 from jaxdiff.tasks.segment import segment as segment
 from jaxdiff.tasks.super_resolve import super_resolve as super_resolve
 from jaxdiff.tasks.translate import translate as translate
+from jaxdiff.tasks.usual import Usual as Usual
+from jaxdiff.tasks.usual import load_usual as load_usual
 from jaxdiff.training.weighting import Likelihood as Likelihood
