@@ -42,14 +42,14 @@ def main(args: list[str], prog: str = "sample.py segment") -> int:
     model = options.model("segment")
     check_task(model, "segment")
     solver = options.solver_of(model)
-    asked = None if options.diameter is None else length_of(options.diameter)
-    check_diameter(None if asked is None else asked.number, object_size_of(model))
+    object_length = None if options.diameter is None else length_of(options.diameter)
+    check_diameter(None if object_length is None else object_length.number, object_size_of(model))
     usual = None if model.run is None else load_usual(model.run)
     if usual is not None and not usual.same_settings(options.samples, options.calls, model.step):
         usual = None
 
     def work(key, image, info, path):
-        diameter = None if asked is None else asked.pixels(info)
+        diameter = None if object_length is None else object_length.pixels(info)
         result = segment(
             key,
             model,

@@ -179,7 +179,7 @@ def _gathered(parts: Any, axis: str) -> Any:
     return jax.lax.all_gather(parts, axis, tiled=True)
 
 
-_gathered.defvjp(lambda parts, axis: (_gathered(parts, axis), None), lambda axis, _, given: (_own(given, axis),))
+_gathered.defvjp(lambda parts, axis: (_gathered(parts, axis), None), lambda axis, _, pulled: (_own(pulled, axis),))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
@@ -188,7 +188,7 @@ def _summed_back(x: Any, axis: str) -> Any:
     return x
 
 
-_summed_back.defvjp(lambda x, axis: (x, None), lambda axis, _, given: (jax.lax.psum(given, axis),))
+_summed_back.defvjp(lambda x, axis: (x, None), lambda axis, _, pulled: (jax.lax.psum(pulled, axis),))
 
 
 def _cut(image: Array, corner: Array, window: tuple[int, ...]) -> Array:

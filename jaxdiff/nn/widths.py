@@ -21,21 +21,21 @@ def unfilled(network: Any) -> list[str]:
 
     Read from the fields `width`, `multipliers`, `attention`, `transformer` and `head_size`, as far as the network has them.
     """
-    said = []
+    lines = []
     multipliers: Sequence[int] = getattr(network, "multipliers", (1,))
     width, head = getattr(network, "width", None), getattr(network, "head_size", None)
     if isinstance(width, int) and (odd := sorted({width * m for m in multipliers if width * m % LANES})):
-        said.append(
+        lines.append(
             f"{_listed(odd)} channels fill {_shares(odd)} of a TPU's {LANES} lanes, at the price of all: --network.width "
             f"{whole(width)} computes more in the same time"
         )
     attends = any(getattr(network, "attention", (True,))) or getattr(network, "transformer", 0)
     if isinstance(head, int) and head % LANES and attends:
-        said.append(
+        lines.append(
             f"attention heads of {head} channels fill {_shares([head])} of a TPU's {LANES} lanes, at the price of all: "
             f"--network.head-size {whole(head)}"
         )
-    return said
+    return lines
 
 
 def _listed(numbers: Sequence[int]) -> str:

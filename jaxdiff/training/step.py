@@ -148,13 +148,13 @@ def make_train_step(
             gradients_of(loss, accumulate) if mesh.size == 1 else gradients_over(loss, accumulate, mesh, smallest)
         )
 
-        def whole(state, batch, key, progress, teacher=None):
+        def step(state, batch, key, progress, teacher=None):
             also = extras(loss, state.ema, teacher, state.step)
             evaluation = gradients(state.network, state.params, jax.random.fold_in(key, state.step), batch, also)
             state, metrics = apply(state, progress, *evaluation)
             return jax.lax.with_sharding_constraint(state, shardings(state, mesh, smallest)), metrics
 
-        program = jax.jit(whole, donate_argnums=0)
+        program = jax.jit(step, donate_argnums=0)
     elif parallel == "pmap":
         if fsdp > 1 or jax.process_count() > 1:
             raise ValueError(
