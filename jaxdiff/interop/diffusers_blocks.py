@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdiff.nn.attention import Implementation
-from jaxdiff.nn.blocks import nearest
+from jaxdiff.nn.lanes import nearest
 from jaxdiff.nn.norm import Modulation, group_norm
 from jaxdiff.nn.silu import silu
 

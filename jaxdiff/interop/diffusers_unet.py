@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxdiff.interop.diffusers_blocks import Attention, Norm, Resnet, timestep_embedding
 from jaxdiff.nn.attention import Implementation
-from jaxdiff.nn.blocks import nearest
+from jaxdiff.nn.lanes import nearest
 from jaxdiff.nn.silu import silu
 from jaxdiff.nn.single import each
 from jaxdiff.schema import dataclass_of

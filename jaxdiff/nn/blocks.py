@@ -1,13 +1,13 @@
-"""The UNet's residual block, and moves between resolutions that are reshapes around a matrix product."""
+"""The UNet's residual block, and moves between resolutions."""
 
 import math
 from collections.abc import Sequence
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxdiff.nn import lanes
 from jaxdiff.nn.conv import Conv
 from jaxdiff.nn.norm import AdaptiveGroupNorm, GroupNorm
 from jaxdiff.nn.silu import silu
@@ -62,42 +62,17 @@ def depth_to_space(x: Float[Array, "*coarse more"], size: int) -> Float[Array, "
     return x.reshape(*(s * size for s in spatial), channels // size**rank)
 
 
-def nearest(x: Float[Array, "*spatial channels"]) -> Float[Array, "*fine channels"]:
-    """Each pixel twice along every spatial axis."""
-    *spatial, channels = x.shape
-    x = jnp.expand_dims(x, tuple(range(1, 2 * len(spatial), 2)))
-    x = jnp.broadcast_to(x, (*(n for s in spatial for n in (s, 2)), channels))
-    return x.reshape(*(2 * s for s in spatial), channels)
-
-
 class Down(nn.Module):
-    """Half the resolution: a convolution of kernel 2 and stride 2, without the transposes of `space_to_depth`."""
+    """Half the resolution: a convolution of kernel 2 and stride 2."""
 
     channels: int
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "*spatial channels"]) -> Float[Array, "*coarse out"]:
-        return Halving(self.channels, self.dtype, name="dense")(x)
-
-
-class Halving(nn.Module):
-    """The convolution of `Down`. Its kernel is kept as the matrix that it is of `space_to_depth`, (2^rank channels, out)."""
-
-    channels: int
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "*spatial channels"]) -> Float[Array, "*coarse out"]:
-        rank = x.ndim - 1
-        shape = (2**rank * x.shape[-1], self.channels)
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, (self.channels,), jnp.float32)
-        x, kernel, bias = (leaf.astype(self.dtype) for leaf in (x, kernel, bias))
-        kernel = kernel.reshape(*(2,) * rank, x.shape[-1], self.channels)
-        ends = (0, rank + 1, *range(1, rank + 1))
-        numbers = jax.lax.ConvDimensionNumbers(ends, (rank + 1, rank, *range(rank)), ends)
-        return jax.lax.conv_general_dilated(x[None], kernel, (2,) * rank, "VALID", dimension_numbers=numbers)[0] + bias
+        window = (2,) * (x.ndim - 1)
+        kernel, bias = Matrix(math.prod(window) * x.shape[-1], self.channels, self.dtype, name="dense")()
+        return lanes.halved(x.astype(self.dtype), kernel.reshape(*window, x.shape[-1], self.channels)) + bias
 
 
 class Up(nn.Module):
@@ -108,7 +83,25 @@ class Up(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*coarse channels"]) -> Float[Array, "*spatial out"]:
-        return nearest(nn.Dense(self.channels, dtype=self.dtype, name="dense")(x))
+        kernel, bias = Matrix(x.shape[-1], self.channels, self.dtype, name="dense")()
+        return lanes.doubled(x.astype(self.dtype), kernel, bias)
+
+
+class Matrix(nn.Module):
+    """The parameters of a linear map, kernel (rows, columns) and bias, in the type that it is computed in.
+
+    That of `Down` is of the channels of `space_to_depth`.
+    """
+
+    rows: int
+    columns: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self) -> tuple[Float[Array, "rows columns"], Float[Array, " columns"]]:
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (self.rows, self.columns), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (self.columns,), jnp.float32)
+        return kernel.astype(self.dtype), bias.astype(self.dtype)
 
 
 def pad_to_multiple(

@@ -16,33 +16,24 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
+from jaxdiff.nn import lanes
+
 NAME = "convolution"
 """Of the result, for policies of rematerialisation, which do not see the product inside of a custom derivative."""
 
 
 @jax.custom_jvp
 def _same(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    return _convolved(x, kernel, swapped=False)
-
-
-def _convolved(x: jax.Array, kernel: jax.Array, *, swapped: bool) -> jax.Array:
-    """x (N, *spatial, I), kernel (*window, I, O), or (*window, O, I) where `swapped`."""
-    n = x.ndim - 2
-    space = tuple(range(1, n + 1))
-    window = tuple(range(n))
-    channels = (n, n + 1) if swapped else (n + 1, n)
-    ends = (0, n + 1, *space)
-    numbers = jax.lax.ConvDimensionNumbers(ends, (*channels, *window), ends)
-    return jax.lax.conv_general_dilated(x, kernel, (1,) * n, "SAME", dimension_numbers=numbers)
+    return lanes.same(x, kernel)
 
 
 def _tangent(primals, tangents):
     (x, kernel), (dx, dkernel) = primals, tangents
     terms = []
     if not isinstance(dx, SymbolicZero):
-        terms.append(_convolved(dx, kernel.swapaxes(-1, -2), swapped=True))
+        terms.append(lanes.same(dx, kernel.swapaxes(-1, -2), swapped=True))
     if not isinstance(dkernel, SymbolicZero):
-        terms.append(_convolved(x, dkernel, swapped=False))
+        terms.append(lanes.same(x, dkernel))
     out = _same(x, kernel)
     return out, sum(terms[1:], terms[0]) if terms else jnp.zeros_like(out)
 
@@ -76,4 +67,4 @@ class Conv(nn.Module):
         return y
 
     def _product(self, x: Array, kernel: Array) -> Array:
-        return checkpoint_name(_same(x[None], kernel), NAME)[0] if self.window else x @ kernel
+        return checkpoint_name(_same(x, kernel), NAME) if self.window else lanes.same(x, kernel)

@@ -4,7 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff.nn.blocks import Down, depth_to_space, nearest, pad_to_multiple, space_to_depth
+from jaxdiff.nn.blocks import Down, depth_to_space, pad_to_multiple, space_to_depth
+from jaxdiff.nn.lanes import nearest
 
 
 @pytest.mark.parametrize(("shape", "size"), [((4, 6, 3), 2), ((8, 4, 12, 1), 4), ((3, 5, 2), 1)])
