@@ -67,7 +67,7 @@ def compiled(row: Row, where: Target, layers: int = 0) -> dict:
     """What is stored of a row."""
     start = time.perf_counter()
     try:
-        estimated = estimate(row.lower(where), where)
+        estimated = estimate(row.trace(where), where)
     except Exception as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise

@@ -1,4 +1,4 @@
-"""The rows of the table: programs × networks × batches × types × slices, each lowered when its turn comes."""
+"""The rows of the table: programs × networks × batches × types × slices, each traced when its turn comes."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -50,8 +50,8 @@ class Row:
         """By which it is stored."""
         return f"{self.program} {self.network} {self.dtype} {self.batch} {self.slice}"
 
-    def lower(self, target: Target) -> jax.stages.Lowered:
-        """The program, lowered for the slice."""
+    def trace(self, target: Target) -> jax.stages.Traced:
+        """The program, traced for the slice."""
         return PROGRAMS[self.program](self, target)
 
 
@@ -60,7 +60,7 @@ def _denoiser(row: Row) -> Any:
     return jd.bind(network, variable_shapes(network, (SIZE, SIZE, 1)), "v")
 
 
-def _call(row: Row, target: Target) -> jax.stages.Lowered:
+def _call(row: Row, target: Target) -> jax.stages.Traced:
     return programs.call(target, _denoiser(row), (SIZE, SIZE, 1), row.batch)
 
 
@@ -70,14 +70,14 @@ def _sample(row: Row, target: Target, pixels: int = SIZE, mesh: Mesh | None = No
     return programs.sampler(target, denoise, (pixels, pixels, 1), row.batch, solver=solver, grid=grid, mesh=mesh)
 
 
-def _windowed(row: Row, target: Target) -> jax.stages.Lowered:
+def _windowed(row: Row, target: Target) -> jax.stages.Traced:
     """Images of 256×256 whose windows the devices share: one all-gather a call."""
     mesh = Mesh(np.array(target.devices).reshape(1, -1), ("data", "window"))
     denoise = windowed(_denoiser(row), SIZE, SIZE // 4, chunk=64, axis="window")
     return _sample(row, target, pixels=4 * SIZE, mesh=mesh, denoise=denoise)
 
 
-def _train(row: Row, target: Target, fsdp: int = 1, devices: int | None = 1) -> jax.stages.Lowered:
+def _train(row: Row, target: Target, fsdp: int = 1, devices: int | None = 1) -> jax.stages.Traced:
     size = row.batch * (devices or len(target.devices))
     batch = {"image": np.zeros((1, SIZE, SIZE, 1), np.float32)}
     loss = DenoisingLoss(lam_sampler=Stratified(jd.Cosine()), predicts="v", weighting=Sigmoid())
@@ -85,7 +85,7 @@ def _train(row: Row, target: Target, fsdp: int = 1, devices: int | None = 1) -> 
     return programs.training_step(target, network, loss, AdamW().build(), batch, size=size, fsdp=fsdp, devices=devices)
 
 
-def _train_fsdp(row: Row, target: Target) -> jax.stages.Lowered:
+def _train_fsdp(row: Row, target: Target) -> jax.stages.Traced:
     return _train(row, target, fsdp=4 if len(target.devices) <= 16 else 8, devices=None)
 
 

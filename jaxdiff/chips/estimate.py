@@ -50,7 +50,7 @@ class Estimate:
     bytes: int
     """Read and written by the kernels; on a TPU those to and from its main memory."""
     flops: float
-    """By the compiler's count, of one chip's part."""
+    """Of one chip's part, without products with zeros."""
     arguments: int
     """Bytes of what goes in and stays."""
     temporaries: int
@@ -111,11 +111,12 @@ class Estimate:
         }
 
 
-def estimate(lowered: jax.stages.Lowered, target: Target) -> Estimate:
-    """The estimate of a program that was lowered for a target, compiled here; a TPU's has cycles, all others bytes.
+def estimate(traced: jax.stages.Traced, target: Target) -> Estimate:
+    """The estimate of a program that was traced for a target, compiled here; a TPU's has cycles, all others bytes.
 
     Raises JaxRuntimeError (RESOURCE_EXHAUSTED) where a TPU's compiler finds no room for it.
     """
+    lowered = traced.lower()
     compiled = target.compile(lowered)
     stats: Any = compiled.memory_analysis()
     results = stats.output_size_in_bytes - stats.alias_size_in_bytes
@@ -125,11 +126,20 @@ def estimate(lowered: jax.stages.Lowered, target: Target) -> Estimate:
     return of_text(
         program,
         target.chip,
-        flops=_flops(compiled.cost_analysis()) or _counted(lowered),
+        flops=_useful(traced, lowered, compiled),
         arguments=stats.argument_size_in_bytes,
         temporaries=stats.temp_size_in_bytes,
         memory=memory,
     )
+
+
+def _useful(traced: jax.stages.Traced, lowered: jax.stages.Lowered, compiled: jax.stages.Compiled) -> float:
+    """Operations of one chip's part, without products with zeros that a TPU's forms of a layer have and the plain ones lack
+    (`nn.lanes`): the compiler's count, times that of the program as a CPU gets it over that as the chip gets it."""
+    counted = _flops(compiled.cost_analysis())
+    if not counted:
+        return _counted(lowered)
+    return counted * _counted(traced.lower(lowering_platforms=("cpu",))) / _counted(lowered)
 
 
 def _flops(analysis: Any) -> float:
@@ -186,7 +196,7 @@ def _place(place: str) -> tuple[str, str]:
         "rematted_computation",
         "",
     )
-    named = [part for part in path if not re.search(r"[.(:<]", part) and part not in skipped]
+    named = [part for part in path if not re.search(r"[.(:<]|^branch_\d", part) and part not in skipped]
     return "/".join(named[-2:]), primitive
 
 

@@ -1,4 +1,4 @@
-"""Programs of the library, lowered for chips that are not here: one network call, a whole sampler, a training step.
+"""Programs of the library, traced for chips that are not here: one network call, a whole sampler, a training step.
 
 Nothing is computed, and no parameters are made: all arguments are shapes.
 """
@@ -29,7 +29,7 @@ def conditions(network: Any, batch: int, spatial: Sequence[int]) -> dict[str, np
     return {name: np.zeros(one.shape, one.dtype) for name, one in read.items()} or None
 
 
-def call(target: Target, denoise: Any, shape: Spatial, batch: int, cond: Any = None) -> jax.stages.Lowered:
+def call(target: Target, denoise: Any, shape: Spatial, batch: int, cond: Any = None) -> jax.stages.Traced:
     """One network call of a batch on one device, as `jd.sample` makes it. denoise: arrays or their shapes as leaves."""
     replicated = NamedSharding(target.mesh(1), P())
     arrays, rest = eqx.partition(denoise, _is_array)
@@ -39,7 +39,7 @@ def call(target: Target, denoise: Any, shape: Spatial, batch: int, cond: Any = N
         return jax.vmap(lambda x, lam, cond: called(x, lam, cond))(x, lam, cond)
 
     x, lam = jax.ShapeDtypeStruct((batch, *shape), jnp.float32), jax.ShapeDtypeStruct((batch,), jnp.float32)
-    return jax.jit(run, in_shardings=replicated, out_shardings=replicated).lower(_shapes(arrays), x, lam, _shapes(cond))
+    return jax.jit(run, in_shardings=replicated, out_shardings=replicated).trace(_shapes(arrays), x, lam, _shapes(cond))
 
 
 def sampler(
@@ -52,7 +52,7 @@ def sampler(
     grid: np.ndarray,
     cond: Callable[[int], Any] = lambda num: None,
     mesh: Mesh | None = None,
-) -> jax.stages.Lowered:
+) -> jax.stages.Traced:
     """The whole of `jd.sample`, `batch` images a device, over `mesh` (default all devices)."""
     mesh = target.mesh() if mesh is None else mesh
     arrays, rest = eqx.partition(denoise, _is_array)
@@ -74,7 +74,7 @@ def sampler(
         ).images
 
     seed = jax.ShapeDtypeStruct((), jnp.int32)
-    return jax.jit(run, in_shardings=replicated).lower(_shapes(arrays), seed, _shapes(cond(num)))
+    return jax.jit(run, in_shardings=replicated).trace(_shapes(arrays), seed, _shapes(cond(num)))
 
 
 def training_step(
@@ -91,7 +91,7 @@ def training_step(
     power_ema: Any = None,
     teacher: Any = None,
     devices: int | None = None,
-) -> jax.stages.Lowered:
+) -> jax.stages.Traced:
     """One training step of `size` examples over all devices.
 
     Args:
@@ -109,7 +109,7 @@ def training_step(
         devices: how many take part; default all.
 
     Returns:
-        JAX's lowered program.
+        JAX's traced program.
 
     Raises:
         ValueError: where devices, fsdp, accumulate and size do not divide.
@@ -130,7 +130,7 @@ def training_step(
     replicated, shared = NamedSharding(step.mesh, P()), NamedSharding(step.mesh, P(AXES))
     key = jax.eval_shape(lambda: jax.random.key(0))
     examples = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((size, *leaf.shape[1:]), leaf.dtype), example)
-    return step.program.lower(
+    return step.program.trace(
         jax.tree.map(placed, like, step.shardings(like)),
         jax.tree.map(lambda leaf: placed(leaf, shared), examples),
         placed(key, replicated),

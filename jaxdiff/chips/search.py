@@ -21,11 +21,11 @@ class Tried(NamedTuple):
     """Of compiling."""
 
 
-def compile_batch(target: Target, lower: Callable[[int], jax.stages.Lowered], batch: int) -> Tried:
-    """The program of `lower(batch)`, and whether it fits. Raises what the compiler raises for other reasons than memory."""
+def compile_batch(target: Target, trace: Callable[[int], jax.stages.Traced], batch: int) -> Tried:
+    """The program of `trace(batch)`, and whether it fits. Raises what the compiler raises for other reasons than memory."""
     start = time.perf_counter()
     try:
-        estimated = estimate(lower(batch), target)
+        estimated = estimate(trace(batch), target)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
@@ -36,7 +36,7 @@ def compile_batch(target: Target, lower: Callable[[int], jax.stages.Lowered], ba
 
 def search(
     target: Target,
-    lower: Callable[[int], jax.stages.Lowered],
+    trace: Callable[[int], jax.stages.Traced],
     batch: int,
     *,
     unit: int = 1,
@@ -51,7 +51,7 @@ def search(
 
     Args:
         target: whose compiler is asked.
-        lower: from a batch to a lowered program.
+        trace: from a batch to a traced program.
         batch: the first.
         unit: that batches have to be multiples of.
         compiles: at most so many programs.
@@ -63,7 +63,7 @@ def search(
     tried: list[Tried] = []
 
     def compiled(batch: int) -> Tried:
-        tried.append(compile_batch(target, lower, batch))
+        tried.append(compile_batch(target, trace, batch))
         say(tried[-1])
         return tried[-1]
 

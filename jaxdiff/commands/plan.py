@@ -51,7 +51,7 @@ class Program(NamedTuple):
 
     about: str
     network: Any
-    lower: Callable[[int], jax.stages.Lowered]
+    trace: Callable[[int], jax.stages.Traced]
     batch: int
     unit: int
     """Batches are multiples of it."""
@@ -88,7 +88,7 @@ def plan(options: Plan, config_options: list[str], prog: str = "jaxdiff plan") -
     print("Estimates of its compiler, not measurements.", flush=True)
     tried = search(
         where,
-        program.lower,
+        program.trace,
         program.batch,
         unit=program.unit,
         compiles=options.compiles,
@@ -112,7 +112,7 @@ def _training(options: Plan, config: TrainConfig, where: Target) -> Program:
         batch["cond"] = cond
     loss, teacher = loss_of(config)
 
-    def lower(size: int) -> jax.stages.Lowered:
+    def trace(size: int) -> jax.stages.Traced:
         return programs.training_step(
             where,
             config.network,
@@ -132,7 +132,7 @@ def _training(options: Plan, config: TrainConfig, where: Target) -> Program:
     return Program(
         f"{about}{config.accumulate}, {type(config.network).__name__} of {_parameters(config.network, shape)}.",
         config.network,
-        lower,
+        trace,
         batch=options.batch or config.batch_size,
         unit=chips * config.accumulate,
         chips=chips,
@@ -145,7 +145,7 @@ def _training(options: Plan, config: TrainConfig, where: Target) -> Program:
 def _sampling(options: Plan, where: Target) -> Program:
     model = load(options.what, allow=options.allow)
 
-    def lower(images: int) -> jax.stages.Lowered:
+    def trace(images: int) -> jax.stages.Traced:
         return programs.sampler(
             where,
             model.denoise,
@@ -161,7 +161,7 @@ def _sampling(options: Plan, where: Target) -> Program:
     return Program(
         f"{about}{type(model.network).__name__} of {_parameters(model.network, model.shape)}.",
         model.network,
-        lower,
+        trace,
         batch=options.batch or IMAGES,
         unit=1,
         chips=1,

@@ -96,10 +96,10 @@ def test_every_line_of_the_table_says_that_it_is_an_estimate():
 
 
 @pytest.mark.parametrize("program", ["call", "windowed", "train"])
-def test_programs_are_lowered_from_shapes(program, monkeypatch):
+def test_programs_are_traced_from_shapes(program, monkeypatch):
     tiny = lambda dtype: jd.UNet(width=8, multipliers=(1,), blocks=1, attention=(False,), dtype=dtype)  # noqa: E731
     monkeypatch.setitem(NETWORKS, "tiny", tiny)
     here = target("cpu:1")
-    text = Row(program, "tiny", "bfloat16", 2, here.name).lower(here).as_text()
+    text = Row(program, "tiny", "bfloat16", 2, here.name).trace(here).lower().as_text()
     assert "64x64" in text
     assert ("256x256" in text) == (program == "windowed")

@@ -8,8 +8,9 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxdiff.chips import CHIPS, target
-from jaxdiff.chips.estimate import estimate, of_text
+from jaxdiff.chips.estimate import _useful, estimate, of_text
 from jaxdiff.chips.text import collectives, read, size
+from jaxdiff.nn import lanes
 
 IMAGE, WEIGHTS = 128 * 256 * 2, 256 * 256 * 2
 """Bytes on a device, of bfloat16."""
@@ -106,10 +107,26 @@ def test_a_program_of_this_machine(v5e):
     here = target("cpu:1")
     whole = NamedSharding(here.mesh(), PartitionSpec())
     array = jax.ShapeDtypeStruct((64, 64), jnp.float32, sharding=whole)
-    found = estimate(jax.jit(lambda a, b: a @ b).lower(array, array), here)
+    found = estimate(jax.jit(lambda a, b: a @ b).trace(array, array), here)
     assert found.flops == 2 * 64**3
     assert found.arguments == 2 * 64 * 64 * 4
     assert found.memory >= 3 * 64 * 64 * 4
     assert found.seconds is None
     assert found.share is None
     assert {*found.to_json()} == {*v5e.to_json()}
+
+
+def test_products_with_zeros_are_no_work():
+    """`nn.lanes` convolves folded pixels on a TPU, of which half see zeros: counted are those of the plain convolution."""
+    x, kernel = jax.ShapeDtypeStruct((8, 16, 64), jnp.bfloat16), jax.ShapeDtypeStruct((3, 3, 64, 64), jnp.bfloat16)
+    traced = jax.jit(lanes.same).trace(x, kernel)
+    on_tpu = traced.lower(lowering_platforms=("tpu",))
+
+    class Compiled:
+        def cost_analysis(self):
+            return {"flops": 4e9}
+
+    share = _useful(traced, on_tpu, Compiled()) / 4e9
+    # Of the three taps along the folded axis no zeros beyond the edges are counted.
+    plain, folded = 64 * 64 * (3 * 16 - 2), 128 * 128 * (3 * 8 - 2)
+    assert share == pytest.approx(plain / folded, rel=0.01)

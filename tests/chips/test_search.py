@@ -25,7 +25,7 @@ def compiles(monkeypatch):
     """A function (constant, each) that makes every compilation need constant + each × batch bytes."""
 
     def set_memory(constant, each):
-        def compiled(target, lower, batch):
+        def compiled(target, trace, batch):
             found = program(int(constant + each * batch))
             fits = found.memory <= V5E.chip.memory
             return Tried(batch, fits, found if fits else None, 1.0)
