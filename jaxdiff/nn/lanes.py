@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-LANES = 128
+from jaxdiff.nn.widths import LANES
 
 
 def folded(width: int, channels: int) -> int:

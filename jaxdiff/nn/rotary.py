@@ -43,5 +43,7 @@ def partners(x: Float[Array, "*any size"]) -> Float[Array, "*any size"]:
     size = x.shape[-1]
     swap = np.roll(np.eye(size), size // 2, axis=0)
     return jax.lax.platform_dependent(
-        x, tpu=lambda x: x @ jnp.asarray(swap, x.dtype), default=lambda x: jnp.roll(x, size // 2, axis=-1)
+        x,
+        tpu=lambda x: jnp.matmul(x, jnp.asarray(swap, x.dtype), precision="highest"),
+        default=lambda x: jnp.roll(x, size // 2, axis=-1),
     )

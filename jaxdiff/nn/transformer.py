@@ -23,8 +23,8 @@ from jaxdiff.nn.silu import silu
 from jaxdiff.nn.widths import LANES
 
 EPSILON = 1e-6
-LARGEST = 80.0
-"""Of what is exponentiated; float32 ends at 88."""
+LARGEST = 60.0
+"""Logit; exponentials of it and of its negative, and sums of any number of them, are far within float32."""
 
 
 def hidden_size(width: int) -> int:
@@ -77,28 +77,27 @@ class NormedTurned(nn.Module):
         return turned, jnp.sqrt(float(len(scale))) * jnp.max(jnp.abs(scale))
 
 
-def bounded_attention(
-    q: Float[Array, "tokens heads size"],
-    k: Float[Array, "tokens heads size"],
-    v: Float[Array, "tokens heads size"],
-    bound: Float[Array, ""],
+def unshifted_attention(
+    q: Float[Array, "tokens heads size"], k: Float[Array, "tokens heads size"], v: Float[Array, "tokens heads size"]
 ) -> Float[Array, "tokens heads size"]:
-    """softmax(q · k / sqrt(size)) v, where no |q · k| is beyond `bound`; exponentials and their sums in float32.
+    """softmax(q · k / sqrt(size)) v, for logits of `LARGEST` at most; exponentials and their sums in float32.
 
-    No maximum is taken from the logits before their exponentials, which fit float32 up to 80 as they are. So the logits need
-    not wait for the last of their row, and are never written: what goes to memory are exponentials in v's type.
+    No maximum is taken from the logits before their exponentials, which fit float32 as they are. So the logits need not wait
+    for the last of their row, and are never written: what goes to memory are exponentials in v's type.
     """
-    size = q.shape[-1]
-    most = jax.lax.stop_gradient(jnp.maximum(bound / size**0.5 - LARGEST, 0))
-    logits = jnp.einsum("tnh,snh->nts", q, k, preferred_element_type=jnp.float32) / size**0.5
-    weights = jnp.exp(logits - most).astype(v.dtype)
+    logits = jnp.einsum("tnh,snh->nts", q, k, preferred_element_type=jnp.float32) / q.shape[-1] ** 0.5
+    weights = jnp.exp(logits).astype(v.dtype)
     sums = jnp.sum(weights, axis=-1, dtype=jnp.float32).T
     h = jnp.einsum("nts,snh->tnh", weights, v, preferred_element_type=jnp.float32)
     return (h / sums[:, :, None]).astype(v.dtype)
 
 
 class Attention(nn.Module):
-    """Attention over all tokens with rotary positions, heads of `head_size`; queries and keys have norm 1 before."""
+    """Attention over all tokens with rotary positions, heads of `head_size`, of queries and keys that are normed before.
+
+    Their norms bound the logits. Where learned scales would allow more than `LARGEST`, all are scaled down to it, as Liu et
+    al. 2022 (arXiv:2111.09883) bound the scale of their cosines.
+    """
 
     head_size: int
     dtype: Any = jnp.float32
@@ -111,10 +110,12 @@ class Attention(nn.Module):
         q, k, v = (part.reshape(len(x), -1, self.head_size) for part in products)
         q, longest_q = NormedTurned(self.dtype, name="norm_q")(q, positions)
         k, longest_k = NormedTurned(self.dtype, name="norm_k")(k, positions)
+        most = longest_q * longest_k / self.head_size**0.5
+        q = q * jnp.minimum(1.0, LARGEST / most).astype(self.dtype)
         if self.implementation == "cudnn":
             h = jax.nn.dot_product_attention(q, k, v, implementation="cudnn")
         else:
-            h = bounded_attention(q, k, v, longest_q * longest_k)
+            h = unshifted_attention(q, k, v)
         return nn.Dense(width, use_bias=False, dtype=self.dtype, name="out")(h.reshape(x.shape))
 
 

@@ -25,9 +25,10 @@ def unfilled(network: Any) -> list[str]:
     multipliers: Sequence[int] = getattr(network, "multipliers", (1,))
     width, head = getattr(network, "width", None), getattr(network, "head_size", None)
     if isinstance(width, int) and (odd := sorted({width * m for m in multipliers if width * m % LANES})):
+        more = whole(width) / width
         lines.append(
             f"{_listed(odd)} channels fill {_shares(odd)} of a TPU's {LANES} lanes, at the price of all: --network.width "
-            f"{whole(width)} computes more in the same time"
+            f"{whole(width)} has {more**2:.3g} times the products at about {more:.3g} times the price"
         )
     attends = any(getattr(network, "attention", (True,))) or getattr(network, "transformer", 0)
     if isinstance(head, int) and head % LANES and attends:

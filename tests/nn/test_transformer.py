@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxdiff.nn.rotary import angles, partners, turns
-from jaxdiff.nn.transformer import Attention, TransformerBlock, bounded_attention, hidden_size
+from jaxdiff.nn.transformer import Attention, TransformerBlock, hidden_size, unshifted_attention
 
 
 def turned(x, turn):
@@ -36,18 +36,29 @@ def test_attention_equals_plain_softmax_with_complex_turns():
     np.testing.assert_allclose(jax.jit(layer.apply)(params, x, positions), expected, atol=2e-5)
 
 
-@pytest.mark.parametrize("scale", [0.1, 3.0, 12.0])
-def test_softmax_without_its_maximum_is_right_up_to_the_bound_and_finite_beyond(scale):
-    """Logits of length sqrt(size) · scale², here up to 9 · 144; they fit as they are up to 80."""
+@pytest.mark.parametrize("scale", [0.1, 2.5])
+def test_softmax_without_its_maximum_is_right_up_to_the_largest_logits(scale):
+    """Logits of up to sqrt(size) · scale², here 56."""
     rng = np.random.default_rng(0)
     q, k, v = rng.normal(size=(3, 10, 2, 80)).astype(np.float32)
     q, k = (scale * h / np.sqrt(np.mean(h**2, -1, keepdims=True)) for h in (q, k))
     k = k.copy()
-    k[:, 0] = q[:, 0]  # a head whose rows reach the bound
-    out = jax.jit(bounded_attention)(q, k, v, 80 * scale**2)
-    assert np.isfinite(out[:, 0]).all()
-    if scale < 12:
-        np.testing.assert_allclose(out, softmax_attention(*(h.astype(np.float64) for h in (q, k, v))), atol=1e-5)
+    k[:, 0], k[:, 1] = q[:, 0], -q[:1, 1]  # heads whose rows reach both ends
+    out = jax.jit(unshifted_attention)(q, k, v)
+    np.testing.assert_allclose(out, softmax_attention(*(h.astype(np.float64) for h in (q, k, v))), atol=1e-5)
+
+
+def test_learned_scales_cannot_make_logits_that_overflow():
+    """All keys opposite to all queries: every logit is the least one, and a softmax of equals their mean."""
+    x = np.tile(np.random.default_rng(0).normal(size=(1, 16)).astype(np.float32), (6, 1))
+    layer, positions = Attention(16), tuple(np.broadcast_to(n, (6, 1, 16)).astype(np.float32) for n in (1, 0))
+    params = jax.jit(layer.init)(jax.random.key(1), x, positions)["params"]
+    kernel = np.asarray(params["qkv"]["kernel"]).copy()
+    kernel[:, 16:32] = -kernel[:, :16]
+    params = {**params, "qkv": {"kernel": kernel}} | {f"norm_{n}": {"scale": np.full(16, 40.0)} for n in "qk"}
+    out = jax.jit(layer.apply)({"params": params}, x, positions)
+    expected = x @ kernel[:, 32:] @ np.asarray(params["out"]["kernel"])
+    np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(("grid", "half"), [((5, 7), 8), ((2, 3, 4), 8), ((4,), 3)])
