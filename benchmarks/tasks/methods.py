@@ -93,11 +93,11 @@ def diffusion(model: Model, task: Task, see: See, photons: int | None, samples: 
 
     def predict(field: Field) -> Arrays:
         if task == "segmentation":
-            return {"x0": segment(_key(field), model, see(field), samples, calls=calls).distance}
+            return {"x0": segment(key_of_field(field), model, see(field), samples, calls=calls).distance}
         if task == "super-resolution":
-            enlarged = super_resolve(_key(field), model, see(field), samples, calls=calls)
+            enlarged = super_resolve(key_of_field(field), model, see(field), samples, calls=calls)
             return {"x0": enlarged.image[..., 0], "first": enlarged.samples[0, ..., 0]}
-        out = denoise(_key(field), model, see(field), samples, calls=calls)
+        out = denoise(key_of_field(field), model, see(field), samples, calls=calls)
         fitted, raw = None if model.pairing is None else model.pairing.pairs, out.image
         if out.bias is not None and isinstance(fitted, Denoising) and fitted.offset is not None:
             raw = (fitted.offset + (raw - fitted.offset) * (1 + np.nan_to_num(out.bias))).astype(np.float32)
@@ -112,12 +112,13 @@ def draws(model: Model, task: Task, see: See, photons: int | None, samples: int,
 
     def predict(field: Field) -> Arrays:
         if task != "denoising":
-            return {"draws": conditional_samples(_key(field), model, see(field), samples, calls=calls)[..., 0]}
-        return {"draws": denoise(_key(field), model, see(field), samples, calls=calls).samples[..., 0]}
+            return {"draws": conditional_samples(key_of_field(field), model, see(field), samples, calls=calls)[..., 0]}
+        return {"draws": denoise(key_of_field(field), model, see(field), samples, calls=calls).samples[..., 0]}
 
     settings = identity(model) | {"photons": photons, "samples": samples, "calls": calls}
     return Method("draws", settings, predict)
 
 
-def _key(field: Field) -> Any:
+def key_of_field(field: Field) -> Any:
+    """Of the samples of a field."""
     return jax.random.fold_in(jax.random.key(SEED), zlib.crc32(field.name.encode()) & 0x7FFFFFFF)

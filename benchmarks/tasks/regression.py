@@ -29,6 +29,7 @@ from jaxdiff.lock import only_writer
 from jaxdiff.model import Model
 from jaxdiff.nn import condition
 from jaxdiff.tasks.sampled import WINDOWS_TOGETHER, reflected, with_channels
+from jaxdiff.tasks.seen import returns_levels, seen
 from jaxdiff.training.batch import to_batch
 from jaxdiff.training.cadence import Budget, Clock
 from jaxdiff.training.checkpoint import Checkpoints
@@ -172,9 +173,13 @@ def _train(config: TrainConfig, end: float, stack: contextlib.ExitStack) -> Path
     return folder
 
 
-def predict(model: Model, image: np.ndarray) -> np.ndarray:
-    """E[x0 | image] of a field (Y, X) of any size, (Y, X, C) in the units of what the model predicts, float32."""
-    normal = model.inputs.forward(with_channels(image, model.inputs.info))
+def predict(model: Model, image: np.ndarray, factor: float = 1.0) -> np.ndarray:
+    """E[x0 | image] of a field (Y, X) of any size, (Y, X, C) in the units of what the model predicts, float32.
+
+    factor: pixels that the network sees, and returns, for one of the field.
+    """
+    network = seen(model, with_channels(image, model.inputs.info), factor)
+    normal = network.normal
     fine = normal.shape[:-1]
     window = model.shape[:-1]
     size = tuple(map(max, fine, window))
@@ -183,7 +188,9 @@ def predict(model: Model, image: np.ndarray) -> np.ndarray:
     if size != window:
         denoise = windowed(denoise, window, tuple(int(OVERLAP * w) for w in window), chunk=WINDOWS_TOGETHER)
     out = _at_zero(denoise, jnp.zeros((*size, model.info.channels)), cond)
-    return model.normaliser.inverse(np.asarray(out)[tuple(slice(0, n) for n in fine)]).astype(np.float32)
+    mean = model.normaliser.inverse(np.asarray(out)[tuple(slice(0, n) for n in fine)])
+    scale = network.scale if returns_levels(model) else None
+    return (mean if scale is None else scale.inverse(mean)).astype(np.float32)
 
 
 @eqx.filter_jit

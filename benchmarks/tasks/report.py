@@ -61,6 +61,7 @@ def markdown() -> str:
             ],
         ]
         parts += [] if result.get("uncertainty", {}).get(task) else ["Not measured yet."]
+    parts += ["### Nuclei of many microscopes", *_microscopes(result.get("scores", {}).get("microscopes", {}))]
     parts += ["### Labelled generation", *_labelled(result.get("labelled", {}))]
     parts += _labelled_calls(result.get("calls", {}).get("labelled generation"))
     parts += ["### Does synthetic data help?", *synthetic_help.markdown(_shown(result.get("synthetic_help", {})))]
@@ -69,6 +70,21 @@ def markdown() -> str:
     parts += ["### Translation", *translation.markdown(result)]
     parts += ["### Chosen on dev", _choices(result.get("choices", {}))]
     return "\n\n".join(parts)
+
+
+def _microscopes(measured: Mapping[str, Any]) -> list[str]:
+    if not measured:
+        return ["Not measured yet."]
+    parts, columns = [], COLUMNS["segmentation"]
+    for where, entries in measured.items():
+        rows = []
+        for name in (name for name in METHODS if name in entries):
+            cells = [interval(entries[name]["scores"][column]) for column in columns]
+            title = METHODS[name].format(samples=entries[name]["settings"].get("samples"))
+            rows.append([title, *cells, f"{entries[name]['seconds']:.2g}"])
+        head = table(["method", *columns.values(), "s an image"], rows)
+        parts.append(f"#### {where}\n\n{head}\n\n{machine(next(iter(entries.values())))}")
+    return parts
 
 
 def _shown(measured: Mapping[str, Any]) -> Mapping[str, Any]:
