@@ -10,7 +10,9 @@ import tyro
 from networks_inputs import inputs
 
 import jaxdiff as jd
+from jaxdiff.guidance.posterior import DPS, Measurement
 from jaxdiff.nn.transformer import hidden_size
+from jaxdiff.physics.operators import Diagonal
 
 LAM_FEATURES = 64
 
@@ -85,6 +87,18 @@ def test_a_constant_image_has_no_places(perturbed, run):
     rolled = jnp.roll(x, 2, axis=2)  # other neighbours: places do count
     difference = run(network, variables, rolled, lam) - jnp.roll(run(network, variables, x, lam), 2, axis=2)
     assert float(jnp.abs(difference).max()) > 1e-4
+
+
+def test_sampled_by_a_posterior_method_whose_gradients_are_vmapped(perturbed):
+    network = jd.DiT(width=8, blocks=1, head_size=4, patch_size=2)
+    x, lam = inputs((2, 4, 4, 1))
+    prior = jd.bind(network, perturbed(network, x, lam), "x0")
+    guided = DPS(prior, Measurement(Diagonal(jnp.ones(())), x[0], 0.1))
+    options = dict(shape=(4, 4, 1), num=2, solver=jd.DDIM(), grid=jd.grids.uniform_lam(jd.Cosine(), 2))
+    free, held = (jd.sample(jax.random.key(0), denoise, **options) for denoise in (prior, guided))
+    assert free.finite.all()
+    assert held.finite.all()
+    assert float(jnp.abs(held.images - free.images).max()) > 1e-3
 
 
 def test_read_by_tyro():
