@@ -11,7 +11,7 @@ from jaxdiff.data.errors import DataError
 from jaxdiff.data.files.read import read_image
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.object_size import ObjectSize
-from jaxdiff.data.pairs import Denoising, paired
+from jaxdiff.data.pairs import Denoising, Parallel, SuperResolution, paired
 from jaxdiff.data.per_image import PerImage
 from jaxdiff.data.sources.source import Memory
 from jaxdiff.tasks.denoise import denoise
@@ -106,3 +106,39 @@ def test_a_blank_image_comes_back_and_contradictions_are_refused(model):
         assert (result(model, np.full((40, 40), 7, np.uint8)).image == 7).all()
     with pytest.raises(DataError, match="with per_image; expected neither"):
         Denoising(per_image=PerImage(), offset=100.0)
+
+
+def drawn(pairs, gain, offset):
+    """Pairs of whole fields whose images and inputs a camera of this gain and offset recorded."""
+    images = [1000 * scene(seed)[..., None] for seed in range(4)]
+    inputs = [image[::2, ::2] for image in images]
+    source = Memory(
+        [gain * image + offset for image in images],
+        DataInfo(dtype="float64"),
+        inputs=[gain * image + offset for image in inputs],
+    )
+    data = paired(finish(source, source, "asinh", input_info=DataInfo(dtype="float64")), pairs)
+    return [data.pairing.pairs.draw(data.train[i], np.random.default_rng(i)) for i in range(4)]
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [SuperResolution(photons=(50.0, 50.0), per_image=PerImage()), Parallel(task="super-resolve", per_image=PerImage())],
+    ids=lambda pairs: type(pairs).__name__,
+)
+def test_sharp_images_are_on_the_scale_of_their_coarse_ones(pairs):
+    for one, other in zip(drawn(pairs, 1.0, 0.0), drawn(pairs, 0.01, 7.0)):
+        for name in ("image", "input"):
+            np.testing.assert_allclose(one[name], other[name], atol=1e-4)
+        assert one["image"].shape[0] == 2 * one["input"].shape[0]
+        assert abs(np.percentile(one["input"], 99.8) - 1) < 0.1
+        assert abs(one["image"].mean() - one["input"].mean()) < 0.02
+    assert pairs.on_input_scale
+
+
+def test_another_modality_keeps_its_own_grey_levels():
+    pairs = Parallel(task="translate", per_image=PerImage())
+    plain, other = drawn(pairs, 1.0, 0.0)[0], drawn(pairs, 0.01, 7.0)[0]
+    np.testing.assert_allclose(plain["input"], other["input"], atol=1e-4)
+    np.testing.assert_allclose(other["image"], 0.01 * plain["image"] + 7)
+    assert not pairs.on_input_scale

@@ -9,7 +9,7 @@ from jaxdiff.data.info import DataInfo
 from jaxdiff.data.maps import Map, MapName
 from jaxdiff.data.pairs.varied import Varied
 from jaxdiff.data.patches import Record
-from jaxdiff.data.per_image import Blocks
+from jaxdiff.data.per_image import Blocks, GreyScale
 from jaxdiff.data.sources.source import Source
 from jaxdiff.physics.camera import Camera
 from jaxdiff.schema import conform
@@ -66,12 +66,22 @@ class Denoising(Varied):
         photons = float(np.exp(rng.uniform(*np.log(self.photons))))
         if self.per_image is None:
             return {"image": patch["image"], "input": self.record(rng, patch["image"], photons)}
-        blocks: Blocks = patch["blocks"]
-        clean = self.per_image.scale_of(blocks.values)
-        noisy = self._recorded(rng, patch["image"], photons, clean.offset, clean.span)
-        parts = [self._recorded(rng, values, photons, clean.offset, clean.span) for values in blocks.values]
-        scale = self.per_image.scale_of(parts)
+        noisy, scale = self.on_own_scale(rng, patch["image"], patch["blocks"], photons)
         return {"image": scale.forward(patch["image"]), "input": scale.forward(noisy)}
+
+    def on_own_scale(
+        self, rng: np.random.Generator, image: np.ndarray, blocks: Blocks, photons: float
+    ) -> tuple[np.ndarray, GreyScale]:
+        """A recording of a patch with `photons` photons at the peak of its field, and the grey scale of its whole recording.
+
+        blocks: of the field. Raises DataError for pairs without `per_image`.
+        """
+        if self.per_image is None:
+            raise DataError("pairs without per_image", "normalisation per image", "per_image=PerImage()")
+        clean = self.per_image.scale_of(blocks.values)
+        noisy = self._recorded(rng, image, photons, clean.offset, clean.span)
+        parts = [self._recorded(rng, values, photons, clean.offset, clean.span) for values in blocks.values]
+        return noisy, self.per_image.scale_of(parts)
 
     def record(self, rng: np.random.Generator, image: np.ndarray, photons: float) -> np.ndarray:
         """`image` as recorded with `photons` photons at the peak: float32, in the grey levels of `image`.

@@ -8,7 +8,9 @@ from jaxdiff.data.errors import DataError
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.maps import Map, MapName
 from jaxdiff.data.pairs.denoising import Denoising
+from jaxdiff.data.pairs.varied import Scaled
 from jaxdiff.data.patches import Record
+from jaxdiff.data.per_image import Blocks
 from jaxdiff.data.sources.source import Source
 from jaxdiff.physics.binning import area_binning
 from jaxdiff.physics.blur import gaussian_blur
@@ -16,11 +18,12 @@ from jaxdiff.schema import conform
 
 
 @dataclass(frozen=True)
-class SuperResolution:
+class SuperResolution(Scaled):
     """Diffuses the image, given the same blurred, binned to larger pixels, and with Poisson-Gaussian noise.
 
     The blur is of the whole image, beyond whose edges it goes on as its mirror image; the camera is that of `Denoising`,
-    whose `photons` are here those of one larger pixel. Raises DataError for numbers that do not belong to the images' axes.
+    whose `photons` are here those of one larger pixel, and whose offset and peak are those of the coarse image with
+    `per_image`. Raises DataError for numbers that do not belong to the images' axes.
     """
 
     factor: tuple[int, ...] = (2, 2)
@@ -37,6 +40,7 @@ class SuperResolution:
     """Grey levels above the offset that `photons` speaks of; default the 99.8th percentile of the training images."""
 
     task = "super-resolve"
+    on_input_scale = True
 
     def __post_init__(self):
         conform(self)
@@ -56,20 +60,29 @@ class SuperResolution:
 
     @property
     def _camera(self) -> Denoising:
-        return Denoising(self.photons, self.read_noise, self.offset, self.peak)
+        return Denoising(self.photons, self.read_noise, self.offset, self.peak, per_image=self.per_image)
 
     def fit(self, source: Source) -> "SuperResolution":
+        if self.per_image is not None:
+            return self._fitted(source)
         fitted = self._camera.fit(source)
         return replace(self, offset=fitted.offset, peak=fitted.peak)
 
     def prepare(self, record: Record) -> Record:
-        return {**record, "blurred": gaussian_blur(record["image"], self.psf)}
+        blurred = gaussian_blur(record["image"], self.psf)
+        own = {} if self.per_image is None else {"blocks": Blocks.of(area_binning(blurred, self.factor))}
+        return {**record, "blurred": blurred, **own}
 
     def draw(self, patch: Record, rng: np.random.Generator) -> Record:
         """Rows that do not fill a larger pixel, as only whole images have, are in neither of the pair."""
         coarse = area_binning(patch["blurred"], self.factor)
         covered = tuple(slice(n * f) for n, f in zip(coarse.shape, self.factor))
-        return {"image": patch["image"][covered], "input": self._camera.draw({"image": coarse}, rng)["input"]}
+        image = patch["image"][covered]
+        if self.per_image is None:
+            return {"image": image, "input": self._camera.draw({"image": coarse}, rng)["input"]}
+        photons = float(np.exp(rng.uniform(*np.log(self.photons))))
+        noisy, scale = self._camera.on_own_scale(rng, coarse, patch["blocks"], photons)
+        return {"image": scale.forward(image), "input": scale.forward(noisy)}
 
     def record(self, rng: np.random.Generator, image: np.ndarray, photons: float) -> np.ndarray:
         """`image` (*spatial, C) as recorded with `photons` photons in a larger pixel at the peak: (*coarse, C), float32."""
@@ -86,4 +99,4 @@ class SuperResolution:
         return info, info.replace(dtype="float32", pixel_size=sizes)
 
     def maps(self, map: Map | MapName) -> tuple[Map | MapName, Map | MapName]:
-        return map, "asinh"
+        return map, "asinh" if self.per_image is None else map

@@ -19,25 +19,38 @@ UNIT = PerImage()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Varied:
+class Scaled:
+    """The field of conditional pairs whose inputs may be normalised one by one.
+
+    A prepared record then has "blocks" of the field, by which it is; no array, so that nothing cuts them.
+    """
+
+    per_image: PerImage | None = None
+    """Normalise each image by its own grey levels; none: by those of the training images alone."""
+
+    def _fitted(self, source: Source, name: str = "image") -> Self:
+        """With the numbers of `per_image` taken from the images of a source, or from what else has that name."""
+        if self.per_image is None:
+            return self
+        return replace(self, per_image=self.per_image.fit(source[i][name] for i in range(len(source))))
+
+    def _seen(self, info: DataInfo) -> DataInfo:
+        """What images of `info` are to the network: of any type where they are normalised by their own grey levels."""
+        return info if self.per_image is None else info.replace(dtype="float32")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Varied(Scaled):
     """Fields of conditional pairs; without them a patch is cut and normalised as it was recorded.
 
     A prepared record is at the size of objects that the network knows. Its "original" and "blocks" are what patches are cut
     from and their grey scale is taken from; no array, so that nothing cuts them.
     """
 
-    per_image: PerImage | None = None
-    """Normalise each image by its own grey levels; none: by those of the training images alone."""
     size: ObjectSize | None = None
     """Resample fields to one size of objects, and at random; none: they keep their pixels."""
     augmentation: tuple[Change, ...] = ()
     """Random changes of grey levels, ours (`jaxdiff.data.augment`) or your own, in this order."""
-
-    def _fitted(self, source: Source) -> Self:
-        """With the numbers of `per_image` taken from the images of a source."""
-        if self.per_image is None:
-            return self
-        return replace(self, per_image=self.per_image.fit(source[i]["image"] for i in range(len(source))))
 
     def _prepared(self, record: Record) -> Record:
         """The record at its size, with what patches are made of."""
@@ -117,10 +130,8 @@ class Varied:
         return piece
 
     def _seen(self, info: DataInfo) -> DataInfo:
-        """What images of `info` are to the network: of any type where they are normalised, of no one pixel size where
-        they are resampled."""
-        if self.per_image is not None:
-            info = info.replace(dtype="float32")
+        """As `Scaled._seen`; of no one pixel size where they are resampled to one size of objects."""
+        info = super()._seen(info)
         return info.replace(pixel_size={}) if self.size is not None and self.size.diameter is not None else info
 
     def _scaled(self, image: np.ndarray, blocks: Any) -> GreyScale | None:
