@@ -16,7 +16,9 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "sample": Command("TASK [--option …]", "what trained models do with images", "sample"),
     "calibrate": Command(
-        "RUN --input DIR", "how sure sample classify may be, from held-out images by class", "calibrate"
+        "RUN --input DIR [--truth DIR]",
+        "intervals and classes as sure as they say, from held-out images and their truths",
+        "calibrate",
     ),
     "usual": Command(
         "RUN --segmented DIR", "what known images look like to a run, so that sample segment says which do not", "usual"

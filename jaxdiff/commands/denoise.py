@@ -1,7 +1,6 @@
 """`sample.py denoise`: the clean image behind every noisy one of a folder."""
 
 from dataclasses import dataclass
-from functools import partial
 
 from jaxdiff.commands.estimates import EstimateOptions, bias_in_words, estimate_folder
 from jaxdiff.commands.folders.options import by_run, parsed
@@ -43,4 +42,4 @@ def main(args: list[str], prog: str = "sample.py denoise") -> int:
     def numbers(result: Denoised) -> dict[str, str | float]:
         return {} if result.bias is None else {"bias_before_correction": bias_in_words(result.bias)}
 
-    return estimate_folder(options, "denoise", partial(denoise, correct=options.correct), numbers)
+    return estimate_folder(options, "denoise", denoise, numbers, correct=options.correct)

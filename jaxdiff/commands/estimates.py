@@ -2,27 +2,30 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from jaxdiff.commands.folders.options import FolderOptions, task_over_folder
+from jaxdiff.commands.calibrated import IntervalOptions, usable
+from jaxdiff.commands.folders.options import task_over_folder
 from jaxdiff.data.files.write import check_writable, write_image
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.pairing import spread
 from jaxdiff.data.pairs import Parallel
 from jaxdiff.data.shown.picture import GAP, GAP_GREY, coloured, write_png
 from jaxdiff.model import Model
+from jaxdiff.tasks.calibrate_intervals import task_settings
 from jaxdiff.tasks.estimate import Estimate
+from jaxdiff.tasks.interval_calibration import IntervalCalibration
 from jaxdiff.tasks.sampled import check_task
 
 ENDINGS = {"ome-tiff": ".ome.tif", "ome-zarr": ".ome.zarr"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class EstimateOptions(FolderOptions):
+class EstimateOptions(IntervalOptions):
     """Options of a task that writes an estimated image for each image of a folder."""
 
     keep_samples: bool = False
@@ -38,22 +41,30 @@ def estimate_folder(
     task: str,
     make: Callable[..., Estimate],
     numbers: Callable[[Any], Mapping[str, str | float]] = lambda result: {},
+    **own: Any,
 ) -> int:
     """The command of a task: the files of `suffixes` for every image; the exit status.
 
-    make: (key, model, image, samples, calls=, solver=) -> estimate. numbers: of an estimate, for the summary.
+    make: (key, model, image, samples, calls=, solver=, **own) -> estimate. numbers: of an estimate, for the summary. own:
+    options that only this task has.
     """
     model = options.model(task)
     check_task(model, task)
     solver = options.solver_of(model)
+    settings = {"calls": options.calls, "solver": solver, **own}
+    calibration = usable(
+        options, model, task, IntervalCalibration, lambda: task_settings(model, make, options.samples, **settings)
+    )
 
     def work(key, image, info, path):
         check_results(options, result_info(info, model))
-        result = make(key, model, image, options.samples, calls=options.calls, solver=solver)
+        result = make(key, model, image, options.samples, **settings)
         size = pixel_size_in_words(result_info(info, model), model.inputs.factor)
-        return {**write_estimate(result, image, result_info(info, model), path, options), **size, **numbers(result)}
+        files = write_estimate(result, image, result_info(info, model), path, options, calibration)
+        return {**files, **size, **numbers(result)}
 
-    return task_over_folder(options, model, suffixes(options), work)
+    also = {} if calibration is None else {"intervals": asdict(calibration)}
+    return task_over_folder(options, model, suffixes(options, intervals=calibration is not None), work, also=also)
 
 
 def check_results(options: EstimateOptions, info: DataInfo) -> None:
@@ -62,20 +73,28 @@ def check_results(options: EstimateOptions, info: DataInfo) -> None:
         check_writable(options.dtype or info.dtype)
 
 
-def suffixes(options: EstimateOptions, samples: int | None = None) -> tuple[str, ...]:
+def suffixes(options: EstimateOptions, samples: int | None = None, intervals: bool = False) -> tuple[str, ...]:
     """Of the files that `write_estimate` writes for each image: NAME.ome.tif, of two samples or more NAME_std.ome.tif,
-    NAME_overlay.png, and the samples where they are kept. samples: default those of the options."""
+    NAME_overlay.png, and the samples where they are kept. samples: default those of the options. intervals: whether there are
+    NAME_low and NAME_high."""
     end, number = ENDINGS[options.format], options.samples if samples is None else samples
     std = (f"_std{end}",) if number > 1 else ()
+    std += (f"_low{end}", f"_high{end}") if intervals else ()
     sample_files = tuple(f"_sample{k}{end}" for k in range(number if options.keep_samples else 0))
     return (end, *std, "_overlay.png", *sample_files)
 
 
 def write_estimate(
-    result: Estimate, image: np.ndarray, info: DataInfo, path: Path, options: EstimateOptions
+    result: Estimate,
+    image: np.ndarray,
+    info: DataInfo,
+    path: Path,
+    options: EstimateOptions,
+    calibration: IntervalCalibration | None = None,
 ) -> dict[str, float]:
-    """Writes `image`, `std` and `samples` of `result` as files of `info` at `path` + suffix, beside the picture of what was
-    given; numbers for the summary. One sample has no spread: there is neither file nor number, and a warning says so."""
+    """Writes `image`, `std` and `samples` of `result`, and its calibrated interval, as files of `info` at `path` + suffix,
+    beside the picture of what was given; numbers for the summary. One sample has no spread: there is neither file nor number,
+    and a warning says so."""
     name, end = path.name, ENDINGS[options.format]
     write = write_image
     if options.format == "ome-zarr":
@@ -90,6 +109,12 @@ def write_estimate(
             "too)",
             stacklevel=1,
         )
+    width = {}
+    if calibration is not None:
+        interval = calibration.interval(result, options.wanted(calibration))
+        for side, pixels in interval._asdict().items():
+            write(path.with_name(f"{name}_{side}{end}"), pixels, info.replace(dtype="float32"))
+        width = {"mean_interval_width": float(np.mean(interval.high - interval.low))}
     for k, one in enumerate(result.samples if options.keep_samples else ()):
         saturated += write(path.with_name(f"{name}_sample{k}{end}"), one, info, options.dtype)
     if saturated:
@@ -99,7 +124,7 @@ def write_estimate(
             stacklevel=1,
         )
     side_by_side(spread(image, result.image.shape[:-1]), result.image, path.with_name(f"{name}_overlay.png"))
-    return {**({"mean_std": float(result.std.mean())} if spreads else {}), "saturated_values": saturated}
+    return {**({"mean_std": float(result.std.mean())} if spreads else {}), **width, "saturated_values": saturated}
 
 
 def result_info(info: DataInfo, model: Model) -> DataInfo:

@@ -1,17 +1,20 @@
 """`sample.py segment`: the instances in every image of a folder."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from tqdm import tqdm
 
-from jaxdiff.commands.folders.options import FolderOptions, parsed, task_over_folder
+from jaxdiff.commands.calibrated import IntervalOptions, usable
+from jaxdiff.commands.folders.options import parsed, task_over_folder
 from jaxdiff.commands.length import length_of
 from jaxdiff.data.files.labels import write_labels
 from jaxdiff.data.files.write import write_image
 from jaxdiff.data.shown.objects import objects, write_csv
 from jaxdiff.data.shown.overlay import overlay
+from jaxdiff.tasks.margin_calibration import MarginCalibration
+from jaxdiff.tasks.run_calibration import sampling_settings
 from jaxdiff.tasks.sampled import check_task
 from jaxdiff.tasks.seen import object_size_of
 from jaxdiff.tasks.segment import Fuse, check_diameter, segment
@@ -20,7 +23,7 @@ from jaxdiff.terminal import one_line
 
 
 @dataclass(frozen=True, kw_only=True)
-class Segment(FolderOptions):
+class Segment(IntervalOptions):
     """Instances in every image of a folder: labels, a table of objects, probability and uncertainty, a picture."""
 
     calls: int = 4
@@ -42,6 +45,13 @@ def main(args: list[str], prog: str = "sample.py segment") -> int:
     model = options.model("segment")
     check_task(model, "segment")
     solver = options.solver_of(model)
+    calibration = usable(
+        options,
+        model,
+        "segment",
+        MarginCalibration,
+        lambda: sampling_settings(model, options.samples, options.calls, solver),
+    )
     object_length = None if options.diameter is None else length_of(options.diameter)
     check_diameter(None if object_length is None else object_length.number, object_size_of(model))
     usual = None if model.run is None else load_usual(model.run)
@@ -74,6 +84,8 @@ def main(args: list[str], prog: str = "sample.py segment") -> int:
                 "one sample has no uncertainty: none was written; to fix: more --samples tell how sure the model is",
                 stacklevel=1,
             )
+        if calibration is not None:
+            maps |= calibration.regions(result, options.wanted(calibration))._asdict()
         maps_info = info.replace(channel_names=tuple(maps), colour=False, dtype="float32")
         write_image(path.with_name(f"{name}_probability.ome.tif"), np.stack(list(maps.values()), axis=-1), maps_info)
         table = objects(
@@ -99,4 +111,5 @@ def main(args: list[str], prog: str = "sample.py segment") -> int:
         return numbers
 
     suffixes = ("_labels.ome.tif", "_probability.ome.tif", "_objects.csv", "_overlay.png")
-    return task_over_folder(options, model, suffixes, work)
+    also = {} if calibration is None else {"intervals": asdict(calibration)}
+    return task_over_folder(options, model, suffixes, work, also=also)

@@ -1,5 +1,6 @@
 """What a microscopist asks for: images in, images out, with uncertainty; on the command line `sample.py TASK`."""
 
+from jaxdiff.tasks.calibrate_intervals import calibrate_intervals as calibrate_intervals
 from jaxdiff.tasks.class_calibration import Calibration as Calibration
 from jaxdiff.tasks.class_calibration import load_calibration as load_calibration
 from jaxdiff.tasks.classify import Classification as Classification
@@ -12,6 +13,13 @@ from jaxdiff.tasks.estimate import Estimate as Estimate
 from jaxdiff.tasks.generate_labelled import Labelled as Labelled
 from jaxdiff.tasks.generate_labelled import generate_labelled as generate_labelled
 from jaxdiff.tasks.instances import instances as instances
+from jaxdiff.tasks.interval_calibration import Interval as Interval
+from jaxdiff.tasks.interval_calibration import IntervalCalibration as IntervalCalibration
+from jaxdiff.tasks.interval_calibration import fitted_intervals as fitted_intervals
+from jaxdiff.tasks.margin_calibration import MarginCalibration as MarginCalibration
+from jaxdiff.tasks.margin_calibration import Regions as Regions
+from jaxdiff.tasks.margin_calibration import calibrate_margins as calibrate_margins
+from jaxdiff.tasks.margin_calibration import fitted_margins as fitted_margins
 from jaxdiff.tasks.outliers import Familiar as Familiar
 from jaxdiff.tasks.outliers import denoising_errors as denoising_errors
 from jaxdiff.tasks.restoration import Restored as Restored

@@ -12,7 +12,7 @@ from tiny_run import INFO, tiny_run
 import jaxdiff as jd
 from jaxdiff import script
 from jaxdiff.cli import COMMANDS
-from jaxdiff.commands import calibrate as calibrate_run
+from jaxdiff.commands import calibrate_classes as calibrate_run
 from jaxdiff.commands.classify import main
 from jaxdiff.commands.folders.results_folder import _seal
 from jaxdiff.data.files.write import write_image
@@ -140,14 +140,14 @@ def test_held_out_images_are_read_with_their_classes(run, tmp_path, capsys):
             pixels = np.zeros((8, 8, 1), np.uint16)
             pixels[i, i] = 100 * (label + 1) + i
             write_image(tmp_path / name / f"{i}.ome.tif", pixels, INFO)
-    images, labels, numbers = calibrate_run._images(calibrate_run.CalibrateRun(run=run, input=tmp_path), model)
+    images, labels, numbers = calibrate_run._images(calibrate_run.CalibrateClasses(run=run, input=tmp_path), model)
     assert labels == [0, 1, 1, 2, 2, 2]
     assert numbers == [1, 2, 3]
     assert [int(image.max()) for image in images] == [100, 200, 201, 300, 301, 302]
 
     damaged = tmp_path / model.info.class_names[1] / "0.ome.tif"
     damaged.write_bytes(b"no image")
-    options = calibrate_run.CalibrateRun(run=run, input=tmp_path)
+    options = calibrate_run.CalibrateClasses(run=run, input=tmp_path)
     with pytest.raises(ValueError, match=r"0\.ome\.tif.*skip_unreadable"):
         calibrate_run._images(options, model)
     left_out = dataclasses.replace(options, skip_unreadable=True)

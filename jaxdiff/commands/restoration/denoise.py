@@ -21,6 +21,7 @@ def restored(options: DenoiseByPrior) -> int:
     """The command; exit status."""
     if not options.direct:
         return restore_folder(options, lambda image, info: {})
+    options.without_intervals("a run of images alone")
     model = options.model("restoration")
     solver = options.solver_of(model)
 

@@ -43,6 +43,7 @@ def restore_folder(
     factor: pixels of the result for one of the image, along each axis. adapt: the model for these images. settings: further
     ones of `restore`.
     """
+    options.without_intervals("a run of images alone")
     model = options.model("restoration")
     check_prior(model)
     solver = options.solver_of(model)

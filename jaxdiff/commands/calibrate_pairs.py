@@ -1,0 +1,192 @@
+"""`jaxdiff calibrate RUN --input FOLDER --truth FOLDER` of a run trained on pairs: intervals that hold their share."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from jaxdiff.commands.held_out import HeldOutOptions
+from jaxdiff.commands.solver_options import SolverOptions
+from jaxdiff.data.errors import DataError, UnreadableError, unreadable
+from jaxdiff.data.files.read import Files
+from jaxdiff.data.info import check_kind
+from jaxdiff.data.levels import blank
+from jaxdiff.data.patches import Record
+from jaxdiff.data.sources.folder import list_folder
+from jaxdiff.model import Model
+from jaxdiff.seeds import key_of
+from jaxdiff.tasks.calibrate_intervals import calibrate_intervals, task_of
+from jaxdiff.tasks.interval_calibration import USUAL, IntervalCalibration, expected_factor
+from jaxdiff.tasks.margin_calibration import MarginCalibration, calibrate_margins
+from jaxdiff.tasks.risk_control import LEAST, highest_percent, images_for
+from jaxdiff.tasks.run_calibration import file_of
+from jaxdiff.terminal import one_line
+
+SEGMENT = "segment"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibratePairs(SolverOptions, HeldOutOptions):
+    """Fit how wide intervals must be to hold the share of true pixels that they promise; `sample.py TASK` then uses it."""
+
+    truth: Path | None = None
+    """Folder of what the model estimates of each image of --input, of the same names: images, or of segmentation masks."""
+    samples: int = 8
+    """Samples for each image, as many as the task will be used with."""
+    calls: int | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
+    """Network calls for each sample; default the task's own."""
+    correct: bool = True
+    """As of sample.py denoise."""
+
+    def __post_init__(self):
+        if self.calls is not None:
+            super().__post_init__()
+        if self.samples < 2:
+            raise ValueError(f"got samples={self.samples}; expected at least 2, one has no spread; to fix: --samples 8")
+
+
+def calibrated(options: CalibratePairs) -> IntervalCalibration | MarginCalibration:
+    """Fits the calibration and saves it in the run.
+
+    Raises DataError, before any long work, where there is one already, an image has no truth or a truth no image, they do not
+    fit each other or the model, or cannot be read; LockedError where another process calibrates the run.
+    """
+    if options.truth is None:
+        raise ValueError(
+            f"got no --truth for {options.run}, which is trained on pairs; expected the folder of what it should estimate of "
+            "each image of --input; to fix: --truth FOLDER"
+        )
+    with options.writing(file_of()) as model:
+        segments = model.pairing is not None and model.pairing.pairs.task == SEGMENT
+        if not segments:
+            task_of(model)
+        records = _records(options, options.truth, model, segments)
+        result = (_margins if segments else _intervals)(options, model, records)
+        assert model.run is not None
+        path = result.save(model.run)
+    report = _of_margins(result) if isinstance(result, MarginCalibration) else _of_intervals(result)
+    print(one_line(f"{path}: {result.images} images"))
+    for line in (*report, f"guarantee: {result.guarantee}"):
+        print(f"  {line}")
+    calls = result.settings["calls"]
+    same = f"--samples {options.samples} --calls {calls}" + ("" if options.correct else " --no-correct")
+    print(f"use: python sample.py {result.task} --run {options.run} {same} --input FOLDER --out FOLDER")
+    return result
+
+
+def _records(options: CalibratePairs, truth: Path, model: Model, segments: bool) -> Files:
+    """The held-out images and truths: each was read once, and none is blank."""
+    how = {"axes": options.axes, "skip_unreadable": options.skip_unreadable, "readers": options.all_readers}
+    if segments:
+        listing = list_folder(options.input, masks=truth, **how)
+        info, factor = listing.source.info, model.inputs.factor
+    else:
+        listing = list_folder(truth, inputs=options.input, **how)
+        info, factor = listing.input_info, listing.factor
+        assert info is not None
+        said = check_kind(listing.source.info, model.info, str(truth))
+        print("".join(f"{one_line(f'{truth}: {text}')}\n" for text in said), end="")
+    said = check_kind(info, model.inputs.info, str(options.input))
+    print("".join(f"{one_line(f'{options.input}: {text}')}\n" for text in (*said, *listing.notes)), end="")
+    if factor != model.inputs.factor:
+        raise DataError(
+            f"{truth} of {factor} times the pixels of {options.input}",
+            f"{model.inputs.factor} times, as in the model's training",
+            "truths on the pixels of the model's results",
+        )
+    kept, refused = [], []
+    for index, entry in enumerate(listing.source.entries):
+        try:
+            _check(listing.source[index], entry.name)
+            kept.append(entry)
+        except UnreadableError as error:
+            refused.append(error)
+    if refused and not options.skip_unreadable:
+        raise refused[0].skippable() if len(refused) == 1 else unreadable(options.input, refused, len(listing.source))
+    for text in (*listing.skipped, *map(str, refused)):
+        print(one_line(f"left out: {text}"))
+    if len(kept) < 2:
+        raise DataError(f"{len(kept)} images in {options.input}", "2, better 20 or more", "hold more images out")
+    if (highest := highest_percent(len(kept))) < USUAL:
+        print(
+            f"got {len(kept)} images: intervals of up to {highest} % can be had; to fix: {images_for(USUAL)} or more for "
+            f"{USUAL} %"
+        )
+    return Files(kept, listing.source.info)
+
+
+def _check(record: Record, name: str) -> None:
+    """Raises UnreadableError for a blank image, and for pixels that are not finite."""
+    image = record.get("input", record["image"])
+    if blank(image):
+        raise UnreadableError(f"{name}, a blank image", "one with light", "remove it with its truth")
+    for kind, pixels in (("an image", image), ("a truth", record["image"])):
+        if not np.isfinite(pixels).all():
+            raise UnreadableError(f"{name}, {kind} with NaN or infinite pixels", "finite ones", "repair it")
+
+
+def _part(records: Files, name: str) -> Iterator[Any]:
+    """The images, inputs or masks of all records, each read when it is asked for."""
+    for index in range(len(records)):
+        yield records[index][name]
+
+
+def _shown(records: Files, name: str) -> Iterator[Any]:
+    """The same with the progress of the whole."""
+    yield from tqdm(_part(records, name), total=len(records), unit="image", dynamic_ncols=True)
+
+
+def _intervals(options: CalibratePairs, model: Model, records: Files) -> IntervalCalibration:
+    own: dict[str, Any] = {} if options.calls is None else {"calls": options.calls}
+    if task_of(model) == "denoise":
+        own["correct"] = options.correct
+    return calibrate_intervals(
+        key_of(options.seed),
+        model,
+        _shown(records, "input"),
+        _part(records, "image"),
+        options.samples,
+        solver=options.solver_of(model),
+        **own,
+    )
+
+
+def _margins(options: CalibratePairs, model: Model, records: Files) -> MarginCalibration:
+    return calibrate_margins(
+        key_of(options.seed),
+        model,
+        _shown(records, "image"),
+        _part(records, "mask"),
+        options.samples,
+        solver=options.solver_of(model),
+        **({} if options.calls is None else {"calls": options.calls}),
+    )
+
+
+def _of_intervals(result: IntervalCalibration) -> list[str]:
+    floor = f", floor {result.floor:.3g}" if result.floor_images else ", no floor, for which there are too few images"
+    factor = result.factors[result.percent - LEAST]
+    return [
+        f"before: {100 * result.covered:.1f} % of true pixels lie between the least and the greatest of "
+        f"{result.settings['samples']} samples ({100 * result.nominal:.1f} % if the truth were one more)",
+        f"now: {100 * result.coverage:.1f} % lie in the intervals for {result.percent} %, of each image by the factor of all "
+        "others",
+        f"factor {factor:.3g} of the samples' standard deviation "
+        f"({expected_factor(result.settings['samples'], result.percent):.3g} where spread is as it should be){floor}"
+        + (f", chosen on {result.floor_images} more images" if result.floor_images else ""),
+    ]
+
+
+def _of_margins(result: MarginCalibration) -> list[str]:
+    outer, inner = (margins[result.percent - LEAST] for margins in (result.outer, result.inner))
+    of_size = "" if result.diameter is None else f" of objects of {result.diameter:g}"
+    return [
+        f"before: {100 * result.outer_before:.1f} % of the true foreground lie in the segmentation, and false pixels are "
+        f"{100 * (1 - result.inner_before):.1f} % of its number",
+        f"now: {100 * result.outer_coverage:.1f} % lie in the outer region for {result.percent} %, and false pixels of the "
+        f"inner one are {100 * (1 - result.inner_purity):.1f} %, of each image by the margins of all others",
+        f"margins {outer:.3g} pixels outside and {inner:.3g} inside{of_size}",
+    ]
