@@ -109,7 +109,9 @@ def calibrate_margins(
         model: trained to segment.
         images: each (*spatial, C), data units, none of them blank; they and the labels are taken one at a time.
         labels: instances, or 0 and 1; 0 is the background.
-        samples: of each, as many as the task will be used with; likewise `calls` and `solver`.
+        samples: of each, as many as the task will be used with.
+        calls: network calls of each, as in use.
+        solver: as in use.
 
     Returns:
         The calibration of these settings and this checkpoint; `save(run)` leaves it where `sample.py segment` looks.
