@@ -38,23 +38,6 @@ def rms_norm(x: Float[Array, "*any channels"]) -> Float[Array, "*any channels"]:
     return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + EPSILON)
 
 
-class Products(nn.Module):
-    """x times each of `parts` matrices, which are kept side by side as one parameter.
-
-    Not one product that is cut: a TPU writes each part where its reader wants it, and copied the parts of a whole.
-    """
-
-    features: int
-    parts: int
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "tokens width"]) -> list[Float[Array, "tokens features"]]:
-        shape = (x.shape[-1], self.parts * self.features)
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, jnp.float32)
-        return [x @ part.astype(self.dtype) for part in jnp.split(kernel, self.parts, axis=-1)]
-
-
 class NormedTurned(nn.Module):
     """RMS norm of each head's queries or keys, a learned scale a channel, and their rotary positions; also their length
     at most.
@@ -78,14 +61,17 @@ class NormedTurned(nn.Module):
 
 
 def unshifted_attention(
-    q: Float[Array, "tokens heads size"], k: Float[Array, "tokens heads size"], v: Float[Array, "tokens heads size"]
+    q: Float[Array, "tokens heads size"],
+    k: Float[Array, "tokens heads size"],
+    v: Float[Array, "tokens heads size"],
+    down: Float[Array, ""] | float = 1.0,
 ) -> Float[Array, "tokens heads size"]:
-    """softmax(q · k / sqrt(size)) v, for logits of `LARGEST` at most; exponentials and their sums in float32.
+    """softmax(down · q · k / sqrt(size)) v, for logits of `LARGEST` at most; exponentials and their sums in float32.
 
     No maximum is taken from the logits before their exponentials, which fit float32 as they are. So the logits need not wait
     for the last of their row, and are never written: what goes to memory are exponentials in v's type.
     """
-    logits = jnp.einsum("tnh,snh->nts", q, k, preferred_element_type=jnp.float32) / q.shape[-1] ** 0.5
+    logits = jnp.einsum("tnh,snh->nts", q, k, preferred_element_type=jnp.float32) * (down / q.shape[-1] ** 0.5)
     weights = jnp.exp(logits).astype(v.dtype)
     sums = jnp.sum(weights, axis=-1, dtype=jnp.float32).T
     h = jnp.einsum("nts,snh->tnh", weights, v, preferred_element_type=jnp.float32)
@@ -96,7 +82,8 @@ class Attention(nn.Module):
     """Attention over all tokens with rotary positions, heads of `head_size`, of queries and keys that are normed before.
 
     Their norms bound the logits. Where learned scales would allow more than `LARGEST`, all are scaled down to it, as Liu et
-    al. 2022 (arXiv:2111.09883) bound the scale of their cosines.
+    al. 2022 (arXiv:2111.09883) bound the scale of their cosines. Queries, keys and values are three products and not one that
+    is cut: a TPU writes each where its reader wants it.
     """
 
     head_size: int
@@ -106,17 +93,17 @@ class Attention(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "tokens width"], positions: Any) -> Float[Array, "tokens width"]:
         width = x.shape[-1]
-        products = Products(width, 3, self.dtype, name="qkv")(x)
-        q, k, v = (part.reshape(len(x), -1, self.head_size) for part in products)
+        product = functools.partial(nn.Dense, width, use_bias=False, dtype=self.dtype)
+        q, k, v = (product(name=name)(x).reshape(len(x), -1, self.head_size) for name in ("query", "key", "value"))
         q, longest_q = NormedTurned(self.dtype, name="norm_q")(q, positions)
         k, longest_k = NormedTurned(self.dtype, name="norm_k")(k, positions)
         most = longest_q * longest_k / self.head_size**0.5
-        q = q * jnp.minimum(1.0, LARGEST / most).astype(self.dtype)
+        down = jnp.minimum(1.0, LARGEST / most)
         if self.implementation == "cudnn":
-            h = jax.nn.dot_product_attention(q, k, v, implementation="cudnn")
+            h = jax.nn.dot_product_attention(q * down.astype(self.dtype), k, v, implementation="cudnn")
         else:
-            h = unshifted_attention(q, k, v)
-        return nn.Dense(width, use_bias=False, dtype=self.dtype, name="out")(h.reshape(x.shape))
+            h = unshifted_attention(q, k, v, down)
+        return product(name="out")(h.reshape(x.shape))
 
 
 class GatedMLP(nn.Module):
@@ -127,7 +114,8 @@ class GatedMLP(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "tokens width"], train: bool = False) -> Float[Array, "tokens width"]:
-        gate, value = Products(hidden_size(x.shape[-1]), 2, self.dtype, name="up")(x)
+        hidden = hidden_size(x.shape[-1])
+        gate, value = (nn.Dense(hidden, use_bias=False, dtype=self.dtype, name=name)(x) for name in ("gate", "value"))
         h = nn.Dropout(self.dropout, deterministic=not train)(silu(gate) * value)
         return nn.Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name="down")(h)
 

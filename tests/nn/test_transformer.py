@@ -28,7 +28,7 @@ def test_attention_equals_plain_softmax_with_complex_turns():
     params = jax.jit(layer.init)(jax.random.key(1), x, positions)
     params = jax.tree.map(lambda leaf: leaf + 0.3 * jax.random.normal(jax.random.key(2), leaf.shape), params)
     p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params["params"])
-    q, k, v = (part.reshape(6, 2, size) for part in np.split(x @ p["qkv"]["kernel"], 3, axis=-1))
+    q, k, v = ((x @ p[name]["kernel"]).reshape(6, 2, size) for name in ("query", "key", "value"))
     normed = lambda h: h / np.sqrt(np.mean(h**2, -1, keepdims=True))  # noqa: E731
     turn = angles(grid, size // 2)
     q, k = turned(normed(q) * p["norm_q"]["scale"], turn), turned(normed(k) * p["norm_k"]["scale"], turn)
@@ -53,11 +53,10 @@ def test_learned_scales_cannot_make_logits_that_overflow():
     x = np.tile(np.random.default_rng(0).normal(size=(1, 16)).astype(np.float32), (6, 1))
     layer, positions = Attention(16), tuple(np.broadcast_to(n, (6, 1, 16)).astype(np.float32) for n in (1, 0))
     params = jax.jit(layer.init)(jax.random.key(1), x, positions)["params"]
-    kernel = np.asarray(params["qkv"]["kernel"]).copy()
-    kernel[:, 16:32] = -kernel[:, :16]
-    params = {**params, "qkv": {"kernel": kernel}} | {f"norm_{n}": {"scale": np.full(16, 40.0)} for n in "qk"}
+    opposite = {"key": {"kernel": -params["query"]["kernel"]}}
+    params = {**params, **opposite} | {f"norm_{n}": {"scale": np.full(16, 40.0)} for n in "qk"}
     out = jax.jit(layer.apply)({"params": params}, x, positions)
-    expected = x @ kernel[:, 32:] @ np.asarray(params["out"]["kernel"])
+    expected = x @ np.asarray(params["value"]["kernel"]) @ np.asarray(params["out"]["kernel"])
     np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-4)
 
 
