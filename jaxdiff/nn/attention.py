@@ -1,6 +1,6 @@
 """Self-attention over all pixels of a level (Vaswani et al. 2017, arXiv:1706.03762)."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -10,6 +10,23 @@ from jaxtyping import Array, Float
 from jaxdiff.nn.norm import GroupNorm
 
 Implementation = Literal["xla", "cudnn"]
+
+
+class Products(nn.Module):
+    """x times each of `parts` matrices, which are kept side by side as one parameter.
+
+    Not one product that is cut: a TPU writes each part where its reader wants it, and copied the parts of a whole.
+    """
+
+    features: int
+    parts: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "tokens width"]) -> list[Float[Array, "tokens features"]]:
+        shape = (x.shape[-1], self.parts * self.features)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, jnp.float32)
+        return [x @ part.astype(self.dtype) for part in jnp.split(kernel, self.parts, axis=-1)]
 
 
 class SelfAttention(nn.Module):
@@ -28,8 +45,8 @@ class SelfAttention(nn.Module):
         channels = x.shape[-1]
         heads = -(-channels // self.head_size)
         h = GroupNorm(name="norm")(x)[0].reshape(-1, channels)
-        qkv = nn.Dense(3 * heads * self.head_size, use_bias=False, dtype=self.dtype, name="qkv")(h)
-        q, k, v = (part.reshape(-1, heads, self.head_size) for part in jnp.split(qkv, 3, axis=-1))
+        products = Products(heads * self.head_size, 3, self.dtype, name="qkv")(h.astype(self.dtype))
+        q, k, v = (part.reshape(-1, heads, self.head_size) for part in products)
         h = jax.nn.dot_product_attention(q, k, v, implementation=self.implementation).reshape(len(h), -1)
         h = nn.Dense(channels, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="out")(h)
         return x + h.reshape(x.shape)
