@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxdiff.nn.attention import Implementation, Products
+from jaxdiff.nn.attention import Implementation
 from jaxdiff.nn.contract import POLICIES
 from jaxdiff.nn.norm import Modulation
 from jaxdiff.nn.rotary import partners
