@@ -90,10 +90,13 @@ class Model:
             )
         return self.pairing.inputs
 
-    def grid(self, calls: int, solver: Any = None) -> np.ndarray:
-        """The default grid of `calls` network calls, uniform in λ (`jd.grids.uniform_lam`), or the solver's own."""
+    def grid(self, calls: int, solver: Any = None, *, std: float = 1.0) -> np.ndarray:
+        """The default grid of `calls` network calls, uniform in λ (`jd.grids.uniform_lam`), or the solver's own.
+
+        std: of what is sampled, in model units: of images 1, of what an image condition leaves open less.
+        """
         own = getattr(solver, "grid", None)
-        return grids.uniform_lam(self.schedule, calls) if own is None else np.asarray(own)
+        return grids.uniform_lam(self.schedule, calls, std=std) if own is None else np.asarray(own)
 
     def guided(self, guidance: float | Callable[[Denoiser], Denoiser]) -> Denoiser:
         """The denoiser under guidance: a scale of classifier-free guidance, or a function of the denoiser."""

@@ -40,12 +40,19 @@ class CalibratePairs(SolverOptions, HeldOutOptions):
     """Network calls for each sample; default the task's own."""
     correct: bool = True
     """As of sample.py denoise."""
+    posterior_std: float = 1.0
+    """As of the task."""
 
     def __post_init__(self):
         if self.calls is not None:
             super().__post_init__()
         if self.samples < 2:
             raise ValueError(f"got samples={self.samples}; expected at least 2, one has no spread; to fix: --samples 8")
+
+    @property
+    def own_calls(self) -> dict[str, int]:
+        """The calls that were asked for."""
+        return {} if self.calls is None else {"calls": self.calls}
 
 
 def calibrated(options: CalibratePairs) -> IntervalCalibration | MarginCalibration:
@@ -73,6 +80,8 @@ def calibrated(options: CalibratePairs) -> IntervalCalibration | MarginCalibrati
         print(f"  {line}")
     calls = result.settings["calls"]
     same = f"--samples {options.samples} --calls {calls}" + ("" if options.correct else " --no-correct")
+    if options.posterior_std != 1:
+        same += f" --posterior-std {options.posterior_std:g}"
     print(f"use: python sample.py {result.task} --run {options.run} {same} --input FOLDER --out FOLDER")
     return result
 
@@ -140,7 +149,7 @@ def _shown(records: Files, name: str) -> Iterator[Any]:
 
 
 def _intervals(options: CalibratePairs, model: Model, records: Files) -> IntervalCalibration:
-    own: dict[str, Any] = {} if options.calls is None else {"calls": options.calls}
+    own: dict[str, Any] = {"posterior_std": options.posterior_std} | options.own_calls
     if task_of(model) == "denoise":
         own["correct"] = options.correct
     return calibrate_intervals(
@@ -162,7 +171,8 @@ def _margins(options: CalibratePairs, model: Model, records: Files) -> MarginCal
         _part(records, "mask"),
         options.samples,
         solver=options.solver_of(model),
-        **({} if options.calls is None else {"calls": options.calls}),
+        posterior_std=options.posterior_std,
+        **options.own_calls,
     )
 
 

@@ -1,7 +1,7 @@
 """Whether a command's results have intervals: RUN/intervals.json is there, and is of these settings."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +19,9 @@ USUAL = 0.9
 class IntervalOptions(FolderOptions):
     """Options of a task whose results have calibrated intervals."""
 
+    posterior_std: float | None = None
+    """Standard deviation of what the image leaves open, over that of the training images: 0.1 gives samples of few calls the
+    spread of a task whose input says nearly everything; default 1."""
     coverage: float | None = None
     """Share of the truth that the calibrated interval holds, on average over images; default 0.9."""
     calibrated: bool = True
@@ -31,12 +34,19 @@ class IntervalOptions(FolderOptions):
             if not self.calibrated:
                 raise ValueError("got --coverage with --no-calibrated; expected one of them; to fix: leave one out")
 
+    @property
+    def std(self) -> float:
+        """Of the posterior, in model units."""
+        return 1.0 if self.posterior_std is None else self.posterior_std
+
     def wanted(self, calibration: RunCalibration) -> float:
         """The coverage of the intervals."""
         return min(USUAL, calibration.highest) if self.coverage is None else self.coverage
 
     def without_intervals(self, task: str) -> None:
-        """Raises ValueError for a coverage that was asked for of a task whose intervals are not calibrated."""
+        """Raises ValueError for what was asked for of a task whose intervals are not calibrated, and has no use for it."""
+        if self.posterior_std is not None:
+            raise ValueError(f"got --posterior-std with {task}; expected a run on pairs; to fix: leave it out")
         if self.coverage is not None:
             raise ValueError(
                 f"got --coverage with {task}, whose intervals are not calibrated by a command; expected none; to fix: leave "
@@ -78,3 +88,8 @@ def usable(
         one_line(f"intervals are not calibrated, {reason}: none are written, and what the samples span is too narrow")
     )
     return None
+
+
+def described(calibration: RunCalibration | None) -> dict[str, Any]:
+    """What results depend on, as plain values, in the place of whether a calibration was asked for."""
+    return {"calibrated": None, "intervals": None if calibration is None else asdict(calibration)}

@@ -2,13 +2,13 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from jaxdiff.commands.calibrated import IntervalOptions, usable
+from jaxdiff.commands.calibrated import IntervalOptions, described, usable
 from jaxdiff.commands.folders.options import task_over_folder
 from jaxdiff.data.files.write import check_writable, write_image
 from jaxdiff.data.info import DataInfo
@@ -19,7 +19,7 @@ from jaxdiff.model import Model
 from jaxdiff.tasks.calibrate_intervals import task_settings
 from jaxdiff.tasks.estimate import Estimate
 from jaxdiff.tasks.interval_calibration import IntervalCalibration
-from jaxdiff.tasks.sampled import check_task
+from jaxdiff.tasks.sampled import check_posterior_std, check_task
 
 ENDINGS = {"ome-tiff": ".ome.tif", "ome-zarr": ".ome.zarr"}
 
@@ -51,7 +51,8 @@ def estimate_folder(
     model = options.model(task)
     check_task(model, task)
     solver = options.solver_of(model)
-    settings = {"calls": options.calls, "solver": solver, **own}
+    check_posterior_std(options.std, solver)
+    settings = {"calls": options.calls, "solver": solver, "posterior_std": options.std, **own}
     calibration = usable(
         options, model, task, IntervalCalibration, lambda: task_settings(model, make, options.samples, **settings)
     )
@@ -63,7 +64,7 @@ def estimate_folder(
         files = write_estimate(result, image, result_info(info, model), path, options, calibration)
         return {**files, **size, **numbers(result)}
 
-    also = {} if calibration is None else {"intervals": asdict(calibration)}
+    also = described(calibration)
     return task_over_folder(options, model, suffixes(options, intervals=calibration is not None), work, also=also)
 
 

@@ -1,12 +1,12 @@
 """`sample.py segment`: the instances in every image of a folder."""
 
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from tqdm import tqdm
 
-from jaxdiff.commands.calibrated import IntervalOptions, usable
+from jaxdiff.commands.calibrated import IntervalOptions, described, usable
 from jaxdiff.commands.folders.options import parsed, task_over_folder
 from jaxdiff.commands.length import length_of
 from jaxdiff.data.files.labels import write_labels
@@ -15,7 +15,7 @@ from jaxdiff.data.shown.objects import objects, write_csv
 from jaxdiff.data.shown.overlay import overlay
 from jaxdiff.tasks.margin_calibration import MarginCalibration
 from jaxdiff.tasks.run_calibration import sampling_settings
-from jaxdiff.tasks.sampled import check_task
+from jaxdiff.tasks.sampled import check_posterior_std, check_task
 from jaxdiff.tasks.seen import object_size_of
 from jaxdiff.tasks.segment import Fuse, check_diameter, segment
 from jaxdiff.tasks.usual import load_usual, look
@@ -45,12 +45,13 @@ def main(args: list[str], prog: str = "sample.py segment") -> int:
     model = options.model("segment")
     check_task(model, "segment")
     solver = options.solver_of(model)
+    check_posterior_std(options.std, solver)
     calibration = usable(
         options,
         model,
         "segment",
         MarginCalibration,
-        lambda: sampling_settings(model, options.samples, options.calls, solver),
+        lambda: sampling_settings(model, options.samples, options.calls, solver, posterior_std=options.std),
     )
     object_length = None if options.diameter is None else length_of(options.diameter)
     check_diameter(None if object_length is None else object_length.number, object_size_of(model))
@@ -67,6 +68,7 @@ def main(args: list[str], prog: str = "sample.py segment") -> int:
             options.samples,
             calls=options.calls,
             solver=solver,
+            posterior_std=options.std,
             fuse=options.fuse,
             dynamic=options.dynamic,
             least=options.least,
@@ -111,5 +113,4 @@ def main(args: list[str], prog: str = "sample.py segment") -> int:
         return numbers
 
     suffixes = ("_labels.ome.tif", "_probability.ome.tif", "_objects.csv", "_overlay.png")
-    also = {} if calibration is None else {"intervals": asdict(calibration)}
-    return task_over_folder(options, model, suffixes, work, also=also)
+    return task_over_folder(options, model, suffixes, work, also=described(calibration))

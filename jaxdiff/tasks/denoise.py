@@ -31,6 +31,7 @@ def denoise(
     *,
     calls: int = 4,
     solver: Any = None,
+    posterior_std: float = 1.0,
     correct: bool = True,
 ) -> Denoised:
     """The clean image behind a noisy one of any size, (*spatial, C) in the data's own units.
@@ -46,6 +47,8 @@ def denoise(
         samples: whose mean and standard deviation are returned.
         calls: network calls of each.
         solver: default `DPMpp(2)`, on its own grid or the model's default one.
+        posterior_std: of what the input leaves open, over that of the training images: the default grid is moved by −log of it,
+            to where so little noise is left. Samples of a smaller one agree too much.
         correct: scale each channel's light above the camera's offset to that of the noisy image. Models trained on pairs from
             files, whose exposures may differ, are not corrected.
 
@@ -59,7 +62,7 @@ def denoise(
     check_task(model, "denoise")
     if blank_input(model, image):
         return Denoised.of(repeated(with_channels(image, model.inputs.info), samples), bias=None)
-    draws = conditional_samples(key, model, image, samples, calls=calls, solver=solver)
+    draws = conditional_samples(key, model, image, samples, calls=calls, solver=solver, posterior_std=posterior_std)
     noisy = with_channels(image, model.inputs.info)
     offset = dark_level(model, noisy)
     if offset is None:

@@ -101,6 +101,7 @@ def calibrate_margins(
     *,
     calls: int = 4,
     solver: Any = None,
+    posterior_std: float = 1.0,
 ) -> MarginCalibration:
     """How far around and inside its outlines a model's segmentation is sure, from images that were not trained on.
 
@@ -112,6 +113,7 @@ def calibrate_margins(
         samples: of each, as many as the task will be used with.
         calls: network calls of each, as in use.
         solver: as in use.
+        posterior_std: as in use.
 
     Returns:
         The calibration of these settings and this checkpoint; `save(run)` leaves it where `sample.py segment` looks.
@@ -122,13 +124,14 @@ def calibrate_margins(
     """
     check_key(key)
     check_task(model, "segment")
-    settings = sampling_settings(model, samples, calls, solver)
+    settings = sampling_settings(model, samples, calls, solver, posterior_std=posterior_std)
     size = object_size_of(model)
     diameter = None if size is None else size.diameter
 
     def pairs():
         for own, image, truth in with_truths(key, model, images, labels):
-            yield segment(own, model, image, samples, calls=calls, solver=solver), truth
+            result = segment(own, model, image, samples, calls=calls, solver=solver, posterior_std=posterior_std)
+            yield result, truth
 
     return fitted_margins(pairs(), diameter=diameter, **about(model, "segment", settings))
 

@@ -70,25 +70,40 @@ def conditional_samples(
     calls: int,
     solver: Any = None,
     factor: float = 1.0,
+    posterior_std: float = 1.0,
 ) -> Float[np.ndarray, "samples *fine channels"]:
     """`samples` draws from p(what is diffused | image), in its own units, float32.
 
     image: in the units of the model's inputs, any size; one channel may be left out. It is normalised as a whole.
     calls: network calls of the default solver, `DPMpp(2)`, on the model's default grid. factor: pixels that the network sees
-    for one of the image; the draws have the network's.
+    for one of the image; the draws have the network's. posterior_std: in model units, moves the default grid by −log of it.
 
     Sample k depends on (key, k). Raises ValueError for an image with other axes or channels, or with pixels that are not
     finite.
     """
     if samples < 1:
         raise ValueError(f"got samples={samples}; expected at least 1; to fix: samples=8")
+    check_posterior_std(posterior_std, solver)
     network = seen(model, with_channels(image, model.inputs.info), factor)
-    size, grid = network.normal.shape[:-1], model.grid(calls, solver)
+    size, grid = network.normal.shape[:-1], model.grid(calls, solver, std=posterior_std)
     draws = sampled(key, model, samples, size, inputs=network.normal[None], grid=grid, solver=solver)
     if network.scale is not None and returns_levels(model):
         for draw in draws:
             draw[...] = network.scale.inverse(draw)
     return draws
+
+
+def check_posterior_std(std: float, solver: Any) -> None:
+    """Raises ValueError for what is no standard deviation, and for one beside a solver that brings a grid of its own."""
+    if not 0.001 <= std <= 1:
+        raise ValueError(
+            f"got posterior_std={std}; expected 0.001 to 1, in units of the training images' own; to fix: 0.1 where the "
+            "input says nearly everything"
+        )
+    if std != 1 and getattr(solver, "grid", None) is not None:
+        raise ValueError(
+            f"got posterior_std={std} with a solver of its own grid; expected one of them; to fix: leave it out"
+        )
 
 
 def sampled(

@@ -42,6 +42,7 @@ def segment(
     *,
     calls: int = 4,
     solver: Any = None,
+    posterior_std: float = 1.0,
     fuse: Fuse = "mean",
     dynamic: float = 2.5,
     least: int = 20,
@@ -60,6 +61,8 @@ def segment(
         samples: draws that are fused; 1 gives a segmentation, but no uncertainty.
         calls: network calls of each.
         solver: default `DPMpp(2)`, on its own grid or the model's default one.
+        posterior_std: of what the input leaves open, over that of the training images: the default grid is moved by −log of it,
+            to where so little noise is left. Samples of a smaller one agree too much.
         fuse: the foreground is where the mean distance is above 0, or where more than half of the samples are inside.
         dynamic: see `jaxdiff.tasks.instances`; in the model's pixels, as is `least`.
         least: see `jaxdiff.tasks.instances`.
@@ -84,14 +87,15 @@ def segment(
         check_samples(samples)
         away = getattr(model.pairing and model.pairing.pairs, "truncation", TRUNCATION)
         return fused(np.full((samples, *spatial), -away, np.float32), fuse, dynamic, least)
+    sampling = {"calls": calls, "solver": solver, "posterior_std": posterior_std}
     if size is None or size.diameter is None:
-        return fused(
-            conditional_samples(key, model, image, samples, calls=calls, solver=solver)[..., 0], fuse, dynamic, least
-        )
+        return fused(conditional_samples(key, model, image, samples, **sampling)[..., 0], fuse, dynamic, least)
     if diameter is None:
         diameter = estimate_diameter(key, model, image)
     factor = size.diameter / diameter
-    draws = conditional_samples(key, model, image, samples, calls=calls, solver=solver, factor=factor)
+    draws = conditional_samples(
+        key, model, image, samples, calls=calls, solver=solver, posterior_std=posterior_std, factor=factor
+    )
     spatial = np.shape(image)[:2]
     distances = np.stack([resampled(draw, spatial)[..., 0] for draw in draws]) / np.float32(factor)
     return fused(distances, fuse, dynamic / factor, least / factor**2)._replace(diameter=diameter)

@@ -21,6 +21,7 @@ def super_resolve(
     *,
     calls: int = 8,
     solver: Any = None,
+    posterior_std: float = 1.0,
 ) -> Estimate:
     """The image behind a coarse one of any size; `model.inputs.factor` times as many pixels along each axis.
 
@@ -34,6 +35,8 @@ def super_resolve(
         samples: whose mean and standard deviation are returned.
         calls: network calls of each.
         solver: default `DPMpp(2)`, on its own grid or the model's default one.
+        posterior_std: of what the input leaves open, over that of the training images: the default grid is moved by −log of it,
+            to where so little noise is left. Samples of a smaller one agree too much.
 
     Returns:
         Image, standard deviation and samples, (*fine, C) in the data's units.
@@ -47,4 +50,6 @@ def super_resolve(
         image = with_channels(image, model.inputs.info)
         size = tuple(n * f for n, f in zip(image.shape, model.inputs.factor))
         return Estimate.of(repeated(spread(image, size), samples))
-    return Estimate.of(conditional_samples(key, model, image, samples, calls=calls, solver=solver))
+    return Estimate.of(
+        conditional_samples(key, model, image, samples, calls=calls, solver=solver, posterior_std=posterior_std)
+    )

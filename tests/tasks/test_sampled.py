@@ -204,3 +204,18 @@ def test_the_default_solver_is_dpm_plus_plus(model):
     named = conditional_samples(key, model, inputs, 1, calls=CALLS, solver=jd.DPMpp(2))
     np.testing.assert_array_equal(conditional_samples(key, model, inputs, 1, calls=CALLS), named)
     assert (conditional_samples(key, model, inputs, 1, calls=CALLS, solver=jd.DDPM()) != named).any()
+
+
+def test_the_spread_of_a_narrow_posterior_needs_a_grid_that_ends_later():
+    """Pixels of N(input, 0.1²) in model units: 8 calls on the default grid lose a third of it."""
+    model = exact(Gaussian(1.0, 0.0, 0.1), Denoising())
+    image = np.random.default_rng(0).uniform(80, 120, (8, 8, 1)).astype(np.float32)
+    default, moved = (
+        conditional_samples(jax.random.key(0), model, image, 64, calls=8, posterior_std=std).std(axis=0, ddof=1).mean()
+        for std in (1.0, 0.1)
+    )
+    assert default == pytest.approx(0.7 * 0.1 * 20, rel=0.05)
+    assert moved == pytest.approx(0.1 * 20, rel=0.05)
+    for wrong in (0.0, 2.0, float("nan")):
+        with pytest.raises(ValueError, match=r"posterior_std=.*; expected 0\.001 to 1"):
+            conditional_samples(jax.random.key(0), model, image, 2, calls=2, posterior_std=wrong)
