@@ -26,6 +26,8 @@ from jaxdiff.tasks.run_calibration import file_of
 from jaxdiff.terminal import one_line
 
 SEGMENT = "segment"
+DEAR = 2.0
+"""Percent of coverage more than asked for, from which on it is said: coverage/n of n images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,11 @@ def calibrated(options: CalibratePairs) -> IntervalCalibration | MarginCalibrati
     print(one_line(f"{path}: {result.images} images"))
     for line in (*report, f"guarantee: {result.guarantee}"):
         print(f"  {line}")
+    if (price := result.percent / result.images) > DEAR:
+        print(
+            f"  the guarantee costs {price:.0f} % with {result.images} images, by which intervals hold more than asked for; "
+            f"to fix: {round(USUAL / DEAR)} images or more cost {DEAR:.0f} % or less"
+        )
     calls = result.settings["calls"]
     same = f"--samples {options.samples} --calls {calls}" + ("" if options.correct else " --no-correct")
     if options.posterior_std != 1:
