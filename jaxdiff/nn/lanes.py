@@ -31,7 +31,7 @@ def same(
     """
     fold = folded(x.shape[-2], max(kernel.shape[-2:]))
     plain = _bound(_plain, swapped=swapped)
-    if fold == 1 or kernel.shape[-3:-2] not in ((), (3,)):
+    if kernel.ndim > 2 and (fold == 1 or kernel.shape[-3] != 3):
         return plain(x, kernel)
     return jax.lax.platform_dependent(x, kernel, tpu=_bound(_same_folded, fold=fold, swapped=swapped), default=plain)
 
@@ -79,14 +79,17 @@ def _plain(x: Array, kernel: Array, swapped: bool = False) -> Array:
 
 
 def _same_folded(x: Array, kernel: Array, *, fold: int, swapped: bool) -> Array:
+    """Of a window of none, one of 1: its product is written where the next convolution reads it."""
     kernel = kernel.swapaxes(-1, -2) if swapped else kernel
-    *window, i, o = kernel.shape
     *outer, width, _ = x.shape
-    kernel = kernel if window else kernel[None]
-    # Pixel n of a folded one sees 3 of the 3 * fold pixels of its neighbourhood, or itself alone of fold.
-    unseen = [(fold + n - 1, 2 * fold - n - 2) if window else (n, fold - n - 1) for n in range(fold)]
-    rows = [jnp.pad(kernel, [(0, 0)] * (kernel.ndim - 3) + [ends, (0, 0), (0, 0)]) for ends in unseen]
-    placed = jnp.stack(rows, axis=-2).reshape(*window, fold * i, fold * o)
+    kernel = kernel[(None,) * (x.ndim - 1)] if kernel.ndim == 2 else kernel
+    *window, taps, i, o = kernel.shape
+    edge = taps // 2
+    rest = edge * (fold - 1)
+    # Pixel n of a folded one sees `taps` pixels of it and, past its edges, of those beside it.
+    unseen = [(rest + n, rest + fold - 1 - n) for n in range(fold)]
+    rows = [jnp.pad(kernel, [*((0, 0) for _ in window), ends, (0, 0), (0, 0)]) for ends in unseen]
+    placed = jnp.stack(rows, axis=-2).reshape(*window, 2 * edge + 1, fold * i, fold * o)
     return _plain(x.reshape(*outer, width // fold, fold * i), placed).reshape(*outer, width, o)
 
 
