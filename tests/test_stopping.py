@@ -104,7 +104,8 @@ SAVES = """
 def test_a_terminal_that_closes_ends_it_as_a_signal_does_and_what_is_said_after_that_is_no_error(tmp_path):
     """Its messages lead to nothing any more, which must not keep it from saving."""
     parent, terminal = os.openpty()
-    owner = "import fcntl, termios\nfcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+    owner = "import fcntl, signal, termios\nfcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+    owner += "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # the tests may run under nohup
     with subprocess.Popen(
         [sys.executable, "-c", owner + COMMAND.format(body=SAVES), str(tmp_path / "saved")],
         stdin=terminal,

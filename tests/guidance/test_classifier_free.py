@@ -177,8 +177,11 @@ def convolutions(denoise, num: int, label) -> list[int]:
         for eqn in jaxpr.eqns:
             if eqn.primitive.name == "conv_general_dilated":
                 found.append(eqn.invars[0].aval.shape[eqn.params["dimension_numbers"].lhs_spec[0]])
-            for inner in jax.core.jaxprs_in_params(eqn.params):
-                search(inner)
+            inner = [*jax.core.jaxprs_in_params(eqn.params)]
+            if "branches_platforms" in eqn.params:  # forms of one layer, of which a program gets one
+                inner = inner[-1:]
+            for one in inner:
+                search(one)
 
     search(jaxpr.jaxpr)
     return found

@@ -174,8 +174,8 @@ def test_a_file_that_is_written_to_meanwhile_ends_it_by_name(images, tmp_path, m
     last = sorted(folder.glob("*.tif"))[-1]
     listed = prepare_module.list_folder
 
-    def slowly(*args):
-        listing = listed(*args)
+    def slowly(*args, **options):
+        listing = listed(*args, **options)
         tifffile.imwrite(last, tifffile.imread(last)[::-1])
         return listing
 
