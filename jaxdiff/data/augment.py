@@ -5,6 +5,7 @@ numbers once for a patch; the same change is then made to the patch and to the f
 estimated. One of a person's own stands beside them.
 """
 
+import abc
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -27,7 +28,7 @@ class Change(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Sometimes:
+class _Sometimes(abc.ABC):
     chance: float = 1.0
     """Share of the patches that are changed."""
 
@@ -38,8 +39,8 @@ class _Sometimes:
     def drawn(self, rng: np.random.Generator) -> Changed | None:
         return self._change(rng) if rng.uniform() < self.chance else None
 
-    def _change(self, rng: np.random.Generator) -> Changed:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _change(self, rng: np.random.Generator) -> Changed: ...
 
 
 def _range(name: str, ends: tuple[float, float], least: float = 0.0) -> None:

@@ -5,10 +5,12 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdiff.nn import conv
 from jaxdiff.nn.condition import FIELDS, completed, expected
+from jaxdiff.nn.embed import Embedding
 from jaxdiff.nn.single import each
 
 _kept = jax.checkpoint_policies
@@ -83,3 +85,27 @@ def called(
         raise ValueError(f"got lam of shape {lam.shape}; expected {x.shape[:1]}; to fix: one lam an image")
     cond = completed(cond, expected(network, x.shape[0], x.shape[1:-1]))
     return each(lambda network, x, lam, cond: one(network, x, lam, cond, train), network, x, lam, cond)
+
+
+def conditioned(
+    network: Any, x: Float[Array, "*spatial channels"], lam: Float[Array, ""], cond: Mapping[str, Any], size: int
+) -> tuple[Float[Array, "*spatial more"], Float[Array, " size"]]:
+    """What a network of one image reads: the image with its image condition beside, float32, and the embedding of all else.
+
+    Args:
+        network: in whose compact method this is called; the embedding's parameters are its own.
+        x: one image.
+        lam: of it.
+        cond: complete.
+        size: entries of the embedding.
+
+    Returns:
+        Image and embedding.
+    """
+    sizes = (network.num_classes, network.vector_size, network.augmentation_size)
+    embedding = Embedding(size, *sizes, name="embedding")
+    emb = embedding(lam, cond.get("label"), cond.get("vector"), cond.get("augmentation"))
+    x = x.astype(jnp.float32)
+    if network.image_channels:
+        x = jnp.concatenate([x, cond["image"].astype(jnp.float32)], axis=-1)
+    return x, emb

@@ -14,9 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdiff.nn.blocks import depth_to_space, pad_to_multiple, space_to_depth
-from jaxdiff.nn.contract import called, check_fields, check_heads
+from jaxdiff.nn.contract import called, check_fields, check_heads, conditioned
 from jaxdiff.nn.conv import Conv
-from jaxdiff.nn.embed import Embedding
 from jaxdiff.nn.norm import Modulation
 from jaxdiff.nn.rotary import turns
 from jaxdiff.nn.transformer import rms_norm, transformer_block
@@ -123,12 +122,7 @@ class DiT(nn.Module):
     def _one(self, x: Float[Array, "*spatial channels"], lam: Float[Array, ""], cond: Mapping[str, Any], train: bool):
         """One image."""
         *spatial, channels = x.shape
-        sizes = (self.num_classes, self.vector_size, self.augmentation_size)
-        embedding = Embedding(self.width, *sizes, name="embedding")
-        emb = embedding(lam, cond.get("label"), cond.get("vector"), cond.get("augmentation"))
-        x = x.astype(jnp.float32)
-        if self.image_channels:
-            x = jnp.concatenate([x, cond["image"].astype(jnp.float32)], axis=-1)
+        x, emb = conditioned(self, x, lam, cond, self.width)
         x, crop = pad_to_multiple(x, self.patch_size)
         patches = space_to_depth(x, self.patch_size)
         *grid, entries = patches.shape

@@ -15,9 +15,8 @@ from jaxtyping import Array, Float
 
 from jaxdiff.nn.attention import Implementation, SelfAttention
 from jaxdiff.nn.blocks import Down, ResidualBlock, Up, depth_to_space, pad_to_multiple, space_to_depth
-from jaxdiff.nn.contract import POLICIES, called, check_fields, check_heads
+from jaxdiff.nn.contract import POLICIES, called, check_fields, check_heads, conditioned
 from jaxdiff.nn.conv import Conv
-from jaxdiff.nn.embed import Embedding
 from jaxdiff.nn.norm import GroupNorm
 from jaxdiff.nn.rotary import turns
 from jaxdiff.nn.silu import silu
@@ -115,12 +114,7 @@ class UNet(nn.Module):
     def _one(self, x: Float[Array, "*spatial channels"], lam: Float[Array, ""], cond: Mapping[str, Any], train: bool):
         """One image."""
         *spatial, channels = x.shape
-        sizes = (self.num_classes, self.vector_size, self.augmentation_size)
-        embedding = Embedding(4 * self.width, *sizes, name="embedding")
-        emb = embedding(lam, cond.get("label"), cond.get("vector"), cond.get("augmentation"))
-        x = x.astype(jnp.float32)
-        if self.image_channels:
-            x = jnp.concatenate([x, cond["image"].astype(jnp.float32)], axis=-1)
+        x, emb = conditioned(self, x, lam, cond, 4 * self.width)
         x, crop = pad_to_multiple(x, self.multiple)
 
         h = self._body(space_to_depth(x, self.patch_size), emb, train)

@@ -7,7 +7,7 @@ makes the held-out labels most likely (temperature scaling: Guo et al. 2017, arX
 
 import math
 import warnings
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,9 @@ from jaxtyping import Float, Int
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import log_softmax
 
-from jaxdiff.durable import read_json, write_json
-from jaxdiff.malformed import malformed, within
-from jaxdiff.schema import dataclass_of, fields
+from jaxdiff.malformed import malformed
+from jaxdiff.tasks.beside_run import read_beside, write_beside
 
-FORMAT = 1
 NAME = "classifier.json"
 
 
@@ -75,9 +73,7 @@ class Calibration:
 
     def save(self, run: str | Path) -> Path:
         """Writes it as RUN/classifier.json, replacing an earlier one; the path."""
-        path = Path(run) / NAME
-        write_json(path, {"format": FORMAT, **asdict(self)})
-        return path
+        return write_beside(Path(run) / NAME, self)
 
 
 def load_calibration(run: str | Path) -> Calibration:
@@ -87,11 +83,7 @@ def load_calibration(run: str | Path) -> Calibration:
         raise FileNotFoundError(
             f"got {run} without {NAME}; expected a calibrated classifier; to fix: jaxdiff calibrate {run}"
         )
-    with within(path, f"jaxdiff calibrate {run} --replace"):
-        values = fields(read_json(path), {"format": int})
-        if values["format"] != FORMAT:
-            raise malformed("format", values["format"], f"format {FORMAT}, of this version")
-        return dataclass_of(Calibration, {name: value for name, value in values.items() if name != "format"})
+    return read_beside(path, Calibration, f"jaxdiff calibrate {run} --replace")
 
 
 def fitted(errors: Float[np.ndarray, "n classes"], labels: Int[np.ndarray, " n"], **about: Any) -> Calibration:

@@ -5,7 +5,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,16 +16,14 @@ from jaxtyping import PRNGKeyArray
 from jaxdiff.bulk.job import parameters_checksum
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.levels import blank
-from jaxdiff.durable import read_json, write_json
-from jaxdiff.malformed import malformed, within
+from jaxdiff.malformed import malformed
 from jaxdiff.model import Model
 from jaxdiff.plain import to_plain
-from jaxdiff.schema import dataclass_of, fields
 from jaxdiff.solvers import DPMpp
+from jaxdiff.tasks.beside_run import read_beside, write_beside
 from jaxdiff.tasks.risk_control import LEAST, MOST, highest_percent, images_for, percent_of
 from jaxdiff.tasks.sampled import with_channels
 
-FORMAT = 1
 ON_PAIRS = ("denoise", "super-resolve", "translate", "segment")
 """Tasks that a run is trained for: it has one of them."""
 
@@ -84,9 +82,7 @@ class RunCalibration(abc.ABC):
 
     def save(self, run: str | Path) -> Path:
         """Writes it into a run, as `file_of` names it, replacing an earlier one; the path."""
-        path = Path(run) / file_of(self.task)
-        write_json(path, {"format": FORMAT, **asdict(self)})
-        return path
+        return write_beside(Path(run) / file_of(self.task), self)
 
     @classmethod
     def load(cls, run: str | Path, task: str = "") -> Self:
@@ -99,11 +95,7 @@ class RunCalibration(abc.ABC):
             raise FileNotFoundError(
                 f"got {run} without {path.name}; expected calibrated intervals; to fix: jaxdiff calibrate {run}"
             )
-        with within(path, f"jaxdiff calibrate {run} --replace"):
-            values = fields(read_json(path), {"format": int})
-            if values["format"] != FORMAT:
-                raise malformed("format", values["format"], f"format {FORMAT}, of this version")
-            return dataclass_of(cls, {name: value for name, value in values.items() if name != "format"})
+        return read_beside(path, cls, f"jaxdiff calibrate {run} --replace")
 
 
 def file_of(task: str = "") -> str:

@@ -8,23 +8,21 @@ doi:10.1007/b106715). `familiar` is twice the smaller p, at most 1.
 """
 
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from jaxdiff.durable import read_json, write_json
-from jaxdiff.malformed import malformed, within
+from jaxdiff.malformed import malformed
 from jaxdiff.model import Model
-from jaxdiff.schema import dataclass_of, fields
+from jaxdiff.tasks.beside_run import read_beside, write_beside
 from jaxdiff.tasks.diameter import explained
 from jaxdiff.tasks.sampled import with_channels
 from jaxdiff.tasks.seen import seen
 from jaxdiff.tasks.segment import Segmented
 
-FORMAT = 1
 NAME = "usual.json"
 FEWEST = 20
 """Known images, without which nothing is called odd."""
@@ -96,9 +94,7 @@ class Usual:
 
     def save(self, run: str | Path) -> Path:
         """Writes it as RUN/usual.json, replacing an earlier one; the path."""
-        path = Path(run) / NAME
-        write_json(path, {"format": FORMAT, **asdict(self)})
-        return path
+        return write_beside(Path(run) / NAME, self)
 
 
 def load_usual(run: str | Path) -> Usual | None:
@@ -106,8 +102,4 @@ def load_usual(run: str | Path) -> Usual | None:
     path = Path(run) / NAME
     if not path.is_file():
         return None
-    with within(path, f"jaxdiff usual {run} --replace"):
-        values = fields(read_json(path), {"format": int})
-        if values["format"] != FORMAT:
-            raise malformed("format", values["format"], f"format {FORMAT}, of this version")
-        return dataclass_of(Usual, {name: value for name, value in values.items() if name != "format"})
+    return read_beside(path, Usual, f"jaxdiff usual {run} --replace")
