@@ -7,12 +7,12 @@ differences (Immerkær 1996, doi:10.1006/cviu.1996.0060), and no less than that 
 gain · x + offset the u are the same, up to the rounding of floats. The floor keeps an image without objects dark.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
-from scipy import ndimage
 
 from jaxdiff.data.errors import DataError
 from jaxdiff.physics.noise_estimate import robust_scale
@@ -23,6 +23,8 @@ DIFFERENCES = 2**14
 """Second differences of a channel from which the noise is estimated, about."""
 SECOND = np.array([1.0, -2.0, 1.0]) / np.sqrt(6)
 """Second differences along one axis, of unit noise."""
+BULK = 0.998
+"""Quantile from whose opposite to which the grey levels reach that steps are compared with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,8 +132,8 @@ class PerImage:
         """Offset and span of each channel; a span of 0 where all pixels are equal."""
         offsets, spans = [], []
         for c in range(parts[0].shape[-1]):
-            channel = [np.asarray(part[..., c], np.float64) for part in parts]
-            values = np.sort(np.concatenate([one.ravel() for one in channel]))
+            channel = [np.asarray(part[..., c]) for part in parts]
+            values = _sorted(channel)
             low, high = (_quantile(values, percent / 100) for percent in (self.low, self.high))
             offsets.append(low)
             spans.append(max(high - low, self.floor * noise_of(channel, values)))
@@ -143,15 +145,27 @@ def noise_of(parts: Sequence[np.ndarray], values: np.ndarray | None = None) -> f
 
     values: all of them, sorted, where they are at hand.
     """
-    values = np.sort(np.concatenate([part.ravel() for part in parts])) if values is None else values
-    steps = np.diff(values)
-    least = steps[steps > 1e-4 * (values[-1] - values[0])]  # of floats the digits are no steps
-    rounding = float(least.min()) / np.sqrt(12) if least.size else 0.0
-    differences = [_second_differences(part) for part in parts if min(part.shape[-2:]) >= 3]
-    if not differences:
-        return rounding
-    every = np.concatenate([one.ravel() for one in differences])
-    return max(robust_scale(every[:: max(1, every.size // DIFFERENCES)]), rounding)
+    rounding = _step(_sorted(parts) if values is None else values) / np.sqrt(12)
+    differences = _second_differences([part for part in parts if min(part.shape[-2:]) >= 3])
+    return max(robust_scale(differences), rounding) if differences.size else rounding
+
+
+def _step(values: np.ndarray) -> float:
+    """Between grey levels, of sorted values; 0 for one value."""
+    levels = values[np.append(True, values[1:] != values[:-1])].astype(np.float64)
+    # Of floats the digits are no steps; and a broken pixel, far from all others, is not what they are compared with.
+    contrast = (_quantile(values, BULK) - _quantile(values, 1 - BULK)) or float(levels[-1] - levels[0])
+    steps = np.diff(levels)
+    steps = steps[steps > 1e-4 * contrast]
+    return float(steps.min()) if steps.size else 0.0
+
+
+def _sorted(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """All values in one order, in the byte order of this machine and in no larger type than they have."""
+    values = np.concatenate([part.ravel() for part in parts])
+    values = values.astype(values.dtype.newbyteorder("="), copy=False)
+    values.sort(kind="stable" if values.dtype.itemsize <= 2 else None)  # counted, not compared
+    return values
 
 
 def _quantile(values: np.ndarray, q: float) -> float:
@@ -159,9 +173,18 @@ def _quantile(values: np.ndarray, q: float) -> float:
     place = q * (len(values) - 1)
     low = int(place)
     high = min(low + 1, len(values) - 1)
-    return float(values[low] + (place - low) * (values[high] - values[low]))
+    return float(values[low]) + (place - low) * (float(values[high]) - float(values[low]))
 
 
-def _second_differences(part: np.ndarray) -> np.ndarray:
-    inner = (..., slice(1, -1), slice(1, -1))
-    return ndimage.convolve1d(ndimage.convolve1d(part, SECOND, axis=-2), SECOND, axis=-1)[inner]
+def _second_differences(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """About DIFFERENCES of them, evenly spread over parts (*spatial) of 3 × 3 pixels or more, along both axes of planes."""
+    shapes = [(*part.shape[:-2], part.shape[-2] - 2, part.shape[-1] - 2) for part in parts]
+    ends = np.cumsum([math.prod(shape) for shape in shapes])
+    chosen = np.arange(0, ends[-1], max(1, ends[-1] // DIFFERENCES)) if len(ends) else np.zeros(0, int)
+    every = [np.zeros(0)]
+    for part, shape, end in zip(parts, shapes, ends):
+        inside = chosen[(chosen >= end - math.prod(shape)) & (chosen < end)] - (end - math.prod(shape))
+        *others, y, x = np.unravel_index(inside, shape)
+        near = [[part[(*others, y + i, x + j)].astype(np.float64) for j in range(3)] for i in range(3)]
+        every.append(np.einsum("i,j,ijn->n", SECOND, SECOND, near))
+    return np.concatenate(every)

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from jaxdiff.data.errors import DataError
-from jaxdiff.data.per_image import MOST, SIDE, Blocks, PerImage, noise_of
+from jaxdiff.data.per_image import DIFFERENCES, MOST, SIDE, Blocks, PerImage, noise_of
+from jaxdiff.physics.noise_estimate import robust_scale
 
 
 def field(shape=(90, 110), objects=12, noise=3.0, seed=0):
@@ -56,6 +58,26 @@ def test_noise_is_that_of_the_camera_and_not_of_the_objects(sigma):
     image = field((200, 200), objects=15, noise=sigma)[..., 0]
     assert abs(noise_of([image]) / sigma - 1) < 0.25  # outlines are some of it
     assert noise_of([np.rint(image / 1000)]) >= 1 / np.sqrt(12) * (len(np.unique(np.rint(image / 1000))) > 1)
+
+
+@pytest.mark.parametrize("level", [0, 65535])
+@pytest.mark.parametrize("dtype", ["uint16", ">u2", "int32", "float32"])
+def test_a_broken_pixel_leaves_no_trace(dtype, level):
+    image = np.rint(field((200, 200), objects=15) / 10 + 20).astype(dtype)
+    broken = image.copy()
+    broken[60, 60] = level
+    whole, scale = PerImage().scale(image), PerImage().scale(broken)
+    np.testing.assert_allclose((scale.offset, scale.span), (whole.offset, whole.span), rtol=0.02)
+
+
+def test_the_noise_of_large_images_is_of_differences_all_over_the_parts():
+    rng = np.random.default_rng(0)
+    parts = [rng.normal(0, 3, shape) for shape in ((300, 200), (2, 100), (3, 90, 80))]
+    kernel = np.outer([1, -2, 1], [1, -2, 1]) / 6
+    every = np.concatenate(
+        [ndimage.correlate(one, kernel)[1:-1, 1:-1].ravel() for one in (parts[0], *parts[2])]  # two rows have none
+    )
+    assert noise_of(parts) == pytest.approx(robust_scale(every[:: every.size // DIFFERENCES]), rel=1e-9)
 
 
 def test_a_blank_channel_has_the_numbers_of_the_training_images():
