@@ -76,7 +76,9 @@ def _region(
     for n, f, s, m, more in zip(array.shape, factor, start, size, around):
         low, high = int(np.floor((s + 0.5) / f - 0.5)) - more, int(np.ceil((s + m - 0.5) / f - 0.5)) + more + 1
         out = max(0, -low, high - n)  # mirrored from as far inside
-        slices.append(slice(0, n) if 2 * out + more > n else slice(max(0, low - out), min(n, high + out)))
+        slices.append(
+            slice(0, n) if 2 * out + more > n else slice(max(0, min(low, n) - out), min(n, max(high, 0) + out))
+        )
     return array[tuple(slices)], [place.start for place in slices]
 
 

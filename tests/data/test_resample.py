@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.object_size import ObjectSize, median_diameter
@@ -53,6 +54,21 @@ def test_beyond_its_edges_a_field_is_mirrored():
     image = np.random.default_rng(0).normal(size=(20, 24, 1))
     around = window_of(image, (1.0, 1.0), (-15, -9), (50, 40))
     np.testing.assert_allclose(around, np.pad(image, ((15, 15), (9, 7), (0, 0)), mode="symmetric"), atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_window_anywhere_is_that_of_the_mirrored_field(seed):
+    rng = np.random.default_rng(seed)
+    n, factor, m = rng.integers(3, 40, 2), np.exp(rng.uniform(-1.2, 1)), rng.integers(2, 30, 2)
+    start = rng.uniform(-30, n * factor + 10)  # wholly beside the field, too
+    image, mask = rng.normal(size=(*n, 1)), rng.integers(0, 5, n)
+    got = window_of(image, (factor,) * 2, start, m)[..., 0], window_of_mask(mask, (factor,) * 2, start, m)
+    around = 240
+    wide, wide_mask = (np.pad(one, around, mode="symmetric") for one in (image[..., 0], mask))
+    wide = ndimage.gaussian_filter(wide, max(0.0, (1 / factor - 1) / 2), truncate=4) if factor < 1 else wide
+    places = np.meshgrid(*((s + np.arange(k) + 0.5) / factor - 0.5 + around for s, k in zip(start, m)), indexing="ij")
+    np.testing.assert_allclose(got[0], ndimage.map_coordinates(wide, places, order=1), atol=1e-5)
+    np.testing.assert_array_equal(got[1], ndimage.map_coordinates(wide_mask, places, order=0))
 
 
 @pytest.mark.parametrize("diameter", [9.0, 20.0, 50.0])
