@@ -1,24 +1,27 @@
 """`sample.py segment`: the instances in every image of a folder."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from tqdm import tqdm
 
+from jaxdiff.bulk.job import parameters_checksum
 from jaxdiff.commands.calibrated import IntervalOptions, described, usable
 from jaxdiff.commands.folders.options import parsed, task_over_folder
 from jaxdiff.commands.length import length_of
+from jaxdiff.commands.usual import settings_of
 from jaxdiff.data.files.labels import write_labels
 from jaxdiff.data.files.write import write_image
 from jaxdiff.data.shown.objects import objects, write_csv
 from jaxdiff.data.shown.overlay import overlay
+from jaxdiff.model import Model
 from jaxdiff.tasks.margin_calibration import MarginCalibration
 from jaxdiff.tasks.run_calibration import sampling_settings
 from jaxdiff.tasks.sampled import check_posterior_std, check_task
 from jaxdiff.tasks.seen import object_size_of
 from jaxdiff.tasks.segment import Fuse, check_diameter, segment
-from jaxdiff.tasks.usual import load_usual, look
+from jaxdiff.tasks.usual import NAME, Usual, load_usual, look
 from jaxdiff.terminal import one_line
 
 
@@ -55,9 +58,7 @@ def main(args: list[str], prog: str = "sample.py segment") -> int:
     )
     object_length = None if options.diameter is None else length_of(options.diameter)
     check_diameter(None if object_length is None else object_length.number, object_size_of(model))
-    usual = None if model.run is None else load_usual(model.run)
-    if usual is not None and not usual.same_settings(options.samples, options.calls, model.step):
-        usual = None
+    usual = _usual_for(options, model)
 
     def work(key, image, info, path):
         diameter = None if object_length is None else object_length.pixels(info)
@@ -75,7 +76,7 @@ def main(args: list[str], prog: str = "sample.py segment") -> int:
             diameter=diameter,
         )
         name = path.name
-        if result.diameter is not None and diameter is None:
+        if result.diameter_from == "estimate":
             tqdm.write(one_line(f"{name}: objects of {result.diameter:.3g} pixels, estimated; --diameter overrules"))
         write_labels(path.with_name(f"{name}_labels.ome.tif"), result.labels, info)
         maps, unsure = {"probability": result.probability}, None
@@ -109,8 +110,22 @@ def main(args: list[str], prog: str = "sample.py segment") -> int:
         write_csv(path.with_name(f"{name}_objects.csv"), table)
         overlay(image, result.labels, path.with_name(f"{name}_overlay.png"), unsure)
         if result.diameter is not None:
-            numbers |= {"diameter": result.diameter, "diameter_from": "estimate" if diameter is None else "--diameter"}
+            whence = "--diameter" if result.diameter_from == "given" else str(result.diameter_from)
+            numbers |= {"diameter": result.diameter, "diameter_from": whence}
         return numbers
 
     suffixes = ("_labels.ome.tif", "_probability.ome.tif", "_objects.csv", "_overlay.png")
-    return task_over_folder(options, model, suffixes, work, also=described(calibration))
+    also = described(calibration) | ({} if usual is None else {"usual": asdict(usual)})
+    return task_over_folder(options, model, suffixes, work, also=also)
+
+
+def _usual_for(options: Segment, model: Model) -> Usual | None:
+    """What is usual in the model's run, where it is of these settings; where it is of others, a line says so."""
+    usual = None if model.run is None or options.samples < 2 else load_usual(model.run)
+    if usual is None:
+        return None
+    reason = usual.unlike(settings_of(asdict(options)), model.step, parameters_checksum(model))
+    if reason is not None:
+        print(one_line(f"images are not compared with known ones, {model.run}/{NAME} is of other results: {reason}"))
+        return None
+    return usual

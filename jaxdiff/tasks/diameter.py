@@ -11,8 +11,9 @@ On 29 training images of two collections (objects of 9 to 54 pixels), where WIDT
 7 % and none above 25 %; on 41 others 7 %, eight above 25 %, the largest a factor of 2.4 (network a quarter trained).
 """
 
+import warnings
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
@@ -34,6 +35,10 @@ FEW = 4
 CALLS = 2
 
 
+Whence = Literal["given", "estimate", "model"]
+"""Where a diameter is from: of a person, of the image, or of the model, where no objects were found in it."""
+
+
 class Tried(NamedTuple):
     """What the image looks like at one scale."""
 
@@ -51,7 +56,8 @@ class Tried(NamedTuple):
 def estimate_diameter(
     key: PRNGKeyArray, model: Model, image: Float[np.ndarray, "y x channels"], *, crops: int = 4
 ) -> float:
-    """The median diameter of the objects in an image, in its pixels; the model's own where none are found.
+    """The median diameter of the objects in an image, in its pixels; the model's own where none are found, which a
+    warning says.
 
     Args:
         key: of the samples.
@@ -72,12 +78,30 @@ def estimate_diameter(
         raise ValueError(
             "got a model that takes pixels as they come; expected one of one size; to fix: ObjectSize(diameter)"
         )
+    return _estimated(key, model, image, size.diameter, crops)[0]
+
+
+def given_or_estimated(
+    key: PRNGKeyArray, model: Model, image: Float[np.ndarray, "y x channels"], own: float, diameter: float | None
+) -> tuple[float, Whence]:
+    """The diameter of the objects in an image, by a model of diameter `own`, and where it is from."""
+    return _estimated(key, model, image, own) if diameter is None else (diameter, "given")
+
+
+def _estimated(
+    key: PRNGKeyArray, model: Model, image: Float[np.ndarray, "y x channels"], own: float, crops: int = 4
+) -> tuple[float, Whence]:
     image = with_channels(image, model.inputs.info)
     scales = [one for one in tried(key, model, image, DIAMETERS, structured_places(image, crops)) if one.score > 0]
     if not scales:
-        return size.diameter
+        warnings.warn(
+            f"no whole objects were found at any size from {DIAMETERS[0]:g} to {DIAMETERS[-1]:g} pixels: {own:g} pixels, the "
+            "model's own diameter, are taken; to fix: state the diameter of the objects, if there are any",
+            stacklevel=4,
+        )
+        return own, "model"
     logs, scores = np.log([one.measured for one in scales]), [one.score for one in scales]
-    return float(np.exp(np.average(logs, weights=scores)))
+    return float(np.exp(np.average(logs, weights=scores))), "estimate"
 
 
 def tried(

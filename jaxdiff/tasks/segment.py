@@ -10,7 +10,7 @@ from jaxdiff.data.pairs.distance import TRUNCATION
 from jaxdiff.data.resample import resampled
 from jaxdiff.model import Model
 from jaxdiff.seeds import check_key
-from jaxdiff.tasks.diameter import estimate_diameter
+from jaxdiff.tasks.diameter import Whence, given_or_estimated
 from jaxdiff.tasks.instances import instances
 from jaxdiff.tasks.sampled import check_task, conditional_samples
 from jaxdiff.tasks.scale import blank_input, check_samples
@@ -32,6 +32,8 @@ class Segmented(NamedTuple):
     """Mean signed distance to the outline, pixels, above 0 inside."""
     diameter: float | None = None
     """Of the objects, in pixels, by which the image was resampled, given or estimated; None of a model of no one size."""
+    diameter_from: Whence | None = None
+    """Where that is from; of the model where no objects were found."""
 
 
 def segment(
@@ -90,15 +92,14 @@ def segment(
     sampling = {"calls": calls, "solver": solver, "posterior_std": posterior_std}
     if size is None or size.diameter is None:
         return fused(conditional_samples(key, model, image, samples, **sampling)[..., 0], fuse, dynamic, least)
-    if diameter is None:
-        diameter = estimate_diameter(key, model, image)
+    diameter, whence = given_or_estimated(key, model, image, size.diameter, diameter)
     factor = size.diameter / diameter
     draws = conditional_samples(
         key, model, image, samples, calls=calls, solver=solver, posterior_std=posterior_std, factor=factor
     )
     spatial = np.shape(image)[:2]
     distances = np.stack([resampled(draw, spatial)[..., 0] for draw in draws]) / np.float32(factor)
-    return fused(distances, fuse, dynamic / factor, least / factor**2)._replace(diameter=diameter)
+    return fused(distances, fuse, dynamic / factor, least / factor**2)._replace(diameter=diameter, diameter_from=whence)
 
 
 def check_diameter(diameter: float | None, size: ObjectSize | None) -> None:

@@ -8,9 +8,10 @@ doi:10.1007/b106715). `familiar` is twice the smaller p, at most 1.
 """
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -53,10 +54,12 @@ class Usual:
     """Of each known image."""
     contrast: tuple[float, ...]
     """Of each known image."""
-    samples: int
-    calls: int
+    settings: dict[str, Any]
+    """How they were segmented, plain values."""
     checkpoint: int | None = None
     """Step of the model's."""
+    parameters: str | None = None
+    """Checksum of what it denoises with."""
 
     def __post_init__(self):
         if len(self.doubt) != len(self.contrast) or len(self.doubt) < FEWEST:
@@ -88,9 +91,14 @@ class Usual:
                 stacklevel=3,
             )
 
-    def same_settings(self, samples: int, calls: int, checkpoint: int | None) -> bool:
-        """Whether segmentations of these settings may be compared with the known ones."""
-        return (samples, calls, checkpoint) == (self.samples, self.calls, self.checkpoint)
+    def unlike(self, settings: Mapping[str, Any], checkpoint: int | None, parameters: str) -> str | None:
+        """Why results of these settings and this model are not to be compared with the known ones; None where they are."""
+        pairs = {name: (settings.get(name), self.settings.get(name)) for name in sorted({*settings, *self.settings})}
+        pairs["checkpoint"] = (checkpoint, self.checkpoint)
+        for name, (now, own) in pairs.items():
+            if now != own:
+                return f"{name} {now}, it is of {own}"
+        return None if parameters == self.parameters else "the model has other parameters, it was trained anew"
 
     def save(self, run: str | Path) -> Path:
         """Writes it as RUN/usual.json, replacing an earlier one; the path."""

@@ -92,7 +92,13 @@ def test_an_image_without_objects_has_the_models_own_diameter(model):
         units=(0.0, 1.0),
         input_units=(0.0, 1.0),
     )
-    assert estimate_diameter(KEY, noisy, image) == D
+    with pytest.warns(
+        UserWarning, match="no whole objects were found at any size from 6 to 96 pixels: 12 pixels, the model"
+    ):
+        assert estimate_diameter(KEY, noisy, image) == D
+    with pytest.warns(UserWarning, match="no whole objects"):
+        assert segment(KEY, noisy, image, samples=1, calls=2).diameter_from == "model"
+    assert segment(KEY, noisy, image, samples=1, calls=2, diameter=D).diameter_from == "given"
 
 
 def test_crops_are_where_the_image_varies():
