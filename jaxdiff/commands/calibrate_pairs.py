@@ -1,7 +1,8 @@
 """`jaxdiff calibrate RUN --input FOLDER --truth FOLDER` of a run trained on pairs: intervals that hold their share."""
 
+import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxdiff.commands.held_out import HeldOutOptions
+from jaxdiff.commands.length import length_of
 from jaxdiff.commands.solver_options import SolverOptions
 from jaxdiff.data.errors import DataError, UnreadableError, unreadable
 from jaxdiff.data.files.read import Files
@@ -22,10 +24,10 @@ from jaxdiff.tasks.calibrate_intervals import calibrate_intervals, task_of
 from jaxdiff.tasks.interval_calibration import USUAL, IntervalCalibration, expected_factor
 from jaxdiff.tasks.margin_calibration import MarginCalibration, calibrate_margins
 from jaxdiff.tasks.risk_control import LEAST, highest_percent, images_for
-from jaxdiff.tasks.run_calibration import file_of
+from jaxdiff.tasks.run_calibration import RunCalibration, file_of
 from jaxdiff.terminal import one_line
 
-SEGMENT = "segment"
+SEGMENT, DENOISE = "segment", "denoise"
 DEAR = 2.0
 """Percent of coverage more than asked for, from which on it is said: coverage/n of n images."""
 
@@ -44,12 +46,16 @@ class CalibratePairs(SolverOptions, HeldOutOptions):
     """As of sample.py denoise."""
     posterior_std: float = 1.0
     """As of the task."""
+    diameter: str | None = None
+    """As of sample.py segment, of the objects of all images; margins are for diameters that are given or estimated alike."""
 
     def __post_init__(self):
         if self.calls is not None:
             super().__post_init__()
         if self.samples < 2:
             raise ValueError(f"got samples={self.samples}; expected at least 2, one has no spread; to fix: --samples 8")
+        if self.diameter is not None:
+            length_of(self.diameter)
 
     @property
     def own_calls(self) -> dict[str, int]:
@@ -70,8 +76,13 @@ def calibrated(options: CalibratePairs) -> IntervalCalibration | MarginCalibrati
         )
     with options.writing(file_of()) as model:
         segments = model.pairing is not None and model.pairing.pairs.task == SEGMENT
-        if not segments:
-            task_of(model)
+        task = SEGMENT if segments else task_of(model)
+        for name, stated, of in (
+            ("--diameter", options.diameter, SEGMENT),
+            ("--no-correct", not options.correct, DENOISE),
+        ):
+            if stated and task != of:
+                raise ValueError(f"got {name} with a run trained to {task}; expected one to {of}; to fix: leave it out")
         records = _records(options, options.truth, model, segments)
         result = (_margins if segments else _intervals)(options, model, records)
         assert model.run is not None
@@ -85,12 +96,21 @@ def calibrated(options: CalibratePairs) -> IntervalCalibration | MarginCalibrati
             f"  the guarantee costs {price:.0f} % with {result.images} images, by which intervals hold more than asked for; "
             f"to fix: {round(USUAL / DEAR)} images or more cost {DEAR:.0f} % or less"
         )
-    calls = result.settings["calls"]
-    same = f"--samples {options.samples} --calls {calls}" + ("" if options.correct else " --no-correct")
-    if options.posterior_std != 1:
-        same += f" --posterior-std {options.posterior_std:g}"
-    print(f"use: python sample.py {result.task} --run {options.run} {same} --input FOLDER --out FOLDER")
+    print(
+        f"use: python sample.py {result.task} --run {options.run} {_in_words(options, result)} --input FOLDER --out FOLDER"
+    )
     return result
+
+
+def _in_words(options: CalibratePairs, result: RunCalibration) -> str:
+    """The options of the task by which its results are those of the calibration."""
+    stated: dict[str, Any] = {"samples": options.samples, "calls": result.settings["calls"]}
+    defaults = {one.name: one.default for one in fields(options)}
+    for name in ("checkpoint", "solver", "order", "eta", "solver_fields", "posterior_std", "diameter"):
+        if (value := getattr(options, name)) != defaults[name]:
+            stated[name] = " ".join(map(shlex.quote, value)) if isinstance(value, tuple) else value
+    words = [f"--{name.replace('_', '-')} {value}" for name, value in stated.items()]
+    return " ".join([*words, *(() if options.correct else ("--no-correct",))])
 
 
 def _records(options: CalibratePairs, truth: Path, model: Model, segments: bool) -> Files:
@@ -157,7 +177,7 @@ def _shown(records: Files, name: str) -> Iterator[Any]:
 
 def _intervals(options: CalibratePairs, model: Model, records: Files) -> IntervalCalibration:
     own: dict[str, Any] = {"posterior_std": options.posterior_std} | options.own_calls
-    if task_of(model) == "denoise":
+    if task_of(model) == DENOISE:
         own["correct"] = options.correct
     return calibrate_intervals(
         key_of(options.seed),
@@ -179,6 +199,7 @@ def _margins(options: CalibratePairs, model: Model, records: Files) -> MarginCal
         options.samples,
         solver=options.solver_of(model),
         posterior_std=options.posterior_std,
+        diameter=None if options.diameter is None else length_of(options.diameter).pixels(records.info),
         **options.own_calls,
     )
 

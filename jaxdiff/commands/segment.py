@@ -16,8 +16,7 @@ from jaxdiff.data.files.write import write_image
 from jaxdiff.data.shown.objects import objects, write_csv
 from jaxdiff.data.shown.overlay import overlay
 from jaxdiff.model import Model
-from jaxdiff.tasks.margin_calibration import MarginCalibration
-from jaxdiff.tasks.run_calibration import sampling_settings
+from jaxdiff.tasks.margin_calibration import MarginCalibration, margin_settings
 from jaxdiff.tasks.sampled import check_posterior_std, check_task
 from jaxdiff.tasks.seen import object_size_of
 from jaxdiff.tasks.segment import Fuse, check_diameter, segment
@@ -54,7 +53,9 @@ def main(args: list[str], prog: str = "sample.py segment") -> int:
         model,
         "segment",
         MarginCalibration,
-        lambda: sampling_settings(model, options.samples, options.calls, solver, posterior_std=options.std),
+        lambda: margin_settings(
+            model, options.samples, options.calls, solver, options.std, given=options.diameter is not None
+        ),
     )
     object_length = None if options.diameter is None else length_of(options.diameter)
     check_diameter(None if object_length is None else object_length.number, object_size_of(model))

@@ -32,7 +32,7 @@ from jaxdiff.tasks.run_calibration import (
 )
 from jaxdiff.tasks.sampled import check_task
 from jaxdiff.tasks.seen import object_size_of
-from jaxdiff.tasks.segment import Segmented, segment
+from jaxdiff.tasks.segment import Segmented, check_diameter, segment
 
 
 class Regions(NamedTuple):
@@ -102,6 +102,7 @@ def calibrate_margins(
     calls: int = 4,
     solver: Any = None,
     posterior_std: float = 1.0,
+    diameter: float | None = None,
 ) -> MarginCalibration:
     """How far around and inside its outlines a model's segmentation is sure, from images that were not trained on.
 
@@ -114,6 +115,8 @@ def calibrate_margins(
         calls: network calls of each, as in use.
         solver: as in use.
         posterior_std: as in use.
+        diameter: median of the objects of all images, in pixels, for a model of one size; none: estimated from each image.
+            The calibration is for results whose diameters are given or estimated alike.
 
     Returns:
         The calibration of these settings and this checkpoint; `save(run)` leaves it where `sample.py segment` looks.
@@ -124,16 +127,24 @@ def calibrate_margins(
     """
     check_key(key)
     check_task(model, "segment")
-    settings = sampling_settings(model, samples, calls, solver, posterior_std=posterior_std)
+    settings = margin_settings(model, samples, calls, solver, posterior_std, given=diameter is not None)
     size = object_size_of(model)
-    diameter = None if size is None else size.diameter
+    check_diameter(diameter, size)
+    how = {"calls": calls, "solver": solver, "posterior_std": posterior_std, "diameter": diameter}
 
     def pairs():
         for own, image, truth in with_truths(key, model, images, labels):
-            result = segment(own, model, image, samples, calls=calls, solver=solver, posterior_std=posterior_std)
-            yield result, truth
+            yield segment(own, model, image, samples, **how), truth
 
-    return fitted_margins(pairs(), diameter=diameter, **about(model, "segment", settings))
+    return fitted_margins(pairs(), diameter=size and size.diameter, **about(model, "segment", settings))
+
+
+def margin_settings(
+    model: Model, samples: int, calls: int, solver: Any, posterior_std: float, *, given: bool
+) -> dict[str, Any]:
+    """The settings of a calibration of `segment`. given: whether diameters are, for a model of one size of objects."""
+    further = {} if object_size_of(model) is None else {"diameter": "given" if given else "estimated"}
+    return sampling_settings(model, samples, calls, solver, posterior_std=posterior_std, **further)
 
 
 def fitted_margins(

@@ -3,7 +3,10 @@
 import dataclasses
 import json
 import multiprocessing
+import shlex
 
+import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from exact_models import IMAGE, Gaussian, exact
@@ -17,7 +20,9 @@ from jaxdiff.commands.folders import options as folder_options
 from jaxdiff.data.files.labels import write_labels
 from jaxdiff.data.files.read import read_image
 from jaxdiff.data.files.write import write_image
+from jaxdiff.data.object_size import ObjectSize
 from jaxdiff.data.pairs import Denoising, Segmentation, signed_distance
+from jaxdiff.data.per_image import PerImage
 from jaxdiff.lock import only_writer_of
 from jaxdiff.tasks.interval_calibration import IntervalCalibration
 from jaxdiff.tasks.margin_calibration import MarginCalibration
@@ -134,6 +139,10 @@ def test_pairs_that_do_not_fit_are_refused_by_name_before_any_work(desk, capsys,
     assert "got no --truth for RUN" in refused()
     assert "--draws with RUN, which is trained on pairs; expected options of intervals" in refused("--draws", "8")
     assert "samples=1; expected at least 2" in refused("--truth", "truth", "--samples", "1")
+    assert "got --diameter with a run trained to denoise; expected one to segment" in refused(
+        "--truth", "truth", "--diameter", "18"
+    )
+    assert "got the length '-18'" in refused("--truth", "truth", "--diameter=-18")
     assert "as images and as inputs" in refused("--truth", "in")
     (desk / "truth" / "3.ome.tif").rename(desk / "truth" / "x.ome.tif")
     assert "1 images without input: truth/x.ome.tif" in refused("--truth", "truth")
@@ -234,3 +243,31 @@ def test_label_masks_give_the_margins_of_a_segmentation(desk, capsys, monkeypatc
         np.testing.assert_array_equal(maps[..., 2], truth)
         assert maps[..., 3][truth].all()
         assert maps[..., 3].sum() > truth.sum()
+
+    assert calibrate("--truth", "masks", "--no-correct", "--replace") == 2
+    assert "got --no-correct with a run trained to segment" in capsys.readouterr().err
+
+
+class Thresholded(eqx.Module):
+    """Sees a distance of ±4 pixels where a normalised image is above ½ or below, of samples that agree."""
+
+    def __call__(self, x, lam, cond=None):
+        return jnp.broadcast_to(jnp.where(cond["image"][..., :1] > 0.5, 4.0, -4.0), x.shape)
+
+
+def test_margins_are_for_diameters_that_are_given_or_estimated_alike(desk, capsys, monkeypatch):
+    pairs = Segmentation(per_image=PerImage(low=0.0, high=100.0, floor=0.0), size=ObjectSize(diameter=8.0))
+    loads(monkeypatch, desk, exact(Thresholded(), pairs, window=(16, 16), units=(0.0, 1.0), input_units=(0.0, 1.0)))
+    mask = ((np.indices((24, 24)) - 11.5) ** 2).sum(0) < 16
+    for i in range(10):
+        pixels = (1000 + (50 + i) * mask).astype(np.uint16)[..., None]
+        write_image(f"in/{i}.ome.tif", pixels, IMAGE, overwrite=True)
+        write_labels(desk / "masks" / f"{i}.ome.tif", mask.astype(np.int32), IMAGE)
+    assert calibrate("--truth", "masks", "--diameter", "4um", "--order", "1", "--solver-fields", "eta=0.5") == 0
+    (use,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("use: ")]
+    told = shlex.split(use.partition("--run RUN ")[2].partition(" --input")[0])
+    assert told == ["--samples", "4", "--calls", "2", "--order", "1", "--solver-fields", "eta=0.5", "--diameter", "4um"]
+    assert MarginCalibration.load("RUN").settings["diameter"] == "given"
+    assert sample("segment", "same", *told[4:], "--coverage", "0.9") == 0
+    assert sample("segment", "other", *told[4:-2], "--coverage", "0.9") == 2
+    assert "is of other results: diameter estimated, it is of given" in capsys.readouterr().err
