@@ -44,8 +44,12 @@ class _Sometimes(abc.ABC):
 
 
 def _range(name: str, ends: tuple[float, float], least: float = 0.0) -> None:
-    if len(ends) != 2 or not least <= ends[0] <= ends[1] < np.inf or (least == 0 and ends[1] == 0):
-        raise DataError(f"{name}={ends}", f"least and largest, from {least:g} on", f"{name}=(0.5, 2.0)")
+    if (
+        len(ends) != 2
+        or not (np.isfinite(ends[0]) and least <= ends[0] <= ends[1] < np.inf)
+        or (least == 0 and ends[1] == 0)
+    ):
+        raise DataError(f"{name}={ends}", f"least and largest, finite, from {least:g} on", f"{name}=(0.5, 2.0)")
 
 
 def _log_uniform(rng: np.random.Generator, ends: tuple[float, float]) -> float:

@@ -12,7 +12,6 @@ from jaxdiff.data.patches import Record
 from jaxdiff.data.per_image import Blocks, GreyScale
 from jaxdiff.data.sources.source import Source
 from jaxdiff.physics.camera import Camera
-from jaxdiff.schema import conform
 
 SAMPLES = 2**16  # pixels of each image from which the percentiles are estimated
 
@@ -41,9 +40,15 @@ class Denoising(Varied):
     on_input_scale = True
 
     def __post_init__(self):
-        conform(self)
+        super().__post_init__()
         if self.per_image is not None and not (self.offset is None and self.peak is None):
             raise DataError(f"offset={self.offset}, peak={self.peak} with per_image", "neither", "leave them out")
+        if self.size is not None and self.size.diameter is not None:
+            raise DataError(
+                f"size of diameter={self.size.diameter:g} to denoise, where images keep their pixels in use",
+                "random factors alone",
+                "size=ObjectSize(factors=(0.6, 1.6))",
+            )
         if len(self.photons) != 2 or not 0 < self.photons[0] <= self.photons[1]:
             raise DataError(f"photons={self.photons}", "least and most, above 0", "photons=(10, 100)")
 

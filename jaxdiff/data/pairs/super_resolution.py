@@ -14,7 +14,6 @@ from jaxdiff.data.per_image import Blocks
 from jaxdiff.data.sources.source import Source
 from jaxdiff.physics.binning import area_binning
 from jaxdiff.physics.blur import gaussian_blur
-from jaxdiff.schema import conform
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class SuperResolution(Scaled):
     on_input_scale = True
 
     def __post_init__(self):
-        conform(self)
+        super().__post_init__()
         axes = len(self.factor)
         integer = all(f == int(f) and f >= 1 for f in self.factor)
         if axes not in (2, 3) or not integer or max(self.factor) == 1:

@@ -1,7 +1,7 @@
 """What conditional pairs share that serve many microscopes: grey scale of each image, size of objects, random changes."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from jaxdiff.data.patches import Record, random_patch
 from jaxdiff.data.per_image import Blocks, GreyScale, PerImage
 from jaxdiff.data.resample import resampled, resampled_mask, resampled_size, window_of, window_of_mask
 from jaxdiff.data.sources.source import Source
+from jaxdiff.schema import conform
 
 UNIT = PerImage()
 """Whose 0 and 1 the random changes take for dark and bright."""
@@ -27,6 +28,11 @@ class Scaled:
 
     per_image: PerImage | None = None
     """Normalise each image by its own grey levels; none: by those of the training images alone."""
+
+    def __post_init__(self):
+        conform(self)
+        if not isinstance(self.per_image, PerImage | None):
+            raise DataError(f"per_image={self.per_image!r}", "PerImage() or None", "per_image=PerImage()")
 
     def _fitted(self, source: Source, name: str = "image") -> Self:
         """With the numbers of `per_image` taken from the images of a source, or from what else has that name."""
@@ -51,6 +57,18 @@ class Varied(Scaled):
     """Resample fields to one size of objects, and at random; none: they keep their pixels."""
     augmentation: tuple[Change, ...] = ()
     """Random changes of grey levels, ours (`jaxdiff.data.augment`) or your own, in this order."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not isinstance(self.size, ObjectSize | None):
+            raise DataError(f"size={self.size!r}", "ObjectSize(...) or None", "size=ObjectSize(diameter=20)")
+        if not isinstance(self.augmentation, tuple):
+            fix = "a comma after a single one: augmentation=(Gamma(),)"
+            raise DataError(f"augmentation={self.augmentation!r}", "a tuple of changes", fix)
+        for one in self.augmentation:
+            if isinstance(one, type) or not callable(getattr(one, "drawn", None)):
+                fix = "augmentation=(Gamma(), Blur(chance=0.3)), or one of your own with drawn(rng)"
+                raise DataError(f"augmentation with {one!r}", "changes of grey levels", fix)
 
     def _prepared(self, record: Record) -> Record:
         """The record at its size, with what patches are made of."""
@@ -82,7 +100,8 @@ class Varied(Scaled):
         turn: bool = True,
     ) -> Record:
         """A random patch of a prepared record, as `random_patch` cuts it; with `augment` resized and changed at random."""
-        changes = [c for c in (one.drawn(rng) for one in self.augmentation) if c is not None] if augment else []
+        drawn = [(one, one.drawn(rng)) for one in self.augmentation] if augment else []
+        changes = [_Named(type(one).__name__, change) for one, change in drawn if change is not None]
         if self.size is None:
             spatial = record["image"].shape[:-1]
             placed = {**record, "places": _places((0,) * len(spatial), spatial, spatial)} if changes else record
@@ -160,7 +179,25 @@ def _places(start: Any, size: Any, field: Any) -> np.ndarray:
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
 
 
-def _changed(piece: Record, changes: list[Changed]) -> Record:
+class _Named(NamedTuple):
+    """A change, and of which class it is one."""
+
+    name: str
+    change: Changed
+
+    def __call__(self, u: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Raises DataError where a person's change does not give u, changed."""
+        changed = np.asarray(self.change(u, places))
+        number = changed.dtype.kind in "fiu"
+        if changed.shape != u.shape or not number or not np.isfinite(changed).all():
+            what = "of other values than finite numbers" if changed.shape == u.shape else f"of shape {changed.shape}"
+            raise DataError(
+                f"a result {what} from the augmentation {self.name}", f"those of u, {u.shape}", "return u, changed"
+            )
+        return changed
+
+
+def _changed(piece: Record, changes: list[_Named]) -> Record:
     """A patch and its field's blocks, both changed alike."""
     unit: GreyScale = piece["unit"]
     blocks: Blocks = piece["blocks"]

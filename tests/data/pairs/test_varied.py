@@ -12,7 +12,7 @@ from jaxdiff.data.errors import DataError
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.loader import Loader
 from jaxdiff.data.object_size import ObjectSize, median_diameter
-from jaxdiff.data.pairs import Segmentation, paired
+from jaxdiff.data.pairs import Denoising, Parallel, Segmentation, paired
 from jaxdiff.data.per_image import PerImage
 from jaxdiff.data.sources.source import Memory, Subset
 from jaxdiff.training.config import TrainConfig
@@ -203,6 +203,36 @@ def test_what_cannot_be_resized_or_changed_is_refused():
         lambda: CameraNoise(read_noise=-1.0),
         lambda: UnevenLight(light=-1.0),
         lambda: Gain(factors=(0.0, 1.0)),
+        lambda: Offset(levels=(-np.inf, 0.0)),
+        lambda: Segmentation(per_image=True),
+        lambda: Segmentation(size=20.0),
+        lambda: Segmentation(augmentation=Gamma()),
+        lambda: Segmentation(augmentation=(Gamma,)),
+        lambda: Parallel(per_image=True),
+        lambda: Denoising(size=ObjectSize(diameter=20.0)),
     ):
         with pytest.raises(DataError, match="expected"):
             wrong()
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A person's own change that is none."""
+
+    how: str
+
+    def drawn(self, rng):
+        changes = {
+            "cut": lambda u: u[1:],
+            "flat": lambda u: u[..., 0],
+            "nan": lambda u: u + np.nan,
+            "none": lambda u: None,
+        }
+        return lambda u, places: changes[self.how](u)
+
+
+@pytest.mark.parametrize("size", [None, ObjectSize(diameter=16.0)], ids=["as recorded", "resized"])
+@pytest.mark.parametrize("how", ["cut", "flat", "nan", "none"])
+def test_a_change_of_ones_own_gives_finite_numbers_of_the_shape_it_got(how, size):
+    with pytest.raises(DataError, match=r"from the augmentation Wrong; expected those of u, \(32, 32, 1\)"):
+        batches(Segmentation(size=size, augmentation=(Gamma(), Wrong(how))), 1)
