@@ -11,8 +11,14 @@ from pathlib import Path
 import jax
 import pytest
 
-QUICK = " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-"""Programs of the tests compile for longer than they run; with these flags files took 0.56 to 0.7 of the CPU time."""
+QUICK = (
+    " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+)
+"""Programs of the tests compile for longer than they run; the first two flags took files to 0.56 to 0.7 of their CPU time.
+
+XLA cuts each program into 32 pieces, for as many threads to compile; a worker has one core, and in one piece the programs of
+a `check_solver` run and of a small UNet compiled in 0.65 of the CPU time.
+"""
 
 # JAX reads them when it first asks for devices. A worker inherits them from the process that starts it, as children do.
 if os.environ.get("JAXDIFF_TEST_QUICK", "1") == "1" and QUICK not in os.environ.get("XLA_FLAGS", ""):

@@ -48,6 +48,7 @@ FLOORS = [
 FLAX = {"nn", "nnx", "training", "model", "interop", "config", "cli", "commands"}
 """Who may know Flax; `denoiser.bind` only calls `network.apply`."""
 HEAVY = ["tensorflow", "tensorflow_datasets", "grain", "orbax", "tifffile", "PIL", "matplotlib", "tensorboardX"]
+HEAVY += ["scipy.stats"]  # half a second
 
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
 LONGEST = 300

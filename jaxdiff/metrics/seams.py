@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 from jaxdiff.metrics.paired import finite
 
@@ -92,4 +92,4 @@ def _p_value(border: float, others: np.ndarray) -> float:
     if spread == 0:
         return 1.0 if distance == 0 else 0.0
     n = len(others)
-    return float(2 * stats.t.sf(distance / (spread * np.sqrt(1 + 1 / n)), n - 1))
+    return float(2 * special.stdtr(n - 1, -distance / (spread * np.sqrt(1 + 1 / n))))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
+from scipy import special
 
 from jaxdiff.malformed import malformed
 from jaxdiff.tasks.estimate import Estimate
@@ -183,7 +183,7 @@ def floor_part(images: int) -> tuple[list[int], list[int]]:
 
 def expected_factor(samples: int, percent: int) -> float:
     """q of Gaussian pixels whose truth is as one more of the samples: Student's t, for the mean of K samples."""
-    quantile: Any = stats.t.ppf(0.5 + percent / 200, samples - 1)
+    quantile: Any = special.stdtrit(samples - 1, 0.5 + percent / 200)
     return float(quantile) * (1 + 1 / samples) ** 0.5
 
 

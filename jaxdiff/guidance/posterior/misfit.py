@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy import stats
+from scipy import special
 
 from jaxdiff.guidance.posterior.measurement import AbstractMeasurement, rows_seen
 
@@ -87,5 +87,6 @@ def is_lost(values: np.ndarray, largest: np.ndarray, high: float) -> Bool[np.nda
 
 def expected_range(number: int) -> tuple[float, float]:
     """Between which the misfit of a sample of the posterior lies, of `number` measured values."""
-    low, high = stats.chi2.ppf((CHANCE, 1 - CHANCE), max(number, 1)) / max(number, 1)
+    degrees = max(number, 1)
+    low, high = 2 * special.gammaincinv(degrees / 2, (CHANCE, 1 - CHANCE)) / degrees  # quantiles of χ²
     return float(low * (1 - SLACK)), float(high * (1 + SLACK))
