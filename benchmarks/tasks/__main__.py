@@ -6,6 +6,7 @@
     calls       --task T --run RUN              quality against network calls on dev; how many to take
     evaluate    --task T --run RUN --regression RUN_regression [--split val] [--full]
     uncertainty --task T --run RUN [--split val]
+    hallucinations --run RUN [--split val]      nuclei that denoised images show or lose, against photons
     microscopes --data PATH/dsb2018 --run RUN --regression RUN_regression [--split val]   images of many microscopes
     labelled    --run RUN [--split val]         images generated for the masks of real fields
     blood       --data BCCD --out FOLDER        windows of blood cells, for configs/blood_cells.py
@@ -29,6 +30,7 @@ from benchmarks.tasks import (
     choose_baselines,
     classification,
     evaluate,
+    hallucinations,
     labelled,
     microscopes,
     regression,
@@ -47,6 +49,7 @@ PARTS: dict[str, Part] = {
     "calls": calls.measure,
     "evaluate": evaluate.evaluate,
     "uncertainty": uncertainty.measure,
+    "hallucinations": hallucinations.measure,
     "microscopes": microscopes.measure,
     "labelled": labelled.measure,
     "blood": classification.write,

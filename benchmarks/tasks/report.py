@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.report import DOCS, interval, machine, table, write_sections
-from benchmarks.tasks import classification, scores, spectrum, store, synthetic_help, translation, unusual
+from benchmarks.tasks import (
+    classification,
+    hallucinations,
+    scores,
+    spectrum,
+    store,
+    synthetic_help,
+    translation,
+    unusual,
+)
 from benchmarks.tasks.exposure import PHOTONS
 
 METHODS = {
@@ -61,6 +70,7 @@ def markdown() -> str:
             ],
         ]
         parts += [] if result.get("uncertainty", {}).get(task) else ["Not measured yet."]
+    parts += ["### Invented and missed nuclei", *hallucinations.markdown(result)]
     parts += ["### Nuclei of many microscopes", *_microscopes(result.get("scores", {}).get("microscopes", {}))]
     parts += ["### Labelled generation", *_labelled(result.get("labelled", {}))]
     parts += _labelled_calls(result.get("calls", {}).get("labelled generation"))

@@ -3,7 +3,7 @@
 Pure functions on the host, in float64, that know no model. Images are (*spatial, C), masks (*spatial) with integer
 labels; the truth comes first, as in scikit-image and StarDist. What a blank image gives is said with each metric, and all
 that is not a number or not of the right shape raises ValueError. To pool a data set, add up counts (`pool`,
-`pool_panoptic`); a mean over images is another number. Nothing here is imported by `import jaxdiff`.
+`pool_panoptic`, `pool_hallucinations`); a mean over images is another number. Nothing here is imported by `import jaxdiff`.
 """
 
 from jaxdiff.metrics.aji import aji as aji
@@ -27,6 +27,12 @@ from jaxdiff.metrics.distribution import kernel_distance as kernel_distance
 from jaxdiff.metrics.distribution import precision_recall as precision_recall
 from jaxdiff.metrics.features import spectrum_and_quantiles as spectrum_and_quantiles
 from jaxdiff.metrics.features import standardise as standardise
+from jaxdiff.metrics.hallucinations import HallucinationRates as HallucinationRates
+from jaxdiff.metrics.hallucinations import Hallucinations as Hallucinations
+from jaxdiff.metrics.hallucinations import Rate as Rate
+from jaxdiff.metrics.hallucinations import hallucination_rates as hallucination_rates
+from jaxdiff.metrics.hallucinations import hallucinations as hallucinations
+from jaxdiff.metrics.hallucinations import pool_hallucinations as pool_hallucinations
 from jaxdiff.metrics.image import data_range as data_range
 from jaxdiff.metrics.image import nrmse as nrmse
 from jaxdiff.metrics.image import pearson as pearson

@@ -85,7 +85,7 @@ def matching(truth: ArrayLike, labels: ArrayLike, threshold: float = 0.5) -> Mat
 
     Raises ValueError for different shapes, labels that are no integers >= 0, or a threshold outside (0, 1].
     """
-    _thresholds([threshold])
+    check_thresholds([threshold])
     return match(contingency(truth, labels), threshold)
 
 
@@ -98,7 +98,7 @@ def count_matches(truth: ArrayLike, labels: ArrayLike, thresholds: Sequence[floa
         >>> counts.tp.tolist(), counts.fp.tolist(), counts.fn.tolist()
         ([1, 0], [0, 1], [1, 2])
     """
-    at = _thresholds(thresholds)
+    at = check_thresholds(thresholds)
     table = contingency(truth, labels)
     matches = [match(table, threshold) for threshold in at]
     return Counts(at, *(np.array([getattr(each, name) for each in matches]) for name in ("tp", "fp", "fn")))
@@ -148,7 +148,8 @@ def _assign(table: Contingency, iou: np.ndarray, pairs: np.ndarray) -> np.ndarra
     return chosen[chosen >= 0]
 
 
-def _thresholds(values: Sequence[float]) -> np.ndarray:
+def check_thresholds(values: Sequence[float]) -> np.ndarray:
+    """As an array. Raises ValueError for one outside (0, 1]."""
     at = np.atleast_1d(np.asarray(values, np.float64))
     if at.ndim != 1 or not at.size or not np.all((at > 0) & (at <= 1)):
         raise ValueError(f"got IoU thresholds {values}; expected numbers in (0, 1]; to fix: (0.5, 0.75)")
