@@ -16,6 +16,7 @@ from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairing import Pairing, Pairs
 from jaxdiff.data.pairs import Parallel, paired
+from jaxdiff.data.sources.class_fields import ClassFields
 from jaxdiff.data.sources.folder import list_folder
 from jaxdiff.data.sources.shift import pair_shift
 from jaxdiff.data.sources.source import Memory, Source, Subset
@@ -74,7 +75,7 @@ class Synthetic(Normalised):
 
     def open(self, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset:
 
-        from jaxdiff.data.sources.synthetic import Microscope
+        from jaxdiff.data.sources.synthetic import ABSENT, Microscope
         from jaxdiff.seeds import key_of
 
         if self.num < 2:
@@ -90,12 +91,20 @@ class Synthetic(Normalised):
             dtype="uint16",
             synthetic=True,
             class_names=microscope.class_names,
+            object_classes=microscope.class_names,
         )
         images, inputs = np.asarray(field.image), None
         if self.pairs:
             images, inputs = np.asarray(field.clean), images
+        names = microscope.class_names
+        classes = [[names[kind] for kind in kinds if kind != ABSENT] for kinds in np.asarray(field.classes)]
         source = Memory(
-            images, info.replace(dtype=images.dtype.name), np.asarray(field.mask), np.asarray(field.label), inputs
+            images,
+            info.replace(dtype=images.dtype.name),
+            np.asarray(field.mask),
+            np.asarray(field.label),
+            inputs,
+            classes=classes,
         )
         names = [str(i) for i in range(self.num)]
         train, validation = hold_out(source, names, patch=patch, fraction=self.validation, regex=None, seed=seed)
@@ -103,7 +112,7 @@ class Synthetic(Normalised):
 
 
 @dataclass(frozen=True)
-class Folder(Decoded):
+class Folder(ClassFields, Decoded):
     """Your own images: a folder of TIFF, OME-TIFF or PNG files, perhaps with masks, classes, or inputs for pairs."""
 
     path: Path
@@ -136,6 +145,7 @@ class Folder(Decoded):
     def __post_init__(self):
         super().__post_init__()
         Readers(self.readers)
+        _ = self.class_truth(self.masks)
 
     def open(self, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset:
         listing = list_folder(
@@ -149,6 +159,7 @@ class Folder(Decoded):
             inputs=self.inputs,
             input_axes=self.input_axes,
             readers=Readers(self.readers),
+            mask_classes=self.class_truth(self.masks),
         )
         source, files, skipped = checked(self.cached(listing.source), patch, self.skip_unreadable, self.allow_blank)
         input_info = None if listing.input_info is None else listing.input_info.binned(self.binning)

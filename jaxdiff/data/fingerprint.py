@@ -1,7 +1,7 @@
 """Which images a data set is made of, in a few bytes each, so that a run that goes on knows its data again.
 
 For each file: on which side of the split it is, its group there, the size of its images, and a checksum of the pixels of
-image, mask and input and of the label, as they are decoded: a file that was touched or packed anew is the same.
+image, mask, its classes and input and of the label, as they are decoded: a file that was touched or packed anew is the same.
 """
 
 import zlib
@@ -151,7 +151,7 @@ def _changed(old: Mapping[str, str], new: Mapping[str, str]) -> Iterable[str]:
             what = "pixels" if name == "size" else "images"
             return [f"has {new[name]} {what}, before {old[name]}"]
     lines = []
-    for name in ("image", "mask", "input", "label"):
+    for name in ("image", "mask", "classes", "input", "label"):
         before, now = old.get(name), new.get(name)
         if before != now and ("image" in old) == ("image" in new):
             lines.append(f"has {'a' if before is None else 'no' if now is None else 'another'} {name}")
@@ -162,6 +162,8 @@ def digest(record: Mapping[str, Any]) -> str:
     """The size and the checksums of a record, "size=520x696 image=1f2e3d4c mask=…"."""
     parts = ["size=" + "x".join(map(str, record["image"].shape))]
     parts += [f"{name}={_hex(_crc(record[name]))}" for name in ("image", "mask", "input") if name in record]
+    if "classes" in record:
+        parts.append(f"classes={_hex(zlib.crc32(repr(record['classes']).encode()))}")
     return " ".join([*parts, *([f"label={record['label']}"] if "label" in record else [])])
 
 

@@ -25,7 +25,8 @@ class DataInfo:
 
     `axes` is "YXC" or "ZYXC", the order of the arrays; `colour` tells red, green and blue samples (S) from channels
     (C); `pixel_size` maps "Z", "Y", "X" to a size in `unit`, or to None where the files do not say (never 1.0);
-    `dtype` is that of the files; `synthetic` marks rendered or generated images; `class_names[label]` names a label.
+    `dtype` is that of the files; `synthetic` marks rendered or generated images; `class_names[label]` names a label;
+    `object_classes` are those of the objects in masks.
     Raises DataError for anything else.
     """
 
@@ -37,6 +38,7 @@ class DataInfo:
     dtype: str = "uint16"
     synthetic: bool = False
     class_names: tuple[str, ...] = ()
+    object_classes: tuple[str, ...] = ()
 
     def __post_init__(self):
         if self.axes not in ("YXC", "ZYXC"):
@@ -52,6 +54,7 @@ class DataInfo:
         object.__setattr__(self, "pixel_size", {a: None if s is None else float(s) for a, s in sizes.items()})
         object.__setattr__(self, "channel_names", tuple(str(name) for name in self.channel_names))
         object.__setattr__(self, "class_names", tuple(str(name) for name in self.class_names))
+        object.__setattr__(self, "object_classes", tuple(str(name) for name in self.object_classes))
         if not self.channel_names:
             raise DataError("no channel names", "at least one", "name the channels")
         if self.dtype not in DTYPES:
@@ -83,15 +86,17 @@ class DataInfo:
         return self.replace(pixel_size=sizes)
 
     def to_json(self) -> dict[str, Any]:
-        """A dict of JSON values; `from_json` is its inverse."""
+        """A dict of JSON values; `from_json` is its inverse. Without classes of objects it is as older versions wrote it."""
         values = dataclasses.asdict(self)
+        if not self.object_classes:
+            del values["object_classes"]
         return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "DataInfo":
         """The info that `to_json` wrote. Raises ValueError, naming the field, for anything else."""
         names = [field.name for field in dataclasses.fields(cls)]
-        if not isinstance(values, Mapping) or set(values) != set(names):
+        if not isinstance(values, Mapping) or {*values, "object_classes"} != set(names):
             raise DataError(
                 f"data info with {sorted(values) if isinstance(values, Mapping) else shown(values)}",
                 f"{names}",

@@ -25,7 +25,7 @@ class Mixed(Normalised):
     """Several data sets of one number of axes and channels, trained on and validated on together.
 
     `normalise` and `camera` are those of this config; those of the parts are not read. What the parts do not agree on (pixel
-    size, names of channels) is not known of the whole; integers become the widest type.
+    size, names of channels) is not known of the whole; integers become the widest type, classes of objects are those of all.
     """
 
     parts: tuple[Part, ...]
@@ -93,6 +93,7 @@ def common_info(infos: Sequence[DataInfo]) -> DataInfo:
         dtype=np.result_type(*(one.dtype for one in infos)).name,
         synthetic=any(one.synthetic for one in infos),
         class_names=first.class_names if len({one.class_names for one in infos}) == 1 else (),
+        object_classes=tuple(dict.fromkeys(name for one in infos for name in one.object_classes)),
     )
 
 

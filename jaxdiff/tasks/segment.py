@@ -1,4 +1,4 @@
-"""Segmentation: instances, their probability and its uncertainty, from K samples of the signed distance."""
+"""Segmentation: instances, their probability, its uncertainty and their classes, from K samples of the signed distance."""
 
 from typing import Any, Literal, NamedTuple
 
@@ -12,6 +12,7 @@ from jaxdiff.model import Model
 from jaxdiff.seeds import check_key
 from jaxdiff.tasks.diameter import Whence, given_or_estimated
 from jaxdiff.tasks.instances import instances
+from jaxdiff.tasks.object_classes import ObjectClasses, classes_of, of_objects
 from jaxdiff.tasks.sampled import check_task, conditional_samples
 from jaxdiff.tasks.scale import blank_input, check_samples
 from jaxdiff.tasks.seen import object_size_of
@@ -34,6 +35,8 @@ class Segmented(NamedTuple):
     """Of the objects, in pixels, by which the image was resampled, given or estimated; None of a model of no one size."""
     diameter_from: Whence | None = None
     """Where that is from; of the model where no objects were found."""
+    classes: ObjectClasses | None = None
+    """Of the objects; None of a model that knows no classes."""
 
 
 def segment(
@@ -53,6 +56,8 @@ def segment(
     """The instances in an image of any size, (*spatial, C) in the data's own units.
 
     An image whose grey levels are not those of training is said with numbers, as a warning; a blank one has no objects.
+    Of a model of classes a sample's distance is the greatest of those of the classes, and objects are found in it: two of
+    different classes never share a pixel. Which class an object is of is said by all samples (`ObjectClasses`).
     By a model of one size of objects (`jaxdiff.data.object_size`) the image is segmented on pixels of that size, and the
     distance brought back to its own.
 
@@ -72,7 +77,7 @@ def segment(
             (`jaxdiff.tasks.diameter`).
 
     Returns:
-        Labels, probability of the foreground, its uncertainty, and the mean distance.
+        Labels, probability of the foreground, its uncertainty, the mean distance, and the objects' classes.
 
     Raises:
         ValueError: for a model trained for something else or of no one size, for pixels that are not finite, and other axes
@@ -82,24 +87,25 @@ def segment(
     check_task(model, "segment")
     if fuse not in ("mean", "vote"):
         raise ValueError(f"got fuse={fuse!r}; expected 'mean' or 'vote'")
-    size = object_size_of(model)
+    size, names = object_size_of(model), classes_of(model)
     check_diameter(diameter, size)
     if blank_input(model, image):
         spatial = np.shape(image)[: len(model.inputs.info.spatial)]
         check_samples(samples)
         away = getattr(model.pairing and model.pairing.pairs, "truncation", TRUNCATION)
-        return fused(np.full((samples, *spatial), -away, np.float32), fuse, dynamic, least)
+        return _segmented(
+            np.full((samples, *spatial, max(1, len(names))), -away, np.float32), fuse, dynamic, least, names
+        )
     sampling = {"calls": calls, "solver": solver, "posterior_std": posterior_std}
     if size is None or size.diameter is None:
-        return fused(conditional_samples(key, model, image, samples, **sampling)[..., 0], fuse, dynamic, least)
+        return _segmented(conditional_samples(key, model, image, samples, **sampling), fuse, dynamic, least, names)
     diameter, whence = given_or_estimated(key, model, image, size.diameter, diameter)
     factor = size.diameter / diameter
-    draws = conditional_samples(
-        key, model, image, samples, calls=calls, solver=solver, posterior_std=posterior_std, factor=factor
-    )
+    draws = conditional_samples(key, model, image, samples, factor=factor, **sampling)
     spatial = np.shape(image)[:2]
-    distances = np.stack([resampled(draw, spatial)[..., 0] for draw in draws]) / np.float32(factor)
-    return fused(distances, fuse, dynamic / factor, least / factor**2)._replace(diameter=diameter, diameter_from=whence)
+    distances = np.stack([resampled(draw, spatial) for draw in draws]) / np.float32(factor)
+    result = _segmented(distances, fuse, dynamic / factor, least / factor**2, names)
+    return result._replace(diameter=diameter, diameter_from=whence)
 
 
 def check_diameter(diameter: float | None, size: ObjectSize | None) -> None:
@@ -113,6 +119,14 @@ def check_diameter(diameter: float | None, size: ObjectSize | None) -> None:
         )
     if not 1 <= diameter < np.inf:
         raise ValueError(f"got diameter={diameter}; expected pixels, 1 or more; to fix: measure an object in the image")
+
+
+def _segmented(
+    draws: Float[np.ndarray, "k *spatial channels"], fuse: str, dynamic: float, least: float, names: tuple[str, ...]
+) -> Segmented:
+    """The segmentation of samples of the distance, or of those of each class in `names`."""
+    result = fused(draws.max(axis=-1), fuse, dynamic, least)
+    return result._replace(classes=of_objects(result.labels, draws, names)) if names else result
 
 
 def fused(distances: Float[np.ndarray, "k *spatial"], fuse: str, dynamic: float, least: float) -> Segmented:

@@ -20,7 +20,7 @@ from jaxdiff.training.config import CLASSES, MAY_CHANGE, PAIRS, PARTS_OF_PAIRS, 
 from jaxdiff.training.stored_config import OwnLoop, config_of
 
 FORMAT = 1
-PLACES = frozenset(f"data.{name}" for name in ("path", "masks", "inputs", "data_dir", "name"))
+PLACES = frozenset(f"data.{name}" for name in ("path", "masks", "mask_classes", "inputs", "data_dir", "name"))
 """Where data are: what they are is known by data.json."""
 
 

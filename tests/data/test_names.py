@@ -21,7 +21,8 @@ from jaxdiff.data.fingerprint import Fingerprint
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.prepared.prepare import prepare
 from jaxdiff.data.shown.report import report
-from jaxdiff.data.sources.folder import find_images, list_folder
+from jaxdiff.data.sources.find import find_images
+from jaxdiff.data.sources.folder import list_folder
 
 RNG = np.random.default_rng(0)
 NFC, NFD = (unicodedata.normalize(form, "zürich_é") for form in ("NFC", "NFD"))

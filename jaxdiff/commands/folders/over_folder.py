@@ -25,7 +25,7 @@ from jaxdiff.data.files.read import check_image, info_of, inspect, read, refusal
 from jaxdiff.data.files.readers import BUILT_IN, Readers
 from jaxdiff.data.info import DataInfo, check_kind
 from jaxdiff.data.names import key, printable
-from jaxdiff.data.sources.folder import find_images, stem
+from jaxdiff.data.sources.find import find_images, stem
 from jaxdiff.durable import is_full
 from jaxdiff.lock import only_writer
 from jaxdiff.plain import to_plain

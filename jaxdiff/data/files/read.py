@@ -11,6 +11,7 @@ import numpy as np
 from jaxdiff.data.errors import DataError, UnreadableError
 from jaxdiff.data.files.imagefile import ImageFile
 from jaxdiff.data.files.labels import as_labels
+from jaxdiff.data.files.object_classes import ObjectClasses
 from jaxdiff.data.files.promised import check_fits, checked_images, checked_pixels
 from jaxdiff.data.files.readers import BUILT_IN, Readers
 from jaxdiff.data.files.regular_file import guarded, status
@@ -145,7 +146,10 @@ class Entry:
     file: str
     image: ImageFile
     index: int = 0
-    mask: ImageFile | None = None
+    masks: tuple[ImageFile, ...] = ()
+    """One, or of objects with classes one for each class."""
+    classes: ObjectClasses | None = None
+    """Of the objects in the masks."""
     label: int | None = None
     input: ImageFile | None = None
 
@@ -166,9 +170,14 @@ class Files:
     def __getitem__(self, index: int) -> Record:
         entry = self.entries[index]
         record: Record = {"image": self._read(entry.image, entry, "image"), "name": entry.name, "file": entry.file}
-        if entry.mask is not None:
-            mask = self._read(entry.mask, entry, "mask")[..., 0]
-            record["mask"] = as_labels(mask, f"mask {entry.mask.path}") if self.scratch is None else mask
+        masks = [self._read(mask, entry, f"mask{i or ''}")[..., 0] for i, mask in enumerate(entry.masks)]
+        if self.scratch is None or entry.classes is not None:
+            masks = [as_labels(mask, f"mask {of.path}") for mask, of in zip(masks, entry.masks)]
+        if entry.classes is not None:
+            where = ", ".join(str(mask.path) for mask in entry.masks)
+            record["mask"], record["classes"] = entry.classes.objects(masks, where)
+        elif masks:
+            record["mask"] = masks[0]
         if entry.label is not None:
             record["label"] = entry.label
         if entry.input is not None:

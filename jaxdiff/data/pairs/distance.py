@@ -1,5 +1,6 @@
 """The truncated signed distance of instance labels: a picture of a segmentation that can be diffused."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -45,6 +46,19 @@ def signed_distance(mask: Int[np.ndarray, "*field"], truncation: float = TRUNCAT
     return np.clip(distance, -truncation, truncation).astype(np.float32)
 
 
+def class_distances(
+    mask: Int[np.ndarray, "*field"], numbers: Sequence[int], classes: int, truncation: float = TRUNCATION
+) -> Float[np.ndarray, "*field classes"]:
+    """The signed distance of the instances of each class alone; the greatest of them is that of all instances.
+
+    numbers: the class of each object 1..n of the mask, 0 to `classes` - 1. Raises DataError as `signed_distance`.
+    """
+    of_label = np.array([-1, *numbers])
+    kind = of_label[as_labels(mask, "a mask")]
+    parts = [signed_distance(np.where(kind == number, mask, 0), truncation) for number in range(classes)]
+    return np.stack(parts, axis=-1)
+
+
 def _to_nearest(inside: np.ndarray) -> np.ndarray:
     """Distance to the nearest edge of a pixel outside; infinite where there is none."""
     if inside.all():
@@ -67,9 +81,13 @@ class FromMasks:
         if "mask" not in record:
             fix = "name their folder: masks"
             raise DataError(f"{record['name']} without a mask", "instance labels of every image", fix)
-        return {**record, "distance": signed_distance(record["mask"], self.truncation)[..., None]}
+        return {**record, "distance": self._distance(record)}
+
+    def _distance(self, record: Record) -> Float[np.ndarray, "*spatial channels"]:
+        return signed_distance(record["mask"], self.truncation)[..., None]
 
 
-def distance_info(info: DataInfo) -> DataInfo:
-    """The info of signed distances of images that are `info`."""
-    return info.replace(channel_names=(DISTANCE,), colour=False, dtype="float32")
+def distance_info(info: DataInfo, classes: Sequence[str] = ()) -> DataInfo:
+    """The info of signed distances of images that are `info`, of all objects or of those of each class."""
+    names = tuple(f"{DISTANCE} of {name}" for name in classes) or (DISTANCE,)
+    return info.replace(channel_names=names, colour=False, dtype="float32", object_classes=tuple(classes))

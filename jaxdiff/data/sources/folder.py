@@ -2,17 +2,19 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from jaxdiff.data.errors import DataError, UnreadableError, unreadable
 from jaxdiff.data.files.imagefile import ImageFile
-from jaxdiff.data.files.read import ZARR, Entry, Files, check_image, check_mask, info_of, inspect, refusal
+from jaxdiff.data.files.read import Entry, Files, check_image, check_mask, info_of, inspect
 from jaxdiff.data.files.readers import BUILT_IN, Readers
 from jaxdiff.data.info import DataInfo
-from jaxdiff.data.names import is_hidden, key, printable
+from jaxdiff.data.names import key, printable
+from jaxdiff.data.sources.class_tables import ClassTruth, KnownClasses
+from jaxdiff.data.sources.find import check_forms, find_images, key_of, keyed, pair
 from jaxdiff.data.sources.inputs import check_input, factor_of_all, input_info
 
 
@@ -44,6 +46,7 @@ def list_folder(
     inputs: str | Path | None = None,
     input_axes: str | None = None,
     readers: Readers = BUILT_IN,
+    mask_classes: ClassTruth | None = None,
 ) -> Listing:
     """List the images of a folder (or the one file `path`) from their headers, sorted by name.
 
@@ -56,6 +59,7 @@ def list_folder(
             pixels along an axis (the same times in all files), of any channels. Records then hold "input".
         input_axes: letters for the inputs, where they are not those of `axes`.
         readers: of files of other formats, too.
+        mask_classes: where the classes of the masks' objects come from. Records then hold "classes".
 
     Raises DataError for a folder that is missing, empty or cannot be listed, for images that differ in axes, dtype,
     channels or pixel size (inputs alike), and for masks or inputs that do not match the images. Raises
@@ -68,17 +72,19 @@ def list_folder(
     if inputs is not None and Path(inputs).resolve() == root.resolve():
         raise DataError(f"{root} as images and as inputs", "two folders", "name the folder of the inputs")
     files, ignored = find_images(root, classes, readers)
-    _check_forms(root, files)
+    check_forms(root, files)
     labels_of = sorted({key(file.parent.name) for file in files}) if classes else []
-    mask_of = _pair(files, Path(masks), classes, "mask", readers) if masks is not None else {}
-    input_of = _pair(files, Path(inputs), classes, "input", readers) if inputs is not None else {}
+    if mask_classes is not None and masks is None:
+        raise DataError("classes of objects without masks", "both or neither", "name the folder of the masks")
+    masks_of, known = _masks_of(files, masks, classes, mask_classes, readers)
+    input_of = pair(files, Path(inputs), classes, "input", readers) if inputs is not None else {}
     entries: list[Entry] = []
     factors: list[tuple[int, ...]] = []
     skipped: list[UnreadableError] = []
     for file in files:
         try:
             images = inspect(file, axes, readers)
-            mask_images = inspect(mask_of[file], _mask_axes(axes), readers) if file in mask_of else [None] * len(images)
+            mask_images = [inspect(mask, _mask_axes(axes), readers) for mask in masks_of[file]]
             input_images = (
                 inspect(input_of[file], input_axes or axes, readers) if file in input_of else [None] * len(images)
             )
@@ -89,11 +95,13 @@ def list_folder(
             continue
         label = labels_of.index(key(file.parent.name)) if classes else None
         new = _entries(root, file, images=images, masks=mask_images, inputs=input_images, label=label)
+        if known is not None:
+            of_objects = known.of_image[key_of(file, classes, readers)]
+            new = [replace(entry, classes=of_objects) for entry in new]
         factors += [check_input(entry.input, entry.image) for entry in new if entry.input is not None]
         entries += new
-    notes = _notes(
-        [image for entry in entries for image in (entry.image, entry.mask, entry.input) if image is not None]
-    )
+    notes = _notes([one for entry in entries for one in (entry.image, *entry.masks, entry.input) if one is not None])
+    notes += () if known is None else known.notes
     if skipped and not (skip_unreadable and entries):
         raise unreadable(root, skipped, len(files))
     left_out = tuple(map(str, skipped))
@@ -108,7 +116,7 @@ def list_folder(
             _agree(kind, _rounded, lambda i: f"pixel size {dict(i.pixel_size)} {i.unit}", "or state pixel_size")
     synthetic = any(image.synthetic for image in images)
     info = info_of(images[0]).replace(class_names=tuple(labels_of), synthetic=synthetic)
-    info = _stated(info, pixel_size, channel_names)
+    info = _stated(info, pixel_size, channel_names).replace(object_classes=() if known is None else known.names)
     if not input_files:
         return Listing(Files(entries, info), left_out, ignored, notes=notes)
     factor = factor_of_all(entries, factors)
@@ -116,98 +124,19 @@ def list_folder(
     return Listing(Files(entries, info), left_out, ignored=ignored, input_info=of_inputs, factor=factor, notes=notes)
 
 
-def find_images(root: Path, classes: bool = False, readers: Readers = BUILT_IN) -> tuple[list[Path], Counter[str]]:
-    """Image files of a folder (or `root` itself, a file), sorted, and the count of other files by suffix.
-
-    classes: those of its sub-folders instead. Files and folders that are hidden (`jaxdiff.data.names`) are none. What has
-    the name of an image and is no file (a link to nothing, a folder, a pipe) is among the images, for its reader to refuse.
-    Raises DataError for a folder that is missing or without images, and for one that is an OME-Zarr.
-    """
-    if root.name.lower().endswith(ZARR):
-        raise refusal(root, readers)
-    try:
-        if not root.is_dir() and (root.is_symlink() or root.exists()):
-            return [root], Counter()
-        if not root.is_dir():
-            raise DataError(f"{root}, which does not exist", "a folder of images", "correct the path")
-        beneath = sorted((p for p in root.iterdir() if not is_hidden(p)), key=_order)
-        below = [p for p in beneath if p.is_dir()]
-        paths = (
-            [p for folder in below for p in sorted(folder.iterdir(), key=_order) if not is_hidden(p)]
-            if classes
-            else beneath
-        )
-        named = [readers.suffix(p) is not None or p.suffix.lower() in ZARR for p in paths]
-        others = [p for p, as_image in zip(paths, named) if not as_image and p.is_file()]
-        beside = beneath if classes else [p for p, as_image in zip(paths, named) if not as_image]
-        lost = [p.name for p in beside if p.is_symlink() and not p.exists()]
-        stray = sum(classes and readers.suffix(p) is not None and p.is_file() for p in beneath)
-    except OSError as error:
-        raise DataError(f"{root}, which cannot be listed ({error})", "a readable folder", "check its rights") from error
-    images = [p for p, as_image in zip(paths, named) if as_image]
-    ignored = Counter(printable(p.suffix.lower() or p.name) for p in others)
-    ignored.update(f"link to nothing ({printable(name)})" for name in lost)
-    if stray:
-        ignored["image beside the folders of classes"] = stray
-    if not images:
-        kinds = ", ".join(f"{n} {suffix}" for suffix, n in ignored.most_common(3)) or "nothing"
-        within = bool(below) and not classes
-        raise DataError(
-            f"{root} without images (it holds {kinds}{' and sub-folders' if within else ''})",
-            f"files ending in {', '.join(readers.suffixes)}"
-            + (", in sub-folders named after classes" if classes else ""),
-            "name the folder that holds them" + (", or say classes=True for one sub-folder a class" if within else ""),
-        )
-    return images, ignored
-
-
-def _order(path: Path) -> tuple[str, Path]:
-    """The same on disks that write é as one letter and as two."""
-    return key(path.name), path
-
-
-def stem(file: Path, readers: Readers = BUILT_IN) -> str:
-    """The name of an image without .tif, .ome.tif or .png, in letters that any text may hold, é as one of them."""
-    end = readers.suffix(file)
-    name = file.stem if end is None else file.name[: -len(end)]
-    return key(name[:-4] if name.lower().endswith(".ome") else name)
-
-
-def _pair(images: list[Path], others: Path, classes: bool, kind: str, readers: Readers) -> dict[Path, Path]:
-    """The mask (or another `kind`) of each image; every image has one, and every mask an image."""
-
-    def keyed(files: list[Path]) -> dict[tuple[str, str], Path]:
-        result: dict[tuple[str, str], Path] = {}
-        for file in files:
-            name = (key(file.parent.name) if classes else "", stem(file, readers))
-            if name in result:
-                raise DataError(f"{result[name]} and {file}", f"one file of a name beside {kind}s", "rename one")
-            result[name] = file
-        return result
-
-    of_image, of_other = keyed(images), keyed(find_images(others, classes, readers)[0])
-    for have, lack, what, other in ((of_image, of_other, "image", kind), (of_other, of_image, kind, "image")):
-        alone = [str(file) for name, file in have.items() if name not in lack]
-        if alone:
-            raise DataError(
-                f"{len(alone)} {what}s without {other}: {', '.join(alone[:3])}{', …' if len(alone) > 3 else ''}",
-                f"a {other} of the same name for every {what}",
-                f"add the {other}s, or move these {what}s elsewhere",
-            )
-    return {file: of_other[name] for name, file in of_image.items()}
-
-
-def _check_forms(root: Path, files: list[Path]) -> None:
-    """Raises DataError for two names that people see as one: everything that is kept by name would be of both."""
-    first: dict[str, Path] = {}
-    for file in files:
-        other = first.setdefault(key(str(file.relative_to(root))), file)
-        if other is not file:
-            raise DataError(
-                f"{other} twice, with é and the like as one letter and as two (NFC, NFD)",
-                "one file of a name",
-                "rename one",
-            )
+def _masks_of(
+    files: list[Path], masks: str | Path | None, classes: bool, mask_classes: ClassTruth | None, readers: Readers
+) -> tuple[dict[Path, list[Path]], KnownClasses | None]:
+    """The masks of each image, and the classes of their objects."""
+    if masks is None:
+        return {file: [] for file in files}, None
+    if mask_classes is None:
+        return {file: [mask] for file, mask in pair(files, Path(masks), classes, "mask", readers).items()}, None
+    folders = mask_classes.folders(Path(masks))
+    kinds = ["mask" if folder == Path(masks) else f"{key(folder.name)} mask" for folder in folders]
+    pairs = [pair(files, folder, classes, kind, readers) for folder, kind in zip(folders, kinds)]
+    known = mask_classes.known(Path(masks), keyed(files, classes, "mask", readers))
+    return {file: [of_class[file] for of_class in pairs] for file in files}, known
 
 
 def _mask_axes(axes: str | None) -> str | None:
@@ -219,25 +148,27 @@ def _entries(
     root: Path,
     file: Path,
     images: list[ImageFile],
-    masks: Sequence[ImageFile | None],
+    masks: Sequence[Sequence[ImageFile]],
     inputs: Sequence[ImageFile | None],
     label: int | None,
 ) -> list[Entry]:
-    """One entry for each image in a file."""
-    for kind, others in (("mask", masks), ("input", inputs)):
+    """One entry for each image in a file. masks: of each file of masks its series."""
+    for kind, others in (*(("mask", of_file) for of_file in masks), ("input", inputs)):
         if len(others) != len(images):
             raise DataError(
                 f"{len(others)} series in the {kind} of {file}", f"{len(images)} as in the image", "add or remove"
             )
     name = key(file.name if root.is_file() else str(file.relative_to(root)))
     entries = []
-    for image, mask, input_file in zip(images, masks, inputs):
-        if mask is not None:
+    for image, input_file, *of_image in zip(images, inputs, *masks):
+        for mask in of_image:
             check_mask(mask, image)
         several = len(images) * image.layout.number > 1
         for index in range(image.layout.number):
             part = f" [series {image.series}, image {index}]" if several else ""
-            entries.append(Entry(name + part, name, image=image, index=index, mask=mask, label=label, input=input_file))
+            entries.append(
+                Entry(name + part, name, image=image, index=index, masks=tuple(of_image), label=label, input=input_file)
+            )
     return entries
 
 

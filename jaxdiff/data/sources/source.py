@@ -1,8 +1,9 @@
 """Sources: lists of records that can be read in any order, and wrappers of them.
 
 A source has a length, an `info` and `source[i] -> record`, a dict with "image" (*spatial, C) and "name", and perhaps
-"mask" (*spatial) int32, "input" (*spatial or a whole fraction of it, C'), "label" int, and "file" where several records
-are of one file. Records are shared: nobody writes into their arrays.
+"mask" (*spatial) int32, "classes", the name of the class of each object 1..n of the mask, "input" (*spatial or a whole
+fraction of it, C'), "label" int, and "file" where several records are of one file. Records are shared: nobody writes into
+their arrays.
 """
 
 import threading
@@ -30,7 +31,8 @@ class Source(Protocol):
 
 
 class Memory:
-    """Images held in memory: (N, *spatial, C) or a list of (*spatial, C), with masks, labels and inputs or without."""
+    """Images held in memory: (N, *spatial, C) or a list of (*spatial, C), with masks, labels, inputs and classes of objects
+    or without."""
 
     def __init__(
         self,
@@ -39,8 +41,10 @@ class Memory:
         masks: Sequence[np.ndarray] | np.ndarray | None = None,
         labels: Sequence[int] | np.ndarray | None = None,
         inputs: Sequence[np.ndarray] | np.ndarray | None = None,
+        classes: Sequence[Sequence[str]] | None = None,
     ):
         self.images, self.info, self.masks, self.labels, self.inputs = images, info, masks, labels, inputs
+        self.classes = classes
 
     def __len__(self) -> int:
         return len(self.images)
@@ -49,6 +53,8 @@ class Memory:
         record: Record = {"image": self.images[index], "name": f"image {index}"}
         if self.masks is not None:
             record["mask"] = as_labels(self.masks[index], f"the mask of image {index}")
+        if self.classes is not None:
+            record["classes"] = tuple(self.classes[index])
         if self.labels is not None:
             record["label"] = int(self.labels[index])
         if self.inputs is not None:

@@ -19,7 +19,7 @@ from jaxdiff.data.files.axes import Layout
 from jaxdiff.data.files.imagefile import ImageFile
 from jaxdiff.data.files.read import inspect, read, read_image
 from jaxdiff.data.files.readers import Readers
-from jaxdiff.data.sources.folder import find_images, stem
+from jaxdiff.data.sources.find import find_images, stem
 
 READER = '''
 from dataclasses import dataclass
