@@ -3,11 +3,15 @@
 Pure functions on the host, in float64, that know no model. Images are (*spatial, C), masks (*spatial) with integer
 labels; the truth comes first, as in scikit-image and StarDist. What a blank image gives is said with each metric, and all
 that is not a number or not of the right shape raises ValueError. To pool a data set, add up counts (`pool`,
-`pool_panoptic`, `pool_hallucinations`); a mean over images is another number. Nothing here is imported by `import jaxdiff`.
+`pool_panoptic`, `pool_classes`, `pool_hallucinations`); a mean over images is another number. Nothing here is
+imported by `import jaxdiff`.
 """
 
 from jaxdiff.metrics.aji import aji as aji
 from jaxdiff.metrics.alexnet import alexnet_features as alexnet_features
+from jaxdiff.metrics.by_class import ClassMatches as ClassMatches
+from jaxdiff.metrics.by_class import match_classes as match_classes
+from jaxdiff.metrics.by_class import pool_classes as pool_classes
 from jaxdiff.metrics.calibration import Coverage as Coverage
 from jaxdiff.metrics.calibration import ErrorByStd as ErrorByStd
 from jaxdiff.metrics.calibration import Reliability as Reliability
