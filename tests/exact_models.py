@@ -72,7 +72,7 @@ def exact(denoise, pairs=None, *, window=(8, 8), info=IMAGE, input_info=None, cl
     pairing = None
     if pairs is not None and not isinstance(pairs, Joint):
         if isinstance(pairs, Segmentation):
-            info, input_info = distance_info(info), input_info or info
+            info, input_info = distance_info(info, pairs.classes), input_info or info
         elif isinstance(pairs, LabelledGeneration):
             input_info = distance_info(info)
         input_info = input_info or info

@@ -12,12 +12,13 @@ import tyro
 from jaxdiff.commands.reader_options import ReaderOptions
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.shown.mask_report import mask_lines as of_masks
+from jaxdiff.data.sources.class_fields import ClassFields
 from jaxdiff.durable import read_json
 from jaxdiff.terminal import one_line
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(ReaderOptions):
+class Options(ClassFields, ReaderOptions):
     """Images of a folder as array_record files, for training on large data and on several hosts."""
 
     folder: tyro.conf.Positional[Path]
@@ -71,6 +72,7 @@ def main(args: Sequence[str], prog: str) -> int:
         inputs=options.inputs,
         input_axes=options.input_axes,
         readers=options.all_readers,
+        mask_classes=options.class_truth(options.masks),
     )
     print(text(read_json(prepared / REPORT)))
     print(f"\nmade: {prepared}; report: {prepared / REPORT}")

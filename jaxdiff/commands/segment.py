@@ -26,7 +26,10 @@ from jaxdiff.terminal import one_line
 
 @dataclass(frozen=True, kw_only=True)
 class Segment(IntervalOptions):
-    """Instances in every image of a folder: labels, a table of objects, probability and uncertainty, a picture."""
+    """Instances in every image of a folder: labels, a table of objects, probability and uncertainty, a picture.
+
+    Of a model of classes the table has the class of each object and its probability, and outlines are coloured by class.
+    """
 
     calls: int = 4
     """Network calls for each sample."""
@@ -92,15 +95,21 @@ def main(args: list[str], prog: str = "sample.py segment") -> int:
             maps |= calibration.regions(result, options.wanted(calibration))._asdict()
         maps_info = info.replace(channel_names=tuple(maps), colour=False, dtype="float32")
         write_image(path.with_name(f"{name}_probability.ome.tif"), np.stack(list(maps.values()), axis=-1), maps_info)
+        classes = result.classes
         table = objects(
             result.labels,
             image,
             info.pixel_size,
             info.unit,
+            None if classes is None else classes.of_label,
             channel_names=info.channel_names,
             uncertainty=unsure,
+            class_probability=None if classes is None else classes.probability_of_label,
         )
         numbers: dict[str, str | float] = {"objects": int(result.labels.max())}
+        if classes is not None:
+            found = list(classes.of_label.values())
+            numbers |= {f"objects of {one}": found.count(one) for one in classes.names}
         if unsure is not None:
             own = look(model, image, result)
             numbers |= {"mean_uncertainty": float(unsure.mean()), "doubt": own.doubt, "contrast": own.contrast}
@@ -109,7 +118,8 @@ def main(args: list[str], prog: str = "sample.py segment") -> int:
                 numbers["familiar"] = usual.familiar(own)
                 table["image_familiar"] = np.full(len(table["label"]), numbers["familiar"])
         write_csv(path.with_name(f"{name}_objects.csv"), table)
-        overlay(image, result.labels, path.with_name(f"{name}_overlay.png"), unsure)
+        kinds = None if classes is None else dict(enumerate((classes.number + 1).tolist(), 1))
+        overlay(image, result.labels, path.with_name(f"{name}_overlay.png"), unsure, kinds=kinds)
         if result.diameter is not None:
             whence = "--diameter" if result.diameter_from == "given" else str(result.diameter_from)
             numbers |= {"diameter": result.diameter, "diameter_from": whence}

@@ -8,12 +8,13 @@ from jaxdiff.data.dataset import Dataset, checked, finish
 from jaxdiff.data.decoded import Decoded
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.normalise import Normaliser
+from jaxdiff.data.sources.class_fields import ClassFields
 from jaxdiff.data.sources.folder import list_folder
 from jaxdiff.data.sources.source import Source
 
 
 @dataclass(frozen=True)
-class SplitFolders(Decoded):
+class SplitFolders(ClassFields, Decoded):
     """A folder with train/{images,masks} and dev/{images,masks}; masks have the names of their images."""
 
     path: Path
@@ -40,6 +41,7 @@ class SplitFolders(Decoded):
             axes=self.axes,
             channel_names=self.channel_names,
             skip_unreadable=self.skip_unreadable,
+            mask_classes=self.class_truth(masks if masks.is_dir() else None),
         )
         source, _, skipped = checked(self.cached(listing.source), patch, self.skip_unreadable)
         return source, listing.skipped + skipped

@@ -31,6 +31,11 @@ class ObjectClasses(NamedTuple):
         """The name of the most probable class of each label."""
         return {label: self.names[number] for label, number in enumerate(self.number.tolist(), 1)}
 
+    @property
+    def probability_of_label(self) -> dict[int, float]:
+        """The probability of that class."""
+        return dict(enumerate(self.probability.max(axis=1, initial=0).tolist(), 1))
+
 
 def classes_of(model: Model) -> tuple[str, ...]:
     """The classes of objects that a model was trained to tell apart; none of one that knows no classes."""

@@ -1,5 +1,6 @@
 """Records as a TFDS data set of array_record or parquet files, without TensorFlow."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,8 @@ from jaxdiff.data.patches import Record
 
 METADATA = "jaxdiff"  # the key of the DataInfo in the data set's metadata
 INPUTS = "jaxdiff_inputs"  # and of that of the inputs
+CLASSES = "classes"
+"""Of objects, a JSON list: the class of each object 1..n of the mask."""
 VERSION = "1.0.0"
 FileFormat = Literal["array_record", "parquet"]
 
@@ -56,6 +59,8 @@ class RecordsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         metadata = {METADATA: info.to_json()}
         if self.masks:
             features["mask"] = tensor(rank - 1, np.int32)
+        if info.object_classes:
+            features[CLASSES] = tfds.features.Text()
         if self.input_info is not None:
             features["input"] = tensor(rank, np.dtype(self.input_info.dtype))
             metadata[INPUTS] = self.input_info.to_json()
@@ -72,4 +77,5 @@ class RecordsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {"train": self._generate_examples()}
 
     def _generate_examples(self) -> Iterator[tuple[int, Record]]:
-        yield from enumerate(self.records())
+        for number, record in enumerate(self.records()):
+            yield number, record | ({CLASSES: json.dumps(record[CLASSES])} if CLASSES in record else {})

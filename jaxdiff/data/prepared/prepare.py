@@ -28,6 +28,7 @@ from jaxdiff.data.prepared.index import Index
 from jaxdiff.data.prepared.tfds import TfdsSource
 from jaxdiff.data.prepared.tiles import number, tiles
 from jaxdiff.data.shown.mask_report import MaskReport
+from jaxdiff.data.sources.class_tables import ClassTruth
 from jaxdiff.data.sources.folder import Listing, list_folder
 from jaxdiff.data.statistics import Statistics
 from jaxdiff.durable import crc32, with_number, write_json
@@ -54,6 +55,7 @@ def prepare(
     inputs: str | Path | None = None,
     input_axes: str | None = None,
     readers: Readers = BUILT_IN,
+    mask_classes: ClassTruth | None = None,
 ) -> Path:
     """Turn a folder of images (as `list_folder` reads it) into data_dir/name/1.0.0.
 
@@ -78,6 +80,7 @@ def prepare(
         inputs: folder of the same fields recorded otherwise, of the same names, or None.
         input_axes: of inputs that do not say theirs.
         readers: of files of other formats, too.
+        mask_classes: where the classes of the masks' objects come from (`jaxdiff.data.sources.class_tables`), or None.
 
     Returns:
         The new folder.
@@ -102,6 +105,7 @@ def prepare(
         inputs=inputs,
         input_axes=input_axes,
         readers=readers,
+        mask_classes=mask_classes,
     )
     info = listing.source.info
     if tile is not None and (len(tile) != len(info.spatial) or min(tile) < 1):
@@ -172,7 +176,7 @@ class _Preparation:
                     continue
                 if "mask" in one:
                     one["mask"] = renumbered(one["mask"], labels)
-                    self.masks.add(one["mask"], one["name"])
+                    self.masks.add(one["mask"], one["name"], one.get("classes", ()))
                 self.statistics.add(image)
                 self.written[one["name"]] = _checksum(one)
                 yield one
@@ -232,7 +236,8 @@ def _checksum(record: Record) -> int:
     for name in ("image", "mask", "input"):
         if name in record:
             crc = crc32(record[name], crc)
-    return zlib.crc32(repr((record.get("label"), record["file"], record["image"].shape)).encode(), crc)
+    others = (record.get("label"), record["file"], record["image"].shape, *record.get("classes", ()))
+    return zlib.crc32(repr(others).encode(), crc)
 
 
 @contextlib.contextmanager

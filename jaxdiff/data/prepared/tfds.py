@@ -1,5 +1,6 @@
 """Records of a TFDS data set that lies prepared on disk as array_record or parquet, without TensorFlow."""
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from jaxdiff.data.files.labels import as_labels
 from jaxdiff.data.files.read import check_range
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.patches import Record
-from jaxdiff.data.prepared.build import INPUTS, METADATA
+from jaxdiff.data.prepared.build import CLASSES, INPUTS, METADATA
 from jaxdiff.data.prepared.description import check_description
 from jaxdiff.data.prepared.index import NAME as INDEX
 from jaxdiff.data.prepared.index import Index
@@ -104,6 +105,8 @@ class TfdsSource:
                 )
             mask = mask[..., 0] if mask.ndim == len(self.info.axes) else mask
             record["mask"] = as_labels(mask, f"the mask of {name}")
+            if CLASSES in example and self.info.object_classes:
+                record["classes"] = self._classes(_text(example[CLASSES]), name)
         if "mask" in record and record["mask"].shape != record["image"].shape[:-1]:
             raise DataError(
                 f"a mask {list(record['mask'].shape)}",
@@ -111,6 +114,17 @@ class TfdsSource:
                 "prepare it again",
             )
         return record
+
+    def _classes(self, text: str, name: str) -> tuple[str, ...]:
+        """The classes of a record's objects. Raises DataError for what is no list of those that the set has."""
+        try:
+            classes = json.loads(text)
+        except ValueError:
+            classes = None
+        if not isinstance(classes, list) or not {*map(str, classes)} <= {*self.info.object_classes}:
+            known = ", ".join(self.info.object_classes)
+            raise DataError(f"classes of {name}, {text[:80]!r}", f"a list of {known}", "prepare the data set again")
+        return tuple(map(str, classes))
 
     def _check(self, record: Record) -> None:
         for kind, info in (("image", self.info), ("input", self.input_info)):

@@ -1,6 +1,7 @@
 """What masks hold: objects, background, touching and torn objects; and signs that they mark kinds and not objects."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,10 +37,12 @@ class MaskFacts:
     """Objects that share an edge of a pixel with another one."""
     largest: int
     """Pixels of the largest object."""
+    classes: Mapping[str, int] = field(default_factory=dict)
+    """Objects of each class that the mask has, where they have classes."""
 
 
-def facts(mask: Int[np.ndarray, "*spatial"], name: str) -> MaskFacts:
-    """The counts of a mask of labels of 0 or more."""
+def facts(mask: Int[np.ndarray, "*spatial"], name: str, classes: Sequence[str] = ()) -> MaskFacts:
+    """The counts of a mask of labels of 0 or more. classes: of the objects 1, 2, 3 …, where they have some."""
     labels, areas = np.unique(mask, return_counts=True)
     background = int(areas[0]) if labels.size and labels[0] == 0 else 0
     own = labels != 0
@@ -58,6 +61,7 @@ def facts(mask: Int[np.ndarray, "*spatial"], name: str) -> MaskFacts:
         pieces=pieces,
         touching=len(_touching(dense)),
         largest=int(areas.max(initial=0)),
+        classes=Counter(classes[label - 1] for label in labels.tolist()) if classes else {},
     )
 
 
@@ -77,15 +81,17 @@ class MaskReport:
 
     masks: list[MaskFacts] = field(default_factory=list)
 
-    def add(self, mask: Int[np.ndarray, "*spatial"], name: str) -> None:
-        """Counts what a mask of labels of 0 or more holds."""
-        self.masks.append(facts(mask, name))
+    def add(self, mask: Int[np.ndarray, "*spatial"], name: str, classes: Sequence[str] = ()) -> None:
+        """Counts what a mask of labels of 0 or more holds. classes: of the objects 1, 2, 3 …, where they have some."""
+        self.masks.append(facts(mask, name, classes))
 
     def result(self) -> dict[str, Any]:
         """Numbers for programs: objects of an image, shares of all pixels and objects, and the warnings."""
         objects = np.array([one.objects for one in self.masks])
         total = int(objects.sum())
+        classes = sum((Counter(one.classes) for one in self.masks), Counter())
         return {
+            **({"classes": dict(sorted(classes.items()))} if classes else {}),
             "masks": len(self.masks),
             "objects": {
                 "all": total,
@@ -108,6 +114,11 @@ def mask_lines(report: Mapping[str, Any]) -> list[str]:
     return [
         f"objects       {objects['all']} in {masks} {'mask' if masks == 1 else 'masks'}: {objects['least']} to "
         f"{objects['most']} in one, median {objects['median']:g}{empty}",
+        *(
+            [f"classes       {', '.join(f'{n} {name}' for name, n in report['classes'].items())}"]
+            if "classes" in report
+            else []
+        ),
         f"background    {report['background_share']:.1%} of the pixels of the masks",
         f"touching      {report['touching_share']:.1%} of the objects share an edge with another; "
         f"{report['pieces_per_object']:.3g} connected pieces an object",

@@ -28,14 +28,15 @@ def objects(
     *,
     channel_names: Sequence[str] | None = None,
     uncertainty: ArrayLike | None = None,
+    class_probability: Mapping[int, float] | None = None,
 ) -> Table:
     """One row for each label of `mask` (*spatial), rising; background 0 has none. Lengths are in pixels where no unit is.
 
-    label; class, from `classes[label]`, if given; centroid_z (volumes), centroid_y, centroid_x; area_pixels (volumes:
-    volume_voxels), and where `pixel_size` knows every axis area_um2 or volume_um3, in `unit`; first_z, first_y, first_x
-    and last_z, …: the bounding box, both ends inside; mean_NAME and max_NAME for each channel of `image` (*spatial, C);
-    mean_uncertainty, of `uncertainty` (*spatial); touches_border: a pixel lies on the edge of the image, so that the
-    object may go on outside.
+    label; class and class_probability, from `classes[label]` and `class_probability[label]`, if given; centroid_z (volumes),
+    centroid_y, centroid_x; area_pixels (volumes: volume_voxels), and where `pixel_size` knows every axis area_um2 or
+    volume_um3, in `unit`; first_z, first_y, first_x and last_z, …: the bounding box, both ends inside; mean_NAME and max_NAME
+    for each channel of `image` (*spatial, C); mean_uncertainty, of `uncertainty` (*spatial); touches_border: a pixel lies on
+    the edge of the image, so that the object may go on outside.
 
     channel_names: default 0, 1, …; of channels of one name each gets its number, too. Centroids are means of pixel
     indices, the first pixel being 0.
@@ -61,6 +62,8 @@ def objects(
     table: Table = {"label": labels}
     if classes is not None:
         table["class"] = np.array([_class(classes, int(label)) for label in labels], dtype=object)
+    if class_probability is not None:
+        table["class_probability"] = np.array([float(_class(class_probability, int(n))) for n in labels], np.float64)
     for axis, place in zip(axes, places):
         table[f"centroid_{axis}"] = mean(place)
     flat = instances.ndim == 2

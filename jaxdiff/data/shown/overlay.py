@@ -1,6 +1,7 @@
 """A segmentation to look at: the image with the outlines of its objects, beside it the uncertainty."""
 
 import colorsys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +25,13 @@ def overlay(
     path: str | Path,
     uncertainty: ArrayLike | None = None,
     title: str = "uncertainty",
+    kinds: Mapping[int, int] | None = None,
 ) -> Path:
     """Write `image` (*spatial, C) with the outlines of `mask` (*spatial) as PNG, replacing what is there; the path.
 
     The image is shown as by `data.shown.picture.sheet`: stretched between its 0.1th and 99.9th percentiles, one channel
-    grey, of a volume the middle z plane. A label has the same colour in every picture. `uncertainty` (*spatial), or
+    grey, of a volume the middle z plane. A label has the same colour in every picture, or with `kinds` (a number from 1 for
+    each label, such as that of its class) a kind has. `uncertainty` (*spatial), or
     another map named by `title`, is shown beside it, from the smaller of 0 and its lowest value to its highest, which
     the legend says; NaN and infinite pixels are red. Outlines lie inside the objects.
 
@@ -48,7 +51,8 @@ def overlay(
     shown, labels, *maps = (_scaled(v, step, factor) for v in (colour, labels, *maps))
 
     edge = outlines(labels, max(1, factor // 4))
-    shown[edge] = colours(labels[edge])
+    of_edge = labels[edge]
+    shown[edge] = colours(of_edge if kinds is None else [kinds[label] for label in of_edge.tolist()])
     panels = [shown]
     for values in maps:
         low, high = _range(values)

@@ -84,7 +84,7 @@ def _rows(part: str, source: Source, share: int, masks: MaskReport) -> Iterator[
         record = source[i]
         image = record["image"]
         if "mask" in record:
-            masks.add(record["mask"], record["name"])
+            masks.add(record["mask"], record["name"], record.get("classes", ()))
         quantiles = np.percentile(image, (0, 1, 50, 99, 100), method="nearest")
         pixels = image.reshape(-1, image.shape[-1])
         if len(pixels) > share:

@@ -152,13 +152,15 @@ def test_the_synthetic_microscope_gives_clean_images_and_their_recordings(monkey
         image=rng.integers(100, 900, (6, 24, 32, 1)).astype(np.uint16),
         clean=rng.uniform(100, 900, (6, 24, 32, 1)).astype(np.float32),
         mask=rng.integers(0, 4, (6, 24, 32)),
-        classes=np.zeros((6, 3), int),
+        classes=np.array([[2, 0, 3, -1]] * 6),
         label=np.zeros(6, int),
     )
     monkeypatch.setattr(Microscope, "fields", lambda *_: field)
     plain, data = (Synthetic(num=6, pairs=pairs).open((24, 32), 0) for pairs in (False, True))
     assert (data.info.dtype, data.input_info.dtype, plain.input_info) == ("float32", "uint16", None)
     assert "input" not in plain.train[0]
+    assert plain.train[0]["classes"] == data.train[0]["classes"] == ("mitotic", "interphase", "apoptotic")
+    assert plain.info.object_classes == ("interphase", "elongated", "mitotic", "apoptotic")
     for i in range(len(plain.train)):
         one, both = plain.train[i], data.train[i]
         np.testing.assert_array_equal(both["input"], one["image"])

@@ -1,0 +1,242 @@
+"""Classes of objects: what of them is diffused, one signed distance a class, or one for all beside the class.
+
+    python -m benchmarks.classes [--steps 400]
+
+Fields of the synthetic microscope in which all its four classes lie beside each other (purity 0.25: every class is as likely,
+whatever its neighbours are). Each representation is trained from the same first parameters but for its last layer, with the
+same network, batches and steps, and then segments the same held-out fields:
+
+    distances   the signed distance of the objects of each class: 4 channels
+    one-hot     the signed distance of all objects, and 1 in the channel of the class, within objects: 5 channels
+    bits        the same with two analog bits, -1 and 1 within objects (Chen et al. 2022, arXiv:2208.04202): 3 channels
+
+All become samples of one distance a class, of which objects and classes are made as `jd.tasks.segment` does.
+"""
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+import jaxdiff as jd
+from benchmarks.command import command
+from benchmarks.report import interval, machine, table
+from benchmarks.store import Store
+from jaxdiff.data.dataset import Dataset, finish
+from jaxdiff.data.decoded import Normalised
+from jaxdiff.data.info import DataInfo
+from jaxdiff.data.normalise import Normaliser
+from jaxdiff.data.pairs import Segmentation
+from jaxdiff.data.pairs.distance import DISTANCE
+from jaxdiff.data.patches import Record
+from jaxdiff.data.sources.source import Memory, Subset
+from jaxdiff.data.sources.synthetic import ABSENT, Microscope
+from jaxdiff.metrics import ClassMatches, match_classes, pool_classes
+from jaxdiff.nn import UNet
+from jaxdiff.tasks.object_classes import of_objects
+from jaxdiff.tasks.sampled import conditional_samples
+from jaxdiff.tasks.segment import fused
+from jaxdiff.training.config import TrainConfig
+from jaxdiff.training.optimizer import AdamW
+from jaxdiff.training.weighting import SNRPlusOne
+
+SCOPE = Microscope(purity=0.0)
+NAMES = SCOPE.class_names
+TRUNCATION = 4.0
+"""Pixels; objects are about 10 across."""
+LEAST = 8
+"""Pixels of the smallest object."""
+DYNAMIC = 1.0
+DRAWS = 2000
+store = Store("classes")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How long is trained, and how many fields are segmented."""
+
+    steps: int = 400
+    """Of 16 patches of 48 x 48."""
+    images: int = 1024
+    """Training fields."""
+    fields: int = 64
+    """Held-out fields."""
+    samples: int = 4
+    calls: int = 4
+    seeds: tuple[int, ...] = (0,)
+    """Of the training; the scores of several are of all their fields together."""
+    out: Path = Path("runs/classes")
+    """Of the run folders; those that are there go on."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mixtures(Normalised):
+    """Synthetic fields, their objects and classes."""
+
+    num: int
+    seed: int
+
+    def open(self, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset:
+        field = SCOPE.fields(jax.random.key(self.seed), self.num, tuple(patch))
+        size = SCOPE.pixel_size_um
+        info = DataInfo(pixel_size={"Y": size, "X": size}, unit="µm", synthetic=True, object_classes=NAMES)
+        classes = [[NAMES[kind] for kind in kinds if kind != ABSENT] for kinds in np.asarray(field.classes)]
+        source = Memory(np.asarray(field.image), info, np.asarray(field.mask), classes=classes)
+        return finish(source, Subset(source, ()), self.map, normaliser)
+
+
+@dataclasses.dataclass(frozen=True)
+class OneHot(Segmentation):
+    """One distance, and a channel for each class."""
+
+    def infos(self, info: DataInfo, inputs: DataInfo | None = None) -> tuple[DataInfo, DataInfo]:
+        of_distance, seen = super().infos(info, inputs)
+        return of_distance.replace(channel_names=(DISTANCE, *self.names)), seen
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the channels of the class."""
+        return self.classes
+
+    def _distance(self, record: Record) -> np.ndarray:
+        distances = super()._distance(record)
+        every = distances.max(axis=-1, keepdims=True)
+        return np.concatenate([every, np.where(every > 0, self.code(distances.argmax(axis=-1)), 0)], axis=-1).astype(
+            np.float32
+        )
+
+    def code(self, number: np.ndarray) -> np.ndarray:
+        """The channels of class numbers."""
+        return np.eye(len(self.classes))[number]
+
+    def distances(self, draws: np.ndarray) -> np.ndarray:
+        """(…, classes): the distance in the class whose code is the nearest, away from all outlines in the others."""
+        codes = self.code(np.arange(len(self.classes)))
+        number = ((draws[..., None, 1:] - codes) ** 2).sum(axis=-1).argmin(axis=-1)
+        own = number[..., None] == np.arange(len(self.classes))
+        return np.where(own, draws[..., :1], -self.truncation)
+
+
+@dataclasses.dataclass(frozen=True)
+class Bits(OneHot):
+    """One distance, and the bits of the class's number."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(f"bit {i}" for i in range((len(self.classes) - 1).bit_length()))
+
+    def code(self, number: np.ndarray) -> np.ndarray:
+        return 2.0 * (number[..., None] >> np.arange(len(self.names)) & 1) - 1
+
+
+PAIRS: dict[str, Segmentation] = {
+    "distances": Segmentation(TRUNCATION, classes=NAMES),
+    "one-hot": OneHot(TRUNCATION, classes=NAMES),
+    "bits": Bits(TRUNCATION, classes=NAMES),
+}
+
+
+def measure(options: Options) -> None:
+    """Stores the scores of each representation as it is finished."""
+    held_out = Mixtures(num=options.fields, seed=1).open((48, 48), 0).train
+    for name, pairs in PAIRS.items():
+        matches, seconds = [], []
+        for seed in options.seeds:
+            run = jd.train(config(name, pairs, options, seed))
+            model = jd.load(run, allow=(type(pairs), Mixtures))
+            began = time.monotonic()
+            matches += [
+                matched(jax.random.fold_in(jax.random.key(0), i), model, held_out[i], options)
+                for i in range(len(held_out))
+            ]
+            seconds.append((time.monotonic() - began) / len(held_out))
+        entry = {"settings": {"steps": options.steps, "images": options.images, "samples": options.samples}}
+        entry["settings"] |= {"calls": options.calls, "seeds": list(options.seeds), "fields": options.fields}
+        store.put(("representations", name), entry | summary(matches) | {"seconds": float(np.mean(seconds))})
+        print(name, {k: v["mean"] for k, v in summary(matches)["scores"].items()}, flush=True)
+
+
+def config(name: str, pairs: Segmentation, options: Options, seed: int) -> TrainConfig:
+    """The training of one representation."""
+    return TrainConfig(
+        name=f"{name}_{options.steps}_{seed}",
+        out=str(options.out),
+        data=Mixtures(num=options.images, seed=0),
+        pairs=pairs,
+        patch=(48, 48),
+        network=UNet(width=32, multipliers=(1, 2), blocks=1, attention=(False, False), patch_size=2, image_channels=1),
+        weighting=SNRPlusOne(),
+        drop_condition=0.0,
+        optimizer=AdamW(learning_rate=2e-3, warmup=50),
+        batch_size=16,
+        steps=options.steps,
+        seed=seed,
+        previews=0,
+    )
+
+
+def matched(key: Any, model: Any, record: Record, options: Options) -> ClassMatches:
+    """The matches of one field."""
+    draws = conditional_samples(key, model, record["image"], options.samples, calls=options.calls)
+    pairs = model.pairing.pairs
+    draws = pairs.distances(draws) if isinstance(pairs, OneHot) else draws
+    labels = fused(draws.max(axis=-1), "mean", DYNAMIC, LEAST).labels
+    classes = of_objects(labels, draws, NAMES).of_label
+    return match_classes(record["mask"], labels, record["classes"], classes, names=NAMES)
+
+
+def summary(matches: Sequence[ClassMatches]) -> dict[str, Any]:
+    """Scores of all fields, with 95 % intervals of a bootstrap over fields, those of classes, and the confusion."""
+    rng = np.random.default_rng(0)
+    rows = [_scores(pool_classes(matches))]
+    rows += [
+        _scores(pool_classes([matches[i] for i in rng.integers(len(matches), size=len(matches))])) for _ in range(DRAWS)
+    ]
+    scores = {}
+    for name in rows[0]:
+        low, high = np.nanpercentile([row[name] for row in rows[1:]], (2.5, 97.5))
+        scores[name] = {"mean": rows[0][name], "low": float(low), "high": float(high)}
+    every = pool_classes(matches)
+    of_class = {
+        name: {"ap50": float(ap[0]), "ap": float(ap.mean()), "pq": quality.pq}
+        for name, ap, quality in zip(NAMES, every.average_precision, every.panoptic)
+    }
+    return {"scores": scores, "classes": of_class, "confusion": every.confusion.tolist()}
+
+
+def _scores(matches: ClassMatches) -> dict[str, float]:
+    return {
+        "ap50": float(np.nanmean(matches.average_precision[:, 0])),
+        "ap": matches.mean_average_precision,
+        "pq": matches.mean_panoptic_quality,
+        "accuracy": matches.accuracy,
+    }
+
+
+def markdown() -> str:
+    """The tables of docs/tasks.md."""
+    entries = store.read()["representations"]
+    titles = {"distances": "one distance a class", "one-hot": "one distance, one-hot", "bits": "one distance, two bits"}
+    columns = {"ap50": "AP@0.5", "ap": "AP 0.5–0.9", "pq": "PQ", "accuracy": "right class, of matched objects"}
+    rows = [[titles[name], *(interval(entry["scores"][c]) for c in columns)] for name, entry in entries.items()]
+    chosen = entries["distances"]
+    by_class = [
+        [name, *(f"{scores[s]:.3f}" for s in ("ap50", "ap", "pq"))] for name, scores in chosen["classes"].items()
+    ]
+    confusion = [[name, *map(str, row)] for name, row in zip((*NAMES, "*invented*"), chosen["confusion"], strict=True)]
+    return "\n\n".join(
+        [
+            table(["mean over classes", *columns.values()], rows),
+            machine(chosen),
+            table(["one distance a class", "AP@0.5", "AP 0.5–0.9", "PQ"], by_class),
+            table(["true ↓, given →", *NAMES, "*missed*"], confusion),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    command(measure, __doc__, cache=True)
