@@ -1,6 +1,7 @@
 """Classes of objects: what of them is diffused, one signed distance a class, or one for all beside the class.
 
-    python -m benchmarks.classes [--steps 400]
+    python -m benchmarks.classes measure [--steps 400]
+    python -m benchmarks.classes report        the section of docs/tasks.md
 
 Fields of the synthetic microscope in which all its four classes lie beside each other (purity 0.25: every class is as likely,
 whatever its neighbours are). Each representation is trained from the same first parameters but for its last layer, with the
@@ -24,7 +25,7 @@ import numpy as np
 
 import jaxdiff as jd
 from benchmarks.command import command
-from benchmarks.report import interval, machine, table
+from benchmarks.report import DOCS, interval, machine, table, write_sections
 from benchmarks.store import Store
 from jaxdiff.data.dataset import Dataset, finish
 from jaxdiff.data.decoded import Normalised
@@ -238,5 +239,10 @@ def markdown() -> str:
     )
 
 
+def write() -> None:
+    """Write the section of docs/tasks.md from classes.json."""
+    write_sections(DOCS / "tasks.md", {"classes": markdown()})
+
+
 if __name__ == "__main__":
-    command(measure, __doc__, cache=True)
+    command({"measure": measure, "report": write}, __doc__, cache=True)
