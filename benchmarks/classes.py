@@ -47,6 +47,8 @@ from jaxdiff.training.weighting import SNRPlusOne
 
 SCOPE = Microscope(purity=0.0)
 NAMES = SCOPE.class_names
+SIZE = (48, 48)
+"""Pixels of a field."""
 TRUNCATION = 4.0
 """Pixels; objects are about 10 across."""
 LEAST = 8
@@ -61,8 +63,8 @@ class Options:
     """How long is trained, and how many fields are segmented."""
 
     steps: int = 400
-    """Of 16 patches of 48 x 48."""
-    images: int = 1024
+    """Of 16 patches of 32 x 32."""
+    images: int = 512
     """Training fields."""
     fields: int = 64
     """Held-out fields."""
@@ -82,7 +84,7 @@ class Mixtures(Normalised):
     seed: int
 
     def open(self, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset:
-        field = SCOPE.fields(jax.random.key(self.seed), self.num, tuple(patch))
+        field = SCOPE.fields(jax.random.key(self.seed), self.num, SIZE)
         size = SCOPE.pixel_size_um
         info = DataInfo(pixel_size={"Y": size, "X": size}, unit="µm", synthetic=True, object_classes=NAMES)
         classes = [[NAMES[kind] for kind in kinds if kind != ABSENT] for kinds in np.asarray(field.classes)]
@@ -143,7 +145,7 @@ PAIRS: dict[str, Segmentation] = {
 
 def measure(options: Options) -> None:
     """Stores the scores of each representation as it is finished."""
-    held_out = Mixtures(num=options.fields, seed=1).open((48, 48), 0).train
+    held_out = Mixtures(num=options.fields, seed=1).open(SIZE, 0).train
     for name, pairs in PAIRS.items():
         matches, seconds = [], []
         for seed in options.seeds:
@@ -168,7 +170,7 @@ def config(name: str, pairs: Segmentation, options: Options, seed: int) -> Train
         out=str(options.out),
         data=Mixtures(num=options.images, seed=0),
         pairs=pairs,
-        patch=(48, 48),
+        patch=(32, 32),
         network=UNet(width=32, multipliers=(1, 2), blocks=1, attention=(False, False), patch_size=2, image_channels=1),
         weighting=SNRPlusOne(),
         drop_condition=0.0,
