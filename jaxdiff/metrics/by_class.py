@@ -93,12 +93,12 @@ def match_classes(
     shown_kind = _kinds(labels, label_classes, names, "labels")
     counts, panoptic = [], []
     for number in range(len(names)):
-        alone = [
+        one, other = (
             np.where(np.isin(mask, [label for label, kind in kinds.items() if kind == number]), mask, 0)
             for mask, kinds in ((truth, true_kind), (labels, shown_kind))
-        ]
-        counts.append(count_matches(*alone, thresholds))
-        panoptic.append(panoptic_quality(*alone))
+        )
+        counts.append(count_matches(one, labels=other, thresholds=thresholds))
+        panoptic.append(panoptic_quality(one, labels=other))
     confusion = np.zeros((len(names) + 1,) * 2, int)
     for one, other in zip(matched.truth_ids, matched.label_ids):
         confusion[true_kind[int(one)], shown_kind[int(other)]] += 1

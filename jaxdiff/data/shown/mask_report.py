@@ -61,7 +61,7 @@ def facts(mask: Int[np.ndarray, "*spatial"], name: str, classes: Sequence[str] =
         pieces=pieces,
         touching=len(_touching(dense)),
         largest=int(areas.max(initial=0)),
-        classes=Counter(classes[label - 1] for label in labels.tolist()) if classes else {},
+        classes=dict(Counter([str(classes[label - 1]) for label in labels.tolist()])) if classes else {},
     )
 
 
