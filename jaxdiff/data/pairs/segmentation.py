@@ -11,7 +11,6 @@ from jaxdiff.data.pairs.distance import FromMasks, class_distances, distance_inf
 from jaxdiff.data.pairs.varied import Varied
 from jaxdiff.data.patches import Record
 from jaxdiff.data.sources.source import Source
-from jaxdiff.schema import conform
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Segmentation(FromMasks, Varied):
     task = "segment"
 
     def __post_init__(self):
-        conform(self)
+        super().__post_init__()
         twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
         if twice or not all(self.classes):
             raise DataError(f"classes={self.classes}", "names, each once", "leave it out where objects have no class")
