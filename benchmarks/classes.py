@@ -1,6 +1,6 @@
 """Classes of objects: what of them is diffused, one signed distance a class, or one for all beside the class.
 
-    python -m benchmarks.classes measure [--steps 400]
+    python -m benchmarks.classes measure [--steps 300]
     python -m benchmarks.classes report        the section of docs/tasks.md
 
 Fields of the synthetic microscope in which all its four classes lie beside each other (purity 0.25: every class is as likely,
@@ -49,6 +49,8 @@ SCOPE = Microscope(purity=0.0)
 NAMES = SCOPE.class_names
 SIZE = (48, 48)
 """Pixels of a field."""
+TOGETHER = 64
+"""Fields that are rendered together; their numbers are multiples of it."""
 TRUNCATION = 4.0
 """Pixels; objects are about 10 across."""
 LEAST = 8
@@ -62,7 +64,7 @@ store = Store("classes")
 class Options:
     """How long is trained, and how many fields are segmented."""
 
-    steps: int = 400
+    steps: int = 300
     """Of 16 patches of 32 x 32."""
     images: int = 512
     """Training fields."""
@@ -84,11 +86,15 @@ class Mixtures(Normalised):
     seed: int
 
     def open(self, patch: Sequence[int], seed: int, normaliser: Normaliser | None = None) -> Dataset:
-        field = SCOPE.fields(jax.random.key(self.seed), self.num, SIZE)
+        keys = (jax.random.fold_in(jax.random.key(self.seed), i) for i in range(self.num // TOGETHER))
+        parts = [SCOPE.fields(key, TOGETHER, SIZE) for key in keys]  # one program, whatever the number
+        image, mask, kinds = (
+            np.concatenate([getattr(p, name) for p in parts]) for name in ("image", "mask", "classes")
+        )
         size = SCOPE.pixel_size_um
         info = DataInfo(pixel_size={"Y": size, "X": size}, unit="µm", synthetic=True, object_classes=NAMES)
-        classes = [[NAMES[kind] for kind in kinds if kind != ABSENT] for kinds in np.asarray(field.classes)]
-        source = Memory(np.asarray(field.image), info, np.asarray(field.mask), classes=classes)
+        classes = [[NAMES[kind] for kind in of_field if kind != ABSENT] for of_field in kinds]
+        source = Memory(image, info, mask, classes=classes)
         return finish(source, Subset(source, ()), self.map, normaliser)
 
 

@@ -63,6 +63,8 @@ class HallucinationReport:
     """Network calls of each."""
     num: int = FEW
     """Fields."""
+    size: int = 256
+    """Side of their middles in pixels."""
     again: bool = False
     """Replace numbers of val that are stored."""
     minutes: float = 9.0
@@ -73,11 +75,11 @@ class HallucinationReport:
 
 def measure(options: HallucinationReport) -> None:
     """Stores the rates of each method at each number of photons. Raises DataError before any long work."""
-    where = "hallucinations", f"{options.split}, {options.num} fields"
+    where = "hallucinations", f"{options.split}, middles of {options.size} pixels of {options.num} fields"
     if options.split == "val":
         store.check_new(where, options.again)
     find = methods.otsu_watershed()
-    chosen = fields.load(options.data, options.split, options.num)
+    chosen = [fields.crop(field, options.size) for field in fields.load(options.data, options.split, options.num)]
     model = methods.model_of(options.run, "denoising")
     pairs = exposure.plate(fields.load(options.data, "train", None))
     pieces = Pieces(options.pieces, options.minutes)
@@ -89,7 +91,7 @@ def measure(options: HallucinationReport) -> None:
         for name, images in _images(options, model, pairs, see, photons, chosen, pieces).items():
             labels = [[_objects(find, field, image) for image in some] for field, some in zip(chosen, images)]
             rows.append({"photons": photons, "method": name} | compared(truths, labels, chosen))
-            shown = {rate: round(value["value"], 3) for rate, value in rows[-1]["segmented"].items()}
+            shown = {rate: round(rows[-1]["segmented"][rate]["value"], 3) for rate in COLUMNS}
             print(f"{photons} photons, {name}: {shown}", flush=True)
     entry = {
         "settings": methods.identity(model) | {"samples": options.samples, "calls": options.calls},
@@ -103,13 +105,19 @@ def measure(options: HallucinationReport) -> None:
 def compared(
     truths: Mapping[str, Sequence[np.ndarray]], labels: Sequence[Sequence[np.ndarray]], chosen: Sequence[Field]
 ) -> dict[str, Any]:
-    """{truth: {rate: {"value", "low", "high"}}}; truths (Y, X) of each field, labels (Y, X) of each image of each field."""
-    wells, result = [field.well for field in chosen], {}
+    """{truth: {rate: {"value", "low", "high"}}} over fields with true objects, and "in_blank", objects of an image without.
+
+    truths: (Y, X) of each field; labels: (Y, X) of each image of each field.
+    """
+    result = {}
     for name, some in truths.items():
         counts: list[Hallucinations] = [
             pool_hallucinations(hallucinations(truth, one) for one in of_field) for truth, of_field in zip(some, labels)
         ]
-        result[name] = _plain(hallucination_rates(counts, wells))
+        full = [(one, field.well) for one, field in zip(counts, chosen) if one.true]
+        blank = [one.invented / len(of_field) for one, of_field in zip(counts, labels) if not one.true]
+        result[name] = _plain(hallucination_rates([one for one, _ in full], [well for _, well in full]))
+        result[name]["in_blank"] = float(np.mean(blank)) if blank else None
     return result
 
 
@@ -123,9 +131,10 @@ def _images(
     pieces: Pieces,
 ) -> dict[str, list[list[np.ndarray]]]:
     """Method → the images of each field: one, or every sample."""
+    part = f"{options.split}, middle {options.size}"
     draws = methods.draws(model, "denoising", see=see, photons=photons, samples=options.samples, calls=options.calls)
-    drawn = [p.arrays["draws"] for p in pieces.of(draws, chosen, options.split)]
-    nlm = pieces.of(methods.classical("nlm", see, pairs, photons), chosen, options.split)
+    drawn = [p.arrays["draws"] for p in pieces.of(draws, chosen, part)]
+    nlm = pieces.of(methods.classical("nlm", see, pairs, photons), chosen, part)
     return {
         "noisy": [[see(field)] for field in chosen],
         "smoothed": [[ndimage.gaussian_filter(see(field), SMOOTH)] for field in chosen],
@@ -139,7 +148,7 @@ def _objects(find: Method, field: Field, image: np.ndarray) -> np.ndarray:
     return find.predict(Field(field.name, field.well, image, field.mask))["labels"]
 
 
-def _plain(rates: HallucinationRates) -> dict[str, dict[str, float]]:
+def _plain(rates: HallucinationRates) -> dict[str, Any]:
     return {name: dict(zip(rate._fields, rate)) for name, rate in zip(rates._fields, rates)}
 
 
@@ -160,13 +169,14 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
                     "" if row["photons"] is None else str(row["photons"]),
                     TITLES[row["method"]].format(samples=entry["settings"]["samples"]),
                     *(_cell(row[truth][rate]) for rate in COLUMNS),
+                    "none" if row[truth]["in_blank"] is None else f"{row[truth]['in_blank']:.3g}",
                 ]
                 for row in entry["rows"]
                 if truth == "drawn" or row["method"] != "clean"
             ]
             titles = (RATES[rate] for rate in COLUMNS)
-            parts.append(f"{what} ({entry['true'][truth]} nuclei). Per true nucleus, %:")
-            parts.append(table(["photons", "image", *titles], rows))
+            parts.append(f"{what} ({entry['true'][truth]} nuclei). Per true nucleus, %; of fields without, the number:")
+            parts.append(table(["photons", "image", *titles, "in a field without nuclei"], rows))
         parts.append(
             f"Objects are one at IoU ≥ 0.5. {len(entry['fields'])} fields; brackets: 95 % of a bootstrap over wells. "
             f"{machine(entry)}"
