@@ -157,13 +157,32 @@ def finish(
     notes: tuple[str, ...] = (),
     input_info: DataInfo | None = None,
 ) -> Dataset:
-    """The data set, with the normaliser of a run where one is given. Raises DataError for one of other channels."""
+    """The data set, with the normaliser of a run where one is given.
+
+    Raises DataError for one of other channels, and for parts that differ in axes, channels, dtype or pixel size.
+    """
+    for what, of in (
+        ("axes and channels", lambda info: (info.axes, info.channels, info.colour)),
+        ("dtype", lambda info: info.dtype),
+        ("pixel size", lambda info: ({axis: _rounded(size) for axis, size in info.pixel_size.items()}, info.unit)),
+    ):
+        kinds = [of(part.info) for part in (train, validation)]
+        if kinds[0] != kinds[1]:
+            raise DataError(
+                f"training images of {what} {kinds[0]} and images held out of {kinds[1]}",
+                "one kind of image",
+                "make them alike, or leave the others out",
+            )
     if normaliser is not None and normaliser.channels != train.info.channels:
         raise DataError(
             f"a normaliser of {normaliser.channels} channels", f"{train.info.channels} channels", "use the run's data"
         )
     parts = (train, validation)
     return Dataset(*parts, train.info, map, normaliser, skipped, notes, input_info=input_info, recorded=parts)
+
+
+def _rounded(size: float | None) -> float | None:
+    return None if size is None else float(f"{size:.3e}")
 
 
 def _check(record: Record, info: DataInfo, patch: tuple[int, ...], allow_blank: bool) -> None:

@@ -11,7 +11,11 @@ from jaxdiff.data.decoded import Normalised
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
+from jaxdiff.data.patches import Record
 from jaxdiff.data.sources.source import Chained, Source, Subset
+
+REPEATED = 1000
+"""Times that an image is drawn in an epoch, at most: an epoch is a list."""
 
 
 class Part(Protocol):
@@ -24,6 +28,7 @@ class Part(Protocol):
 class Mixed(Normalised):
     """Several data sets of one number of axes and channels, trained on and validated on together.
 
+    Classes are known by their names: those of all parts, in the order in which they come.
     `normalise` and `camera` are those of this config; those of the parts are not read. What the parts do not agree on (pixel
     size, names of channels) is not known of the whole; integers become the widest type, classes of objects are those of all.
     """
@@ -48,7 +53,7 @@ class Mixed(Normalised):
         if normaliser is not None and normaliser.channels != info.channels:
             raise DataError(f"a normaliser of {normaliser.channels} channels", f"{info.channels}", "use the run's data")
         train, validation = (
-            Chained([_named(source, number) for number, source in enumerate(sources)], info)
+            Chained([_named(source, number, info.class_names) for number, source in enumerate(sources)], info)
             for sources in ([one.train for one in opened], [one.validation for one in opened])
         )
         drawn = Subset(train, repeats([len(one.train) for one in opened], self.weights))
@@ -71,13 +76,21 @@ def repeats(numbers: Sequence[int], weights: Sequence[float]) -> list[int]:
     numbers: of records of each part; weights: of each, or none, which takes every record once.
     """
     starts = np.cumsum([0, *numbers[:-1]]).tolist()
+    if weights and not all(numbers):
+        raise DataError(f"{list(numbers)} images of the parts", "one or more of each, with weights", "leave a part out")
     times = max(n / w for n, w in zip(numbers, weights)) if weights else 0
     totals = [round(w * times) for w in weights] if weights else numbers
+    if (most := max(total / max(n, 1) for n, total in zip(numbers, totals))) > REPEATED:
+        raise DataError(
+            f"weights={tuple(weights)}, by which each image of a part is drawn {most:.3g} times before others once",
+            f"at most {REPEATED}",
+            "weights nearer to each other",
+        )
     return [start + k % n for start, n, total in zip(starts, numbers, totals) for k in range(max(n, total))]
 
 
 def common_info(infos: Sequence[DataInfo]) -> DataInfo:
-    """What all agree on. Raises DataError for other axes, channels or colours."""
+    """What all agree on, and the classes of all. Raises DataError for other axes, channels or colours, or classes of some."""
     first = infos[0]
     for one in infos:
         kinds = [(i.axes, i.channels, i.colour) for i in (first, one)]
@@ -85,6 +98,10 @@ def common_info(infos: Sequence[DataInfo]) -> DataInfo:
             raise DataError(f"parts with {kinds[0]} and {kinds[1]} (axes, channels, colour)", "one kind", "mix others")
     sizes = {axis: {(one.pixel_size[axis], one.unit) for one in infos} for axis in first.spatial}
     one_size = all(len(each) == 1 for each in sizes.values())
+    if len({bool(one.class_names) for one in infos}) > 1:
+        raise DataError(
+            "parts with classes and parts without", "classes of all or of none", "classes=False, or mix others"
+        )
     names = first.channel_names if len({one.channel_names for one in infos}) == 1 else map(str, range(first.channels))
     return first.replace(
         channel_names=tuple(names),
@@ -92,15 +109,34 @@ def common_info(infos: Sequence[DataInfo]) -> DataInfo:
         unit=first.unit if one_size else None,
         dtype=np.result_type(*(one.dtype for one in infos)).name,
         synthetic=any(one.synthetic for one in infos),
-        class_names=first.class_names if len({one.class_names for one in infos}) == 1 else (),
+        class_names=tuple(dict.fromkeys(name for one in infos for name in one.class_names)),
         object_classes=tuple(dict.fromkeys(name for one in infos for name in one.object_classes)),
     )
 
 
-def _named(source: Source, number: int) -> Source:
-    """The source, the names and groups of whose files are those of part `number`: two folders may hold one name."""
+def _named(source: Source, number: int, class_names: Sequence[str]) -> Source:
+    """The source, the names and groups of whose files are those of part `number`: two folders may hold one name. Labels are
+    numbers of `class_names`."""
+    if source.info.class_names and tuple(class_names) != source.info.class_names:
+        source = _Relabelled(source, [class_names.index(name) for name in source.info.class_names])
     seen = getattr(source, "seen", None)
     if not seen:
         return source
     own = [one._replace(file=f"{number}/{one.file}", group=f"{number}/{one.group}") for one in seen]
     return Subset(source, range(len(source)), own)
+
+
+class _Relabelled:
+    """The records of a source with other numbers of the same classes."""
+
+    def __init__(self, source: Source, numbers: Sequence[int]):
+        self.source, self.numbers, self.info = source, tuple(numbers), source.info
+        self.seen = getattr(source, "seen", ())
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Record:
+        record = self.source[index]
+        label = record.get("label", -1)  # below 0: of no class
+        return {**record, "label": self.numbers[label]} if label >= 0 else record

@@ -1,5 +1,7 @@
 """Several folders as one data set: their shares, what is known of them all, and what is held out."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tifffile
@@ -97,3 +99,45 @@ def test_what_is_no_mixture_is_refused(two, tmp_path):
         Mixed(parts=two, weights=(1.0,))
     with pytest.raises(DataError, match="without train/images"):
         SplitFolders(path=tmp_path).open((16, 16), 0)
+    with pytest.raises(DataError, match=r"each image of a part is drawn 2e\+09 times .*; expected at most 1000"):
+        repeats((3, 6), (1e9, 1.0))
+    with pytest.raises(DataError, match=r"\[3, 0\] images of the parts; expected one or more of each"):
+        repeats((3, 0), (1.0, 1.0))
+
+
+def test_classes_are_known_by_their_names(two, tmp_path):
+    images = [path / "train" / "images" for path in (two[0].path, two[1].path)]
+    for part, names in (("one", "yx"), ("other", "xz")):
+        for source, name in zip(images, names):
+            shutil.copytree(source, tmp_path / part / name)
+    one, other = (Folder(path=tmp_path / part, classes=True, skip_unreadable=True) for part in ("one", "other"))
+    for part in ("one", "other"):
+        for path in (tmp_path / part).rglob("*.tif"):
+            tifffile.imwrite(path, tifffile.imread(path).astype("uint16"))
+    data = open_data(Mixed(parts=(one, other)), (16, 16), 0)
+    assert data.info.class_names == ("x", "y", "z")
+    found = {
+        (record["name"].split("/")[0], record["label"])
+        for record in map(data.train.__getitem__, range(len(data.train)))
+    }
+    assert found == {("x", 0), ("y", 1), ("z", 2)}
+    with pytest.raises(DataError, match="parts with classes and parts without"):
+        open_data(Mixed(parts=(one, two[0])), (16, 16), 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda pixels: pixels.astype("uint8"), "dtype uint16 and images held out of uint8"),
+        (
+            lambda pixels: np.stack([pixels, pixels]),
+            r"axes and channels .* 1, False\) and images held out of .* 2, False",
+        ),
+    ],
+)
+def test_images_held_out_are_of_the_kind_of_the_others(two, change, said):
+    for path in (two[0].path / "dev" / "images").iterdir():
+        pixels = change(tifffile.imread(path))
+        tifffile.imwrite(path, pixels, metadata={"axes": "CYX"[-pixels.ndim :]}, photometric="minisblack")
+    with pytest.raises(DataError, match=said):
+        two[0].open((16, 16), 0)
