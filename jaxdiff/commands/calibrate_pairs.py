@@ -94,7 +94,7 @@ def calibrated(options: CalibratePairs) -> IntervalCalibration | MarginCalibrati
     if (price := result.percent / result.images) > DEAR:
         print(
             f"  the guarantee costs {price:.0f} % with {result.images} images, by which intervals hold more than asked for; "
-            f"to fix: {round(USUAL / DEAR)} images or more cost {DEAR:.0f} % or less"
+            f"to fix: {result.in_all(round(USUAL / DEAR))} images or more cost {DEAR:.0f} % or less"
         )
     print(
         f"use: python sample.py {result.task} --run {options.run} {_in_words(options, result)} --input FOLDER --out FOLDER"

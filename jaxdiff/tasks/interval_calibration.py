@@ -7,6 +7,7 @@ agree more than they should, and for the truth's own noise; it is a share of the
 leave no trace. It is the one of narrowest intervals on a part of the images, q is of the others: the guarantee stands.
 """
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from scipy import special
 from jaxdiff.malformed import malformed
 from jaxdiff.tasks.estimate import Estimate
 from jaxdiff.tasks.risk_control import LEAST, Loss, RiskControl, highest_percent, images_for
-from jaxdiff.tasks.run_calibration import RunCalibration, check_factors, factor_of
+from jaxdiff.tasks.run_calibration import RunCalibration, check_factors
 
 FLOORS = (0.0, *(2.0**power for power in range(-5, 6)))
 USUAL = 90
@@ -64,6 +65,10 @@ class IntervalCalibration(RunCalibration):
     def factors_by_coverage(self) -> tuple[tuple[float, ...], ...]:
         return (self.factors,)
 
+    def in_all(self, images: int) -> int:
+        """Held-out images, at least, of which so many are left for the guarantee: on others the floor is chosen."""
+        return next(n for n in itertools.count(images) if len(floor_part(n)[1]) >= images)
+
     @property
     def guarantee(self) -> str:
         """What holds, in a sentence."""
@@ -85,7 +90,7 @@ class IntervalCalibration(RunCalibration):
         Raises:
             ValueError: for a coverage that the images of the calibration do not allow, and for one sample.
         """
-        q = factor_of(self.factors, coverage, self.images)
+        q = self.factor_of(self.factors, coverage)
         if len(estimate.samples) < 2:
             raise ValueError("got one sample, which has no spread; expected two or more; to fix: samples=8")
         half = q * _widened(estimate, self.floor)

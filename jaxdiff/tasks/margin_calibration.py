@@ -26,7 +26,6 @@ from jaxdiff.tasks.run_calibration import (
     RunCalibration,
     about,
     check_factors,
-    factor_of,
     sampling_settings,
     with_truths,
 )
@@ -75,6 +74,10 @@ class MarginCalibration(RunCalibration):
     def factors_by_coverage(self) -> tuple[tuple[float, ...], ...]:
         return self.outer, self.inner
 
+    def in_all(self, images: int) -> int:
+        """Held-out images, at least, of which so many are left for the guarantee: it is over all of them."""
+        return images
+
     @property
     def guarantee(self) -> str:
         """What holds, in a sentence."""
@@ -87,7 +90,7 @@ class MarginCalibration(RunCalibration):
     def regions(self, result: Segmented, coverage: float = 0.9) -> Regions:
         """The regions of a segmentation by the same settings. Raises ValueError for a coverage that the images of the
         calibration do not allow, and for a result of a model of another kind of size."""
-        outer, inner = (factor_of(margins, coverage, self.images) for margins in (self.outer, self.inner))
+        outer, inner = (self.factor_of(margins, coverage) for margins in (self.outer, self.inner))
         distance = _in_model_pixels(result, self.diameter)
         return Regions(distance > inner, distance >= -outer)
 

@@ -58,6 +58,10 @@ class RunCalibration(abc.ABC):
     def factors_by_coverage(self) -> tuple[tuple[float, ...], ...]:
         """All that there is for coverages of 0.50, 0.51, …"""
 
+    @abc.abstractmethod
+    def in_all(self, images: int) -> int:
+        """Held-out images, at least, of which so many are left for the guarantee."""
+
     @property
     def highest(self) -> float:
         """The highest coverage that there is."""
@@ -66,7 +70,20 @@ class RunCalibration(abc.ABC):
     def check_coverage(self, coverage: float) -> None:
         """Raises ValueError for a coverage that the images do not allow."""
         for factors in self.factors_by_coverage:
-            factor_of(factors, coverage, self.images)
+            self.factor_of(factors, coverage)
+
+    def factor_of(self, factors: tuple[float, ...], coverage: float) -> float:
+        """That of the next coverage that is no lower. Raises ValueError for one that is too high for the images."""
+        percent = percent_of(coverage)
+        if percent - LEAST >= len(factors):
+            more = images_for(percent)
+            fix = f"calibrate on {self.in_all(more)} images or more"
+            raise DataError(
+                f"coverage={coverage} of a calibration on {self.images} images",
+                f"at most {(LEAST + len(factors) - 1) / 100}",
+                fix if more > self.images else "a lower coverage, no interval holds so much",
+            )
+        return factors[percent - LEAST]
 
     def unlike(self, model: Model, task: str, settings: dict[str, Any]) -> str | None:
         """Why the calibration is not one of results of this model and these settings; None where it is."""
@@ -158,17 +175,3 @@ def check_factors(name: str, factors: tuple[float, ...], images: int) -> None:
     rising = all(a <= b for a, b in itertools.pairwise(factors))
     if not (1 <= len(factors) <= most and rising and all(0 <= f < 1e30 for f in factors)):
         raise malformed(name, factors, f"1 to {most} numbers of 0 or more that do not fall", "calibrate anew")
-
-
-def factor_of(factors: tuple[float, ...], coverage: float, images: int) -> float:
-    """That of the next coverage that is no lower. Raises ValueError for one that is too high for the images."""
-    percent = percent_of(coverage)
-    if percent - LEAST >= len(factors):
-        highest = (LEAST + len(factors) - 1) / 100
-        more = images_for(percent)
-        raise DataError(
-            f"coverage={coverage} of a calibration on {images} images",
-            f"at most {highest}",
-            f"calibrate on {more} images or more" if more > images else "a lower coverage, no interval holds so much",
-        )
-    return factors[percent - LEAST]

@@ -83,7 +83,7 @@ def test_held_out_pairs_give_intervals_that_the_task_writes(desk, capsys):
         "(60.0 % if the truth were one more)",
         "% lie in the intervals for 88 %, of each image by the factor of all others",
         "guarantee: over new images from where these 9 came, on average at least",
-        "the guarantee costs 10 % with 9 images, by which intervals hold more than asked for; to fix: 45 images or more cost",
+        "the guarantee costs 10 % with 9 images, by which intervals hold more than asked for; to fix: 65 images or more cost",
         "use: python sample.py denoise --run RUN --samples 4 --calls 2 --input",
     ):
         assert words in printed

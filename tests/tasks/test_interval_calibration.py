@@ -104,9 +104,13 @@ def test_coverages_are_as_high_as_the_images_allow():
     assert len(found.factors) == 41  # 0.50 to 0.90
     with pytest.raises(
         ValueError,
-        match=r"coverage=0.95 of a calibration on 9 images; expected at most 0.9; to fix: calibrate on 19 images or more",
+        match=r"coverage=0.95 of a calibration on 9 images; expected at most 0.9; to fix: calibrate on 28 images or more",
     ):
         found.interval(next(pairs(1))[0], 0.95)
+    for number in (2, 9, 19, 45, 99):  # as many as are said to be needed are enough, and one less is not
+        assert len(floor_part(found.in_all(number))[1]) >= number > len(floor_part(found.in_all(number) - 1)[1])
+    (estimate, _), *_ = found_on = list(pairs(28, size=(4, 5, 1)))
+    fitted_intervals(found_on, **OF).interval(estimate, 0.95)
 
 
 def test_what_cannot_be_calibrated_is_refused():
