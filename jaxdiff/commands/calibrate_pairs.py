@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from jaxdiff.commands.calibration_report import report
 from jaxdiff.commands.held_out import HeldOutOptions
 from jaxdiff.commands.length import length_of
 from jaxdiff.commands.solver_options import SolverOptions
@@ -21,15 +22,13 @@ from jaxdiff.data.sources.folder import list_folder
 from jaxdiff.model import Model
 from jaxdiff.seeds import key_of
 from jaxdiff.tasks.calibrate_intervals import calibrate_intervals, task_of
-from jaxdiff.tasks.interval_calibration import USUAL, IntervalCalibration, expected_factor
+from jaxdiff.tasks.interval_calibration import USUAL, IntervalCalibration
 from jaxdiff.tasks.margin_calibration import MarginCalibration, calibrate_margins
-from jaxdiff.tasks.risk_control import LEAST, highest_percent, images_for
+from jaxdiff.tasks.risk_control import highest_percent, images_for
 from jaxdiff.tasks.run_calibration import RunCalibration, file_of
 from jaxdiff.terminal import one_line
 
 SEGMENT, DENOISE = "segment", "denoise"
-DEAR = 2.0
-"""Percent of coverage more than asked for, from which on it is said: coverage/n of n images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,15 +86,9 @@ def calibrated(options: CalibratePairs) -> IntervalCalibration | MarginCalibrati
         result = (_margins if segments else _intervals)(options, model, records)
         assert model.run is not None
         path = result.save(model.run)
-    report = _of_margins(result) if isinstance(result, MarginCalibration) else _of_intervals(result)
     print(one_line(f"{path}: {result.images} images"))
-    for line in (*report, f"guarantee: {result.guarantee}"):
+    for line in report(result, getattr(model.pairing and model.pairing.pairs, "truncation", np.inf)):
         print(f"  {line}")
-    if (price := result.percent / result.images) > DEAR:
-        print(
-            f"  the guarantee costs {price:.0f} % with {result.images} images, by which intervals hold more than asked for; "
-            f"to fix: {result.in_all(round(USUAL / DEAR))} images or more cost {DEAR:.0f} % or less"
-        )
     print(
         f"use: python sample.py {result.task} --run {options.run} {_in_words(options, result)} --input FOLDER --out FOLDER"
     )
@@ -202,29 +195,3 @@ def _margins(options: CalibratePairs, model: Model, records: Files) -> MarginCal
         diameter=None if options.diameter is None else length_of(options.diameter).pixels(records.info),
         **options.own_calls,
     )
-
-
-def _of_intervals(result: IntervalCalibration) -> list[str]:
-    floor = f", floor {result.floor:.3g}" if result.floor_images else ", no floor, for which there are too few images"
-    factor = result.factors[result.percent - LEAST]
-    return [
-        f"before: {100 * result.covered:.1f} % of true pixels lie between the least and the greatest of "
-        f"{result.settings['samples']} samples ({100 * result.nominal:.1f} % if the truth were one more)",
-        f"now: {100 * result.coverage:.1f} % lie in the intervals for {result.percent} %, of each image by the factor of all "
-        "others",
-        f"factor {factor:.3g} of the samples' standard deviation "
-        f"({expected_factor(result.settings['samples'], result.percent):.3g} where spread is as it should be){floor}"
-        + (f", chosen on {result.floor_images} more images" if result.floor_images else ""),
-    ]
-
-
-def _of_margins(result: MarginCalibration) -> list[str]:
-    outer, inner = (margins[result.percent - LEAST] for margins in (result.outer, result.inner))
-    of_size = "" if result.diameter is None else f" of objects of {result.diameter:g}"
-    return [
-        f"before: {100 * result.outer_before:.1f} % of the true foreground lie in the segmentation, and false pixels are "
-        f"{100 * (1 - result.inner_before):.1f} % of its number",
-        f"now: {100 * result.outer_coverage:.1f} % lie in the outer region for {result.percent} %, and false pixels of the "
-        f"inner one are {100 * (1 - result.inner_purity):.1f} %, of each image by the margins of all others",
-        f"margins {outer:.3g} pixels outside and {inner:.3g} inside{of_size}",
-    ]

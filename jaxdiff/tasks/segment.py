@@ -18,6 +18,8 @@ from jaxdiff.tasks.scale import blank_input, check_samples
 from jaxdiff.tasks.seen import object_size_of
 
 Fuse = Literal["mean", "vote"]
+FOLD = 4
+"""Longer sides of an image that an object in it may measure, at most."""
 
 
 class Segmented(NamedTuple):
@@ -99,10 +101,15 @@ def segment(
     sampling = {"calls": calls, "solver": solver, "posterior_std": posterior_std}
     if size is None or size.diameter is None:
         return _segmented(conditional_samples(key, model, image, samples, **sampling), fuse, dynamic, least, names)
+    spatial = np.shape(image)[:2]
+    if diameter is not None and diameter > FOLD * max(spatial):
+        raise ValueError(
+            f"got diameter={diameter:g} pixels for an image of {spatial[0]} x {spatial[1]}; expected at most {FOLD} times "
+            "its longer side; to fix: measure an object in the image, or correct the pixel size"
+        )
     diameter, whence = given_or_estimated(key, model, image, size.diameter, diameter)
     factor = size.diameter / diameter
     draws = conditional_samples(key, model, image, samples, factor=factor, **sampling)
-    spatial = np.shape(image)[:2]
     distances = np.stack([resampled(draw, spatial) for draw in draws]) / np.float32(factor)
     result = _segmented(distances, fuse, dynamic / factor, least / factor**2, names)
     return result._replace(diameter=diameter, diameter_from=whence)

@@ -136,6 +136,10 @@ def test_diameters_without_sense_are_refused(model):
     image = field(24.0)[0]
     with pytest.raises(ValueError, match="diameter=0; expected pixels"):
         segment(KEY, model, image, diameter=0)
+    with pytest.raises(
+        ValueError, match="diameter=12000 pixels for an image of 150 x 170; expected at most 4 times its longer"
+    ):
+        segment(KEY, model, image, diameter=12e3)
     plain = exact(Cones(), Segmentation(), window=(32, 32))
     with pytest.raises(ValueError, match="takes pixels as they come"):
         segment(KEY, plain, image, diameter=10.0)

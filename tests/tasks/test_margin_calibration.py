@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from jaxdiff.commands.calibration_report import report
 from jaxdiff.data.pairs import signed_distance
 from jaxdiff.tasks.margin_calibration import MarginCalibration, fitted_margins
 from jaxdiff.tasks.segment import Segmented, fused
@@ -104,3 +105,13 @@ def test_refused(tmp_path):
         with pytest.raises(ValueError, match=r"got .*intervals.json: .*; expected .*; to fix: "):
             MarginCalibration.load(tmp_path)
     assert dataclasses.replace(found, diameter=20.0).save(tmp_path) == path
+
+
+def test_margins_that_reach_the_end_of_the_distance_are_said():
+    """In every second image the object is missed: from 50 % on `outer` has to be everything."""
+    missed = [(segmented(np.full((40, 40), -8.0)), disc(9))] * 12
+    right = [(segmented(signed_distance(disc(9))), disc(9))] * 12
+    lines = report(fitted_margins([*missed, *right], **OF), 8.0)
+    (said,) = [line for line in lines if "from --coverage" in line]
+    assert "from --coverage 0.5 on the outer region is the whole image, nearly: margins reach 8 pixels" in said
+    assert not any("from --coverage" in line for line in report(fitted_margins(right, **OF), 8.0))

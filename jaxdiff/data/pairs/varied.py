@@ -104,8 +104,13 @@ class Varied(Scaled):
         changes = [_Named(type(one).__name__, change) for one, change in drawn if change is not None]
         if self.size is None:
             spatial = record["image"].shape[:-1]
-            placed = {**record, "places": _places((0,) * len(spatial), spatial, spatial)} if changes else record
-            piece = random_patch(placed, patch, rng, augment, turn)
+            # Views, of which only the patch becomes an array.
+            along = _along((0,) * len(spatial), spatial, spatial) if changes else []
+            names = [f"places {axis}" for axis in range(len(along))]
+            views = dict(zip(names, np.broadcast_arrays(*np.ix_(*along)) if along else []))
+            piece = random_patch(record | views, patch, rng, augment, turn)
+            if changes:
+                piece["places"] = np.stack([piece.pop(name) for name in names], axis=-1)
         else:
             piece = self._cut(record, patch, rng, augment, turn)
         return _changed(piece, changes) if changes else piece
@@ -173,10 +178,14 @@ class _Original:
         return self.image.nbytes + (0 if self.mask is None else self.mask.nbytes)
 
 
+def _along(start: Any, size: Any, field: Any) -> list[np.ndarray]:
+    """Where the pixels of a window lie along each axis of the field, from -1 to 1, float32."""
+    return [(2 * (s + np.arange(m) + 0.5) / n - 1).astype(np.float32) for s, m, n in zip(start, size, field)]
+
+
 def _places(start: Any, size: Any, field: Any) -> np.ndarray:
-    """(*size, axes) float32: where the pixels of a window lie in the field, from -1 to 1."""
-    axes = [(2 * (s + np.arange(m) + 0.5) / n - 1).astype(np.float32) for s, m, n in zip(start, size, field)]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    """(*size, axes) float32: where the pixels of a window lie in the field."""
+    return np.stack(np.meshgrid(*_along(start, size, field), indexing="ij"), axis=-1)
 
 
 class _Named(NamedTuple):
