@@ -89,9 +89,8 @@ def calibrated(options: CalibratePairs) -> IntervalCalibration | MarginCalibrati
     print(one_line(f"{path}: {result.images} images"))
     for line in report(result, getattr(model.pairing and model.pairing.pairs, "truncation", np.inf)):
         print(f"  {line}")
-    print(
-        f"use: python sample.py {result.task} --run {options.run} {_in_words(options, result)} --input FOLDER --out FOLDER"
-    )
+    run = shlex.quote(str(options.run))
+    print(f"use: python sample.py {result.task} --run {run} {_in_words(options, result)} --input FOLDER --out FOLDER")
     return result
 
 
@@ -101,8 +100,11 @@ def _in_words(options: CalibratePairs, result: RunCalibration) -> str:
     defaults = {one.name: one.default for one in fields(options)}
     for name in ("checkpoint", "solver", "order", "eta", "solver_fields", "posterior_std", "diameter"):
         if (value := getattr(options, name)) != defaults[name]:
-            stated[name] = " ".join(map(shlex.quote, value)) if isinstance(value, tuple) else value
-    words = [f"--{name.replace('_', '-')} {value}" for name, value in stated.items()]
+            stated[name] = value
+    words = [
+        f"--{name.replace('_', '-')} {shlex.join(map(str, value if isinstance(value, tuple) else (value,)))}"
+        for name, value in stated.items()
+    ]
     return " ".join([*words, *(() if options.correct else ("--no-correct",))])
 
 
