@@ -92,6 +92,7 @@ def checked(
     files: list[str] = []
     seen: list[Seen] = []
     single: set[int | None] = set()  # the label of masks with one label, None of others with objects
+    lone: list[bool] = []  # of masks with objects with classes, whether each is the only one of its class
     skipped: list[UnreadableError] = []
     for i in tqdm(range(len(source)), desc="checking images", unit="image", leave=False, disable=None, delay=2):
         try:
@@ -106,12 +107,19 @@ def checked(
         if "mask" in record and record["mask"].any():
             most = int(record["mask"].max())
             single.add(most if np.isin(record["mask"], (0, most)).all() else None)
+        if classes := record.get("classes"):
+            lone.append(len(set(classes)) == len(classes))
     if skipped and not (skip_unreadable and good):
         raise unreadable("the data", skipped, len(source))
     if single == {255} or (len(single) == 1 and len(good) > 1 and None not in single):
         warnings.warn(
             f"label {max(one for one in single if one is not None)} is the only one in all masks, so that each has one "
             "object; are they masks of objects? --check counts",
+            stacklevel=3,
+        )
+    if len(lone) > 1 and all(lone):
+        warnings.warn(
+            "no mask has two objects of one class; are they masks of objects? class_values= takes masks of kinds of pixels",
             stacklevel=3,
         )
     if not good:

@@ -20,6 +20,7 @@ from jaxdiff.tasks.margin_calibration import MarginCalibration as MarginCalibrat
 from jaxdiff.tasks.margin_calibration import Regions as Regions
 from jaxdiff.tasks.margin_calibration import calibrate_margins as calibrate_margins
 from jaxdiff.tasks.margin_calibration import fitted_margins as fitted_margins
+from jaxdiff.tasks.object_classes import ObjectClasses as ObjectClasses
 from jaxdiff.tasks.outliers import Familiar as Familiar
 from jaxdiff.tasks.outliers import denoising_errors as denoising_errors
 from jaxdiff.tasks.restoration import Restored as Restored

@@ -68,7 +68,16 @@ class ClassTables:
         return KnownClasses(of_image, tuple(names), notes)
 
     def _one_each(self, images: Mapping[Key, Path]) -> tuple[dict[Key, ByLabel], list[str], str]:
-        files = {key(p.stem.removesuffix("_objects")): p for p in sorted(self.path.glob("*.csv")) if not is_hidden(p)}
+        files: dict[str, Path] = {}
+        for path in sorted(one for one in self.path.glob("*.csv") if not is_hidden(one)):
+            other = files.setdefault(key(path.stem.removesuffix("_objects")), path)
+            if other != path:
+                raise DataError(f"{other} and {path}", "one table for each image", "leave one out")
+        names = [name for _, name in images]
+        if twice := sorted(str(file) for (_, name), file in images.items() if names.count(name) > 1):
+            raise DataError(
+                f"{' and '.join(twice[:3])} with a folder of tables", "one image of a name", "one table of all images"
+            )
         lacking = [str(file) for one, file in images.items() if one[1] not in files]
         if lacking:
             raise DataError(
@@ -199,8 +208,11 @@ def read_table(path: Path, several: bool) -> dict[Key, dict[int, str]]:
             printable((row[c] or "").strip()) if c in columns else "" for c in ("image", "label", "class")
         )
         where = f"{path}, line {rows.line_num}"
+        label = label.removesuffix(".0")  # as tables of floats have it
         if not label.isdecimal() or not int(label):
             raise DataError(f"{where}, with label {label!r}", "a whole number above 0, as in the mask", "correct it")
+        if several and not image:
+            raise DataError(f"{where}, object {label} of no image", "the image's name", "write it")
         if not name:
             raise DataError(f"{where}, object {label} without a class", "its name", "write it, or leave out the row")
         classes = tables[_name(image)]

@@ -1,11 +1,13 @@
 """Classes of objects from tables, folders and values: one truth in every form, and every fault by name."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 
+from jaxdiff.config import load_config, override
 from jaxdiff.data.config import Folder, Tfds, open_data
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.pairs import Segmentation
@@ -144,6 +146,32 @@ def test_rows_of_other_images_are_said_and_names_go_without_endings_and_folders(
     assert any("1 images of the table that are not there, not read (other)" in note for note in data.notes)
 
 
+def test_masks_of_kinds_in_folders_are_said(folder):
+    options = by_class(folder)
+    for path in (folder / "split").rglob("*.tif"):
+        tifffile.imwrite(path, 255 * (tifffile.imread(path) > 0).astype(np.uint8))
+    with pytest.warns(UserWarning, match="no mask has two objects of one class"):
+        opened(folder, **options)
+
+
+def test_tables_of_floats_are_read_and_class_names_are_options(folder):
+    rows = "".join(f"f{i},{row.replace(',', '.0,')}\n" for i in range(2) for row in ROWS.split())
+    assert opened(folder, mask_classes=table(folder, rows=rows)).info.channels == 2
+    config = load_config(Path(__file__).parents[3] / "configs" / "object_classes.py")
+    given = [
+        "--pairs.classes",
+        "long",
+        "round",
+        "--data.class-values",
+        "128=long",
+        "255=round",
+        "--data.no-class-folders",
+    ]
+    config = override(config, given)
+    assert config.pairs.classes == ("long", "round")
+    assert config.data.class_values == ("128=long", "255=round")
+
+
 def write(folder, part, mask, name="f0.tif"):
     tifffile.imwrite(folder / part / name, mask)
 
@@ -181,6 +209,12 @@ def one_table_less(folder):
     return options
 
 
+def two_tables(folder):
+    options = one_each(folder)
+    (folder / "tables" / "f0_objects.csv").write_text("label,class\n", encoding="utf-8")
+    return options
+
+
 FAULTS = {
     "ids without class": (
         lambda f: {"mask_classes": table(f, rows="f0,7,round\nf1,3,long\n")},
@@ -212,6 +246,8 @@ FAULTS = {
         "columns image, id, kind; expected image, label, class among them; to fix: name the columns label, class",
     ),
     "label": (lambda f: {"mask_classes": table(f, rows="f0,-1,round\n")}, "line 2, with label '-1'"),
+    "no image name": (lambda f: {"mask_classes": table(f, rows=",7,round\n")}, "line 2, object 7 of no image"),
+    "two tables": (two_tables, "f0.csv and .*f0_objects.csv; expected one table for each image"),
     "no class name": (lambda f: {"mask_classes": table(f, rows="f0,7,\n")}, "line 2, object 7 without a class"),
     "one name twice": (
         lambda f: {"mask_classes": table(f, rows="a/f0,7,round\nb/f0,3,long\n")},
