@@ -101,8 +101,10 @@ class PerImage:
             raise DataError(f"low={self.low}, high={self.high}", "percentiles, low below high", "low=1, high=99.8")
         if not 0 <= self.floor < np.inf:
             raise DataError(f"floor={self.floor}", "a number, 0 or more", "floor=10")
-        if self.span is not None and not min(self.span) > 0:
-            raise DataError(f"span={self.span}", "numbers above 0", "leave it out: it is fitted")
+        offset, span = self.offset or (), self.span or ()
+        if len(offset) != len(span) or not np.isfinite(offset + span).all() or not all(one > 0 for one in span):
+            expected = "both, of each channel, finite, spans above 0"
+            raise DataError(f"offset={self.offset}, span={self.span}", expected, "leave them out: they are fitted")
 
     def fit(self, images: Iterable[np.ndarray]) -> "PerImage":
         """With the medians over images (*spatial, C) that are not blank filled in."""

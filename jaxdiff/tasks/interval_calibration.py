@@ -119,6 +119,8 @@ def scored(estimate: Estimate, truth: Float[np.ndarray, "*spatial channels"]) ->
         raise ValueError("got a truth with NaN or infinite pixels; expected finite ones; to fix: repair it")
     if len(estimate.samples) < 2:
         raise ValueError("got one sample, which has no spread; expected two or more; to fix: samples=8")
+    if not (np.isfinite(estimate.image).all() and np.isfinite(estimate.std).all()):
+        raise ValueError("got an estimate with NaN or infinite pixels; expected finite ones; to fix: another solver")
     error = np.abs(truth.astype(np.float64) - estimate.image)
     losses, widths = [], []
     for floor in FLOORS:

@@ -161,6 +161,8 @@ def fitted_margins(
     outer, inner = [], []
     for result, labels in pairs:
         distance, truth = _in_model_pixels(result, diameter), _foreground(labels, result.distance.shape)
+        if not np.isfinite(distance).all():
+            raise ValueError("got a distance with NaN or infinite pixels; expected finite ones; to fix: another solver")
         outer.append(Loss.of(-distance[truth]))
         inner.append(Loss.of(distance[~truth], size=max(1, int(truth.sum()))))
     if len(outer) < 2:
@@ -185,6 +187,11 @@ def fitted_margins(
 
 def _foreground(labels: np.ndarray, shape: tuple[int, ...]) -> Bool[np.ndarray, "*spatial"]:
     values = np.asarray(labels)
+    if values.dtype.kind == "i" and (values < 0).any():
+        raise ValueError(
+            f"got labels from {values.min()} on; expected 0 for the background and numbers above it; to fix: leave out "
+            "images of which a part is not labelled"
+        )
     if values.shape != shape or values.dtype.kind not in "uib":
         raise ValueError(
             f"got labels of shape {values.shape} and type {values.dtype} for an image of {shape}; expected an integer for "

@@ -117,3 +117,6 @@ def test_numbers_without_sense_are_refused():
         PerImage(floor=-1)
     with pytest.raises(DataError, match="span="):
         PerImage(offset=(0.0,), span=(0.0,))
+    for numbers in ({"span": (1.0,)}, {"offset": (np.nan,), "span": (1.0,)}, {"offset": (1.0, 2.0), "span": (1.0,)}):
+        with pytest.raises(DataError, match="span="):
+            PerImage(**numbers)

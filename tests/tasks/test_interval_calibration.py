@@ -123,6 +123,8 @@ def test_what_cannot_be_calibrated_is_refused():
         fitted_intervals([(estimate, truth * np.nan)], **OF)
     with pytest.raises(ValueError, match="one sample, which has no spread"):
         fitted_intervals([(Estimate.of(estimate.samples[:1]), truth)], **OF)
+    with pytest.raises(ValueError, match="an estimate with NaN or infinite pixels"):
+        fitted_intervals([(Estimate.of(estimate.samples * np.nan), truth)], **OF)
     agreeing = Estimate.of(np.repeat(estimate.samples[:1], 2, axis=0))
     with pytest.raises(ValueError, match="samples that all agree where the truth is another, in half of all pixels"):
         fitted_intervals([(agreeing, truth)] * 3, **OF)

@@ -86,6 +86,10 @@ def test_refused(tmp_path):
     for labels in (mask[1:], mask.astype(float), mask[..., None]):
         with pytest.raises(ValueError, match=r"got labels of shape .*; expected an integer for each pixel"):
             fitted_margins([(result, labels)], **OF)
+    with pytest.raises(ValueError, match="got labels from -1 on"):
+        fitted_margins([(result, mask - 1)], **OF)
+    with pytest.raises(ValueError, match="a distance with NaN or infinite pixels"):
+        fitted_margins([(result._replace(distance=result.distance * np.nan), mask)], **OF)
     with pytest.raises(ValueError, match="got 1 images; expected 2"):
         fitted_margins([(result, mask)], **OF)
     found = fitted_margins(off_by(-2.0, 12), **OF)

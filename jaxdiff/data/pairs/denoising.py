@@ -49,8 +49,17 @@ class Denoising(Varied):
                 "random factors alone",
                 "size=ObjectSize(factors=(0.6, 1.6))",
             )
-        if len(self.photons) != 2 or not 0 < self.photons[0] <= self.photons[1]:
+        if len(self.photons) != 2 or not 0 < self.photons[0] <= self.photons[1] < np.inf:
             raise DataError(f"photons={self.photons}", "least and most, above 0", "photons=(10, 100)")
+
+        if not 0 <= self.read_noise < np.inf:
+            raise DataError(f"read_noise={self.read_noise}", "electrons, 0 or more", "read_noise=2")
+        if not (self.offset is None or np.isfinite(self.offset)):
+            raise DataError(f"offset={self.offset}", "a grey level", "leave it out: it is fitted")
+        if not (self.peak is None or 0 < self.peak < np.inf):
+            raise DataError(
+                f"peak={self.peak}", "grey levels above the offset, more than 0", "leave it out: it is fitted"
+            )
 
     def fit(self, source: Source) -> "Denoising":
         if self.per_image is not None:

@@ -26,8 +26,7 @@ def signed_distance(mask: Int[np.ndarray, "*field"], truncation: float = TRUNCAT
     of 1/2. Values end at ±`truncation`. The edge of the image is no outline: a cut object goes on behind it.
     Raises DataError for masks that `jaxdiff.data.files.labels.as_labels` does not take: a label of -1 is no object.
     """
-    if not truncation > 0.5:
-        raise DataError(f"truncation={truncation}", "more than half a pixel", "8 pixels suit nuclei of 20 and more")
+    _check_truncation(truncation)
     mask = as_labels(mask, "a mask")
     distance = np.full(mask.shape, np.float32(truncation))
     background = mask == 0
@@ -59,6 +58,11 @@ def class_distances(
     return np.stack(parts, axis=-1)
 
 
+def _check_truncation(truncation: float) -> None:
+    if not 0.5 < truncation < np.inf:
+        raise DataError(f"truncation={truncation}", "more than half a pixel", "8 pixels suit nuclei of 20 and more")
+
+
 def _to_nearest(inside: np.ndarray) -> np.ndarray:
     """Distance to the nearest edge of a pixel outside; infinite where there is none."""
     if inside.all():
@@ -72,6 +76,9 @@ class FromMasks:
 
     truncation: float = TRUNCATION
     """Pixels from an outline at which the distance ends; a third of an object's width or less loses no seeds."""
+
+    def __post_init__(self):
+        _check_truncation(self.truncation)
 
     def fit(self, source: Source) -> Self:
         return self

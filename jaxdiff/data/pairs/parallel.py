@@ -1,7 +1,7 @@
 """Parallel recordings: the image, given the input that the data have beside it."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from jaxdiff.data.per_image import Blocks
 from jaxdiff.data.sources.source import Source
 
 FIX = "name the folder of the inputs, or choose pairs that are made from images alone"
+Task = Literal["translate", "denoise", "super-resolve"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,13 @@ class Parallel(Scaled):
     Raises DataError for data without inputs, or with others.
     """
 
-    task: Literal["translate", "denoise", "super-resolve"] = "translate"
+    task: Task = "translate"
     """What the trained model is for."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.task not in get_args(Task):
+            raise DataError(f"task={self.task!r}", " or ".join(get_args(Task)), 'task="denoise"')
 
     def fit(self, source: Source) -> "Parallel":
         factor = pixel_factors(self.prepare(source[0]), len(source.info.spatial))["input"]

@@ -27,7 +27,8 @@ class Segmentation(FromMasks, Varied):
     task = "segment"
 
     def __post_init__(self):
-        super().__post_init__()
+        FromMasks.__post_init__(self)
+        Varied.__post_init__(self)
         twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
         if twice or not all(self.classes):
             raise DataError(f"classes={self.classes}", "names, each once", "leave it out where objects have no class")

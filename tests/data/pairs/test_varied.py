@@ -12,7 +12,7 @@ from jaxdiff.data.errors import DataError
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.loader import Loader
 from jaxdiff.data.object_size import ObjectSize, median_diameter
-from jaxdiff.data.pairs import Denoising, Parallel, Segmentation, paired
+from jaxdiff.data.pairs import Denoising, Parallel, Segmentation, SuperResolution, paired
 from jaxdiff.data.per_image import PerImage
 from jaxdiff.data.sources.source import Memory, Subset
 from jaxdiff.training.config import TrainConfig
@@ -209,7 +209,14 @@ def test_what_cannot_be_resized_or_changed_is_refused():
         lambda: Segmentation(augmentation=Gamma()),
         lambda: Segmentation(augmentation=(Gamma,)),
         lambda: Parallel(per_image=True),
+        lambda: Parallel(task="colourise"),
+        lambda: Segmentation(truncation=np.inf),
         lambda: Denoising(size=ObjectSize(diameter=20.0)),
+        lambda: Denoising(photons=(10.0, np.inf)),
+        lambda: Denoising(read_noise=-1.0),
+        lambda: Denoising(offset=np.nan),
+        lambda: Denoising(peak=0.0),
+        lambda: SuperResolution(read_noise=np.nan),
     ):
         with pytest.raises(DataError, match="expected"):
             wrong()
