@@ -63,6 +63,21 @@ def test_objects_of_any_size_are_found_and_their_diameter(model, diameter):
     assert both > 0.93
 
 
+class Second(eqx.Module):
+    """`Cones` of the second of two classes; there is none of the first."""
+
+    def __call__(self, x, lam, cond=None):
+        distance = 16 * (cond["image"][..., :1] - 0.5)
+        return jnp.concatenate([jnp.full_like(distance, -8.0), distance], axis=-1)
+
+
+def test_objects_of_any_class_tell_the_diameter():
+    size = ObjectSize(diameter=D)
+    pairs = Segmentation(classes=("a", "b"), per_image=PerImage(low=1.0, high=100.0, floor=0.0), size=size)
+    model = exact(Second(), pairs, window=(32, 32), units=(0.0, 1.0), input_units=(0.0, 1.0))
+    assert estimate_diameter(KEY, model, field(24.0)[0]) == pytest.approx(24, rel=0.1)
+
+
 def test_a_given_diameter_overrules_and_distances_are_in_pixels_of_the_image(model):
     image, mask = field(24.0)
     result = segment(KEY, model, image, samples=1, calls=2, diameter=24.0)
