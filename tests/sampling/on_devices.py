@@ -32,7 +32,7 @@ def recording(*args):
 module.program = recording
 
 
-def run(num=16, batch=2, devices=None, first=0, labels=None):
+def run(num=24, batch=2, devices=None, first=0, labels=None):
     """Images of classes 0, 1, 2, 3, 0, … unless `labels` says otherwise."""
     mesh = devices and jax.make_mesh((devices,), ("image",), devices=jax.devices()[:devices])
     labels = (first + np.arange(num)) % 4 if labels is None else labels
@@ -57,14 +57,13 @@ def bits(a, b) -> bool:
 
 
 base = run()
-mates = np.arange(16) % 4
+mates = np.arange(24) % 4
 mates[1::2] = -1
 report = {
     "spread": float(base.std(0).min()),
     "num": bits(run(num=5), base[:5]),
     "first": bits(run(num=5, first=5), base[5:10]),
     "mates": bits(run(labels=mates)[::2], base[::2]),
-    "four_devices": bits(run(devices=4), base),
     "eight_devices": bits(run(devices=8), base),
     "eight_devices_padded": bits(run(num=11, devices=8), base[:11]),
     "other_batch": float(np.abs(run(num=8, batch=8) - base[:8]).max()),
