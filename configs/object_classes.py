@@ -1,4 +1,4 @@
-"""Segmentation of several classes of objects: one signed distance a class, given the image.
+"""Segmentation of several classes of objects: their signed distance and a channel for each class, given the image.
 
 data    your own: images, and masks in a folder for each class, `--data.path images --data.masks masks`; for a table or values
         in place of the folders see docs/data.md. `--pairs.classes nucleus debris` names the classes

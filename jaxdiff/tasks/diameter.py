@@ -125,7 +125,7 @@ def tried(
             start, within = _around(place, image.shape[:2], factor, side)
             crops.append(window_of(network.normal, (factor, factor), start, side))
             inner.append(within)
-    draws = sampled(key, model, len(crops), side, inputs=np.stack(crops), grid=model.grid(CALLS)).max(axis=-1)
+    draws = sampled(key, model, len(crops), side, inputs=np.stack(crops), grid=model.grid(CALLS))[..., 0]
     results = []
     for k, diameter in enumerate(diameters):
         rows = range(k * len(places), (k + 1) * len(places))

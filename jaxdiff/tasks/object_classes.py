@@ -1,6 +1,6 @@
-"""The classes of segmented objects, from K samples of the signed distance of each class.
+"""The classes of segmented objects, from K samples of their signed distance and of one channel a class.
 
-A pixel of a sample is of the class whose distance is the greatest, where that is above 0, and otherwise of none. The
+A pixel of a sample is of the class whose channel is the greatest, where its distance is above 0, and otherwise of none. The
 probability that an object is of a class is the share of this class in the pixels within the object that are of any, over all
 samples: samples that disagree about a whole object count as much as those that part it.
 """
@@ -43,15 +43,15 @@ def classes_of(model: Model) -> tuple[str, ...]:
 
 
 def of_objects(
-    labels: Int[np.ndarray, "*spatial"], draws: Float[np.ndarray, "k *spatial classes"], names: tuple[str, ...]
+    labels: Int[np.ndarray, "*spatial"], draws: Float[np.ndarray, "k *spatial channels"], names: tuple[str, ...]
 ) -> ObjectClasses:
-    """The classes of the objects in labels 1..n, from samples of the distance of each class in which they lie."""
+    """The classes of the objects in labels 1..n, from samples of the distance and then of the channels of the classes."""
     inside = labels > 0
     number, classes = int(labels.max(initial=0)), len(names)
     pixels = np.zeros((number, classes))
     for draw in draws:
-        distance = draw[inside]
-        hit = distance.max(axis=-1) > 0
-        place = (labels[inside][hit] - 1) * classes + distance[hit].argmax(axis=-1)
+        pixel = draw[inside]
+        hit = pixel[:, 0] > 0
+        place = (labels[inside][hit] - 1) * classes + pixel[hit, 1:].argmax(axis=-1)
         pixels += np.bincount(place, minlength=number * classes).reshape(number, classes)
     return ObjectClasses(names, pixels / pixels.sum(axis=1, keepdims=True))

@@ -58,8 +58,8 @@ def segment(
     """The instances in an image of any size, (*spatial, C) in the data's own units.
 
     An image whose grey levels are not those of training is said with numbers, as a warning; a blank one has no objects.
-    Of a model of classes a sample's distance is the greatest of those of the classes, and objects are found in it: two of
-    different classes never share a pixel. Which class an object is of is said by all samples (`ObjectClasses`).
+    Of a model of classes objects are found as of any other, so that two of different classes never share a pixel; which class
+    each is of is said by all samples (`ObjectClasses`).
     By a model of one size of objects (`jaxdiff.data.object_size`) the image is segmented on pixels of that size, and the
     distance brought back to its own.
 
@@ -95,9 +95,7 @@ def segment(
         spatial = np.shape(image)[: len(model.inputs.info.spatial)]
         check_samples(samples)
         away = getattr(model.pairing and model.pairing.pairs, "truncation", TRUNCATION)
-        return _segmented(
-            np.full((samples, *spatial, max(1, len(names))), -away, np.float32), fuse, dynamic, least, names
-        )
+        return _segmented(np.full((samples, *spatial, 1 + len(names)), -away, np.float32), fuse, dynamic, least, names)
     sampling = {"calls": calls, "solver": solver, "posterior_std": posterior_std}
     if size is None or size.diameter is None:
         return _segmented(conditional_samples(key, model, image, samples, **sampling), fuse, dynamic, least, names)
@@ -110,8 +108,9 @@ def segment(
     diameter, whence = given_or_estimated(key, model, image, size.diameter, diameter)
     factor = size.diameter / diameter
     draws = conditional_samples(key, model, image, samples, factor=factor, **sampling)
-    distances = np.stack([resampled(draw, spatial) for draw in draws]) / np.float32(factor)
-    result = _segmented(distances, fuse, dynamic / factor, least / factor**2, names)
+    draws = np.stack([resampled(draw, spatial) for draw in draws])
+    draws[..., 0] /= np.float32(factor)
+    result = _segmented(draws, fuse, dynamic / factor, least / factor**2, names)
     return result._replace(diameter=diameter, diameter_from=whence)
 
 
@@ -131,8 +130,8 @@ def check_diameter(diameter: float | None, size: ObjectSize | None) -> None:
 def _segmented(
     draws: Float[np.ndarray, "k *spatial channels"], fuse: str, dynamic: float, least: float, names: tuple[str, ...]
 ) -> Segmented:
-    """The segmentation of samples of the distance, or of those of each class in `names`."""
-    result = fused(draws.max(axis=-1), fuse, dynamic, least)
+    """The segmentation of samples of the distance and of the channels of the classes in `names`."""
+    result = fused(draws[..., 0], fuse, dynamic, least)
     return result._replace(classes=of_objects(result.labels, draws, names)) if names else result
 
 

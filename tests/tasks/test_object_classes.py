@@ -1,4 +1,4 @@
-"""Classes of segmented objects: known distances give known classes, samples that disagree a probability; train to table."""
+"""Classes of segmented objects: known channels give known classes, samples that disagree a probability; train to table."""
 
 import csv
 import json
@@ -17,8 +17,8 @@ from jaxdiff.data.config import Folder
 from jaxdiff.data.files.read import read_image
 from jaxdiff.data.files.write import write_image
 from jaxdiff.data.object_size import ObjectSize
-from jaxdiff.data.pairs import Segmentation
-from jaxdiff.data.pairs.distance import class_distances
+from jaxdiff.data.pairs import Segmentation, signed_distance
+from jaxdiff.data.pairs.distance import class_channels
 from jaxdiff.data.sources.class_tables import ClassTables
 from jaxdiff.tasks.object_classes import of_objects
 from jaxdiff.tasks.segment import segment
@@ -26,7 +26,7 @@ from jaxdiff.training.config import TrainConfig
 from jaxdiff.training.loop import train
 
 KEY, NAMES = jax.random.key(0), ("round", "long")
-TWO = IMAGE.replace(channel_names=("a", "b"))
+THREE = IMAGE.replace(channel_names=("distance", "a", "b"))
 KINDS = [0, 1, 1, 0]
 """Of the objects below."""
 
@@ -39,13 +39,18 @@ def objects(shape=(40, 30)):
     return mask
 
 
-def as_image(distances):
-    """An image that holds the distances of its own objects."""
-    return np.round(1000 + 100 * distances).astype(np.uint16)
+def channels(mask, kinds=KINDS):
+    """What is diffused of a mask."""
+    return np.concatenate([signed_distance(mask)[..., None], class_channels(mask, kinds, 2)], axis=-1)
 
 
-def knowing(window=(24, 24), info=TWO, **options):
-    """A model that returns the distances in the image, one channel a class."""
+def as_image(mask):
+    """An image that holds the distance and the classes of its own objects."""
+    return np.round(1000 + 100 * channels(mask)).astype(np.uint16)
+
+
+def knowing(window=(24, 24), info=THREE, **options):
+    """A model that returns what is in the image."""
     pairs = Segmentation(classes=NAMES, **options)
     return exact(
         Gaussian(), pairs, window=window, info=info, input_info=info, units=(0.0, 1.0), input_units=(1000.0, 100.0)
@@ -60,7 +65,7 @@ def model():
 @pytest.mark.parametrize("fuse", ["mean", "vote"])
 def test_known_distances_give_the_objects_and_their_classes_without_overlap(model, fuse):
     mask = objects()
-    result = segment(KEY, model, as_image(class_distances(mask, KINDS, 2)), samples=2, calls=2, fuse=fuse)
+    result = segment(KEY, model, as_image(mask), samples=2, calls=2, fuse=fuse)
     np.testing.assert_array_equal(result.labels > 0, mask > 0)
     assert len(np.unique(np.stack([result.labels.ravel(), mask.ravel()]), axis=1).T) == 5
     for label in range(1, 5):
@@ -72,12 +77,12 @@ def test_known_distances_give_the_objects_and_their_classes_without_overlap(mode
 
 def test_volumes_and_models_of_one_size_have_classes_too():
     mask = objects((6, 40, 30))
-    volume = TWO.replace(axes="ZYXC", pixel_size={})
-    result = segment(KEY, knowing((6, 24, 24), volume), as_image(class_distances(mask, KINDS, 2)), samples=1, calls=1)
+    volume = THREE.replace(axes="ZYXC", pixel_size={})
+    result = segment(KEY, knowing((6, 24, 24), volume), as_image(mask), samples=1, calls=1)
     assert sorted(result.classes.of_label.values()) == ["long", "long", "round", "round"]
     np.testing.assert_array_equal(result.labels > 0, mask > 0)
     sized = knowing(size=ObjectSize(diameter=20.0))
-    flat = as_image(class_distances(objects(), KINDS, 2))
+    flat = as_image(objects())
     result = segment(KEY, sized, flat, samples=2, calls=2, diameter=12.0)
     assert result.labels.shape == (40, 30)
     assert sorted(result.classes.of_label.values()) == ["long", "long", "round", "round"]
@@ -86,11 +91,14 @@ def test_volumes_and_models_of_one_size_have_classes_too():
 
 def test_the_probability_is_the_share_of_the_samples_pixels_within_the_object():
     labels = np.repeat([[1], [1], [2], [0]], 6, axis=1)
-    draws = np.full((4, 4, 6, 2), -3.0, np.float32)
-    draws[:3, :2, :, 0] = 2.0  # three of four samples: round
-    draws[3, :2, :, 1] = 2.0
-    draws[:, 2, :4, 1] = 1.0  # two thirds of an object
-    draws[0, 2, 4:, 0] = 1.0  # the rest in one sample, in the others nothing
+    draws = np.zeros((4, 4, 6, 3), np.float32)
+    draws[..., 0] = -3.0
+    draws[:, :2, :, 0] = 2.0
+    draws[:3, :2, :, 1] = 1.0  # three of four samples: round
+    draws[3, :2, :, 2] = 1.0
+    draws[:, 2, :4, 0] = 1.0  # two thirds of an object: long
+    draws[:, 2, :, 2] = 1.0
+    draws[0, 2, 4:] = 1.0, 0.9, 0.2  # the rest in one sample, nearer to round, in the others outside
     draws[:, 3] = 5.0  # outside of all objects
     result = of_objects(labels, draws, NAMES)
     np.testing.assert_allclose(result.probability, [[3 / 4, 1 / 4], [2 / 18, 16 / 18]])
@@ -99,28 +107,16 @@ def test_the_probability_is_the_share_of_the_samples_pixels_within_the_object():
 
 
 def test_equally_probable_classes_are_settled_by_their_order_and_no_objects_have_none():
-    draws = np.full((2, 3, 3, 2), -1.0, np.float32)
-    draws[0, ..., 1], draws[1, ..., 0] = 1.0, 1.0
+    draws = np.zeros((2, 3, 3, 3), np.float32)
+    draws[..., 0], draws[0, ..., 2], draws[1, ..., 1] = 1.0, 1.0, 1.0
     result = of_objects(np.ones((3, 3), int), draws, NAMES)
     assert result.probability.tolist() == [[0.5, 0.5]]
     assert result.of_label == {1: "round"}
-    equal = np.ones((1, 3, 3, 2), np.float32)
+    equal = np.ones((1, 3, 3, 3), np.float32)
     assert of_objects(np.ones((3, 3), int), equal, NAMES).of_label == {1: "round"}
     none = of_objects(np.zeros((3, 3), int), draws, NAMES)
     assert none.probability.shape == (0, 2)
     assert none.of_label == none.probability_of_label == {}
-
-
-def test_an_object_whose_samples_disagree_about_its_class_is_found(model):
-    """The mean of each class's distance would be below 0 everywhere."""
-    from jaxdiff.tasks.segment import _segmented
-
-    alone = class_distances(np.where(objects() == 3, 1, 0), [0], 2)
-    draws = np.stack([alone, alone[..., ::-1]])
-    assert (draws.mean(axis=0) <= 0).all()
-    result = _segmented(draws, "mean", 2.5, 20, NAMES)
-    np.testing.assert_array_equal(result.labels > 0, objects() == 3)
-    assert result.classes.probability.tolist() == [[0.5, 0.5]]
 
 
 def command(*args):
@@ -134,8 +130,8 @@ def rows_of(path):
 def test_the_command_writes_classes_that_are_read_again(model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(folder_options, "load", lambda run, step=None, **_: model)
-    write_image("in/a.ome.tif", as_image(class_distances(objects(), KINDS, 2)), TWO)
-    write_image("in/blank.ome.tif", np.full((40, 30, 2), 200, np.uint16), TWO)
+    write_image("in/a.ome.tif", as_image(objects()), THREE)
+    write_image("in/blank.ome.tif", np.full((40, 30, 3), 200, np.uint16), THREE)
     assert command("--input", "in", "--out", "out", "--run", "any", "--samples", 2, "--calls", 2) == 0
     rows = rows_of(tmp_path / "out" / "a_objects.csv")
     assert sorted(row["class"] for row in rows) == ["long", "long", "round", "round"]
@@ -179,7 +175,7 @@ def test_a_run_of_classes_trains_loads_and_keeps_their_names(tmp_path):
     )
     model = jd.load(train(config))
     assert model.pairing.pairs.classes == model.info.object_classes == NAMES
-    assert model.info.channel_names == ("signed distance of round", "signed distance of long")
+    assert model.info.channel_names == ("signed distance", "class round", "class long")
     stored = json.loads((tmp_path / "tissue" / "run.json").read_text())
     assert stored["data"]["object_classes"] == list(NAMES)
     result = segment(KEY, model, tifffile.imread(tmp_path / "images" / "0.tif"), samples=2, calls=1, least=1)

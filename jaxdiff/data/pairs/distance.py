@@ -45,17 +45,15 @@ def signed_distance(mask: Int[np.ndarray, "*field"], truncation: float = TRUNCAT
     return np.clip(distance, -truncation, truncation).astype(np.float32)
 
 
-def class_distances(
-    mask: Int[np.ndarray, "*field"], numbers: Sequence[int], classes: int, truncation: float = TRUNCATION
+def class_channels(
+    mask: Int[np.ndarray, "*field"], numbers: Sequence[int], classes: int
 ) -> Float[np.ndarray, "*field classes"]:
-    """The signed distance of the instances of each class alone; the greatest of them is that of all instances.
+    """1 in the channel of the class of the object that a pixel lies in, otherwise 0, float32.
 
     numbers: the class of each object 1..n of the mask, 0 to `classes` - 1. Raises DataError as `signed_distance`.
     """
     of_label = np.array([-1, *numbers])
-    kind = of_label[as_labels(mask, "a mask")]
-    parts = [signed_distance(np.where(kind == number, mask, 0), truncation) for number in range(classes)]
-    return np.stack(parts, axis=-1)
+    return (of_label[as_labels(mask, "a mask")][..., None] == np.arange(classes)).astype(np.float32)
 
 
 def _check_truncation(truncation: float) -> None:
@@ -95,6 +93,6 @@ class FromMasks:
 
 
 def distance_info(info: DataInfo, classes: Sequence[str] = ()) -> DataInfo:
-    """The info of signed distances of images that are `info`, of all objects or of those of each class."""
-    names = tuple(f"{DISTANCE} of {name}" for name in classes) or (DISTANCE,)
+    """The info of signed distances of images that are `info`, and of the channels of classes beside them."""
+    names = (DISTANCE, *(f"class {name}" for name in classes))
     return info.replace(channel_names=names, colour=False, dtype="float32", object_classes=tuple(classes))

@@ -1,4 +1,4 @@
-"""Segmentation: the signed distance of instances, or of those of each class, given the image."""
+"""Segmentation: the signed distance of instances, and perhaps their classes, given the image."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 from jaxdiff.data.errors import DataError
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.maps import Map, MapName
-from jaxdiff.data.pairs.distance import FromMasks, class_distances, distance_info, signed_distance
+from jaxdiff.data.pairs.distance import FromMasks, class_channels, distance_info, signed_distance
 from jaxdiff.data.pairs.varied import Varied
 from jaxdiff.data.patches import Record
 from jaxdiff.data.sources.source import Source
@@ -17,8 +17,8 @@ from jaxdiff.data.sources.source import Source
 class Segmentation(FromMasks, Varied):
     """Diffuses the truncated signed distance of the instances in a mask, given the image.
 
-    With `size` the distance is that of the resampled mask, in resampled pixels. With `classes` there is one channel for each:
-    the signed distance of the instances of this class alone.
+    With `size` the distance is that of the resampled mask, in resampled pixels. With `classes` there is a further channel for
+    each, 1 within its objects and 0 elsewhere.
     """
 
     classes: tuple[str, ...] = ()
@@ -68,14 +68,15 @@ class Segmentation(FromMasks, Varied):
         return {**piece, "distance": self._distance(piece)}
 
     def _distance(self, record: Record) -> np.ndarray:
+        distance = signed_distance(record["mask"], self.truncation)[..., None]
         if not self.classes:
-            return signed_distance(record["mask"], self.truncation)[..., None]
+            return distance
         names = record.get("classes", ())
         if record["mask"].max(initial=0) > len(names):
             raise DataError(f"{record['name']} with objects of no class", "the class of every object", CLASSES)
         self._check_names(names, record["name"])
         numbers = [self.classes.index(name) for name in names]
-        return class_distances(record["mask"], numbers, len(self.classes), self.truncation)
+        return np.concatenate([distance, class_channels(record["mask"], numbers, len(self.classes))], axis=-1)
 
     def _check_names(self, names: tuple[str, ...], what: str) -> None:
         unknown = sorted(set(names) - set(self.classes))

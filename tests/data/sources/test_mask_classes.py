@@ -87,7 +87,7 @@ def test_every_form_gives_the_same_distances(folder, form):
             truth[label] = ("long", "round").index(name)
         np.testing.assert_array_equal(kind, truth[MASK])
         assert record["mask"].max() == 4
-        np.testing.assert_array_equal(record["distance"][..., 1] > 0, truth[MASK] == 1)
+        np.testing.assert_array_equal(record["distance"][..., 2], truth[MASK] == 1)
     assert ("connected pieces" in " ".join(data.notes)) == (form == "values")
 
 
@@ -95,11 +95,9 @@ def test_binning_keeps_the_classes_and_without_classes_all_objects_are_one_kind(
     options = FORMS["table"](folder) | {"masks": folder / "masks", "axes": "YX", "validation": 0.0, "binning": 2}
     pairs = Segmentation(4.0, classes=("long", "round"))
     data = open_data(Folder(folder / "images", **options), (8, 8), 0, pairs=pairs)
-    assert data.train[0]["distance"].shape == (12, 14, 2)
-    assert [int((data.train[0]["distance"][..., c] > 0).sum()) for c in range(2)] == [
-        30,
-        30,
-    ]  # a half of a pixel counts
+    assert data.train[0]["distance"].shape == (12, 14, 3)
+    inside = (data.train[0]["distance"] > 0).sum(axis=(0, 1))
+    assert inside.tolist() == [60, 30, 30]  # a half of a pixel counts
     plain = open_data(
         Folder(folder / "images", masks=folder / "masks", axes="YX", mask_classes=folder / "classes.csv"),
         (8, 8),
@@ -156,7 +154,7 @@ def test_masks_of_kinds_in_folders_are_said(folder):
 
 def test_tables_of_floats_are_read_and_class_names_are_options(folder):
     rows = "".join(f"f{i},{row.replace(',', '.0,')}\n" for i in range(2) for row in ROWS.split())
-    assert opened(folder, mask_classes=table(folder, rows=rows)).info.channels == 2
+    assert opened(folder, mask_classes=table(folder, rows=rows)).info.channels == 3
     config = load_config(Path(__file__).parents[3] / "configs" / "object_classes.py")
     given = [
         "--pairs.classes",

@@ -1,4 +1,4 @@
-"""Pairs of classes: one signed distance each, cut and turned with the image; names that do not fit are refused."""
+"""Pairs with classes: a distance and a channel a class, cut and turned with the image; names that do not fit are refused."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,6 @@ from jaxdiff.data.info import DataInfo
 from jaxdiff.data.object_size import ObjectSize
 from jaxdiff.data.pairing import as_network, cut
 from jaxdiff.data.pairs import Segmentation, paired, signed_distance
-from jaxdiff.data.pairs.distance import class_distances
 from jaxdiff.data.per_image import PerImage
 from jaxdiff.data.sources.source import Memory
 
@@ -34,15 +33,14 @@ def tissue(shape=(48, 56), seed=0):
 
 
 @pytest.mark.parametrize("shape", [(48, 56), (9, 24, 30)])
-def test_each_class_is_alone_and_the_greatest_distance_is_that_of_all_objects(shape):
+def test_the_distance_is_that_of_all_objects_and_each_pixel_is_of_one_class(shape):
     mask, classes = tissue(shape)
-    numbers = [("round", "long").index(name) for name in classes]
-    distances = class_distances(mask, numbers, 2, 5.0)
-    np.testing.assert_array_equal(distances.max(axis=-1), signed_distance(mask, 5.0))
-    for number in range(2):
-        own = np.isin(mask, [i for i, n in enumerate(numbers, 1) if n == number])
-        np.testing.assert_array_equal(distances[..., number], signed_distance(np.where(own, mask, 0), 5.0))
-    assert ((distances > 0).sum(axis=-1) == (mask > 0)).all()  # no pixel of two classes
+    record = {"image": mask[..., None], "mask": mask, "classes": classes, "name": "a"}
+    pair = Segmentation(5.0, classes=("round", "long")).prepare(record)["distance"]
+    np.testing.assert_array_equal(pair[..., 0], signed_distance(mask, 5.0))
+    for number, name in enumerate(("round", "long"), 1):
+        own = np.isin(mask, [label for label, kind in enumerate(classes, 1) if kind == name])
+        np.testing.assert_array_equal(pair[..., number], own)
 
 
 @pytest.mark.parametrize(
@@ -67,14 +65,14 @@ def test_all_channels_are_cut_turned_and_resized_with_the_image(options):
         plain = {**vars(pairs), "augmentation": (), "per_image": None}
         piece = cut(record, (32, 40), rng, Pairing(Segmentation(**plain)))
         pair = Segmentation(**plain).draw(piece, rng)
-        shown = np.where((pair["image"] > 0).any(axis=-1), 1 + pair["image"].argmax(axis=-1), 0)
+        shown = np.where(pair["image"][..., 0] > 0, 1 + pair["image"][..., 1:].argmax(axis=-1), 0)
         level = np.rint(pair["input"][..., 0] / 100 - 1)
         # Between pixels the image is interpolated, the mask is not: away from outlines they say the same.
-        clear = np.abs(pair["image"]).min(axis=-1) > 1.5
+        clear = np.abs(pair["image"][..., 0]) > 1.5
         np.testing.assert_array_equal(shown[clear], level[clear])
-        assert pair["image"].shape == (32, 40, 2)
+        assert pair["image"].shape == (32, 40, 3)
     changed = as_network(cut(record, (32, 40), np.random.default_rng(0), Pairing(pairs)), Same(), Pairing(pairs))
-    assert changed["image"].shape == (32, 40, 2)
+    assert changed["image"].shape == (32, 40, 3)
 
 
 class Pairing:
