@@ -169,7 +169,9 @@ def measure(options: Options) -> None:
                 for i in range(len(held_out))
             ]
             seconds.append((time.monotonic() - began) / len(held_out))
-        entry: dict[str, Any] = {"settings": {"steps": options.steps, "images": options.images, "samples": options.samples}}
+        entry: dict[str, Any] = {
+            "settings": {"steps": options.steps, "images": options.images, "samples": options.samples}
+        }
         entry["settings"] |= {"calls": options.calls, "seeds": list(options.seeds), "fields": options.fields}
         store.put(("representations", name), entry | summary(matches) | {"seconds": float(np.mean(seconds))})
         print(name, {k: v["mean"] for k, v in summary(matches)["scores"].items()}, flush=True)
