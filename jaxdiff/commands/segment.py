@@ -126,7 +126,7 @@ def main(args: list[str], prog: str = "sample.py segment") -> int:
         return numbers
 
     suffixes = ("_labels.ome.tif", "_probability.ome.tif", "_objects.csv", "_overlay.png")
-    also = described(calibration) | ({} if usual is None else {"usual": asdict(usual)})
+    also = described(calibration) | ({} if usual is None else {"usual": usual.checksum})
     return task_over_folder(options, model, suffixes, work, also=also)
 
 

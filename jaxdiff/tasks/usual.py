@@ -7,9 +7,11 @@ for one more image of the known kind is below a with probability a at most (Vovk
 doi:10.1007/b106715). `familiar` is twice the smaller p, at most 1.
 """
 
+import hashlib
+import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -99,6 +101,11 @@ class Usual:
             if now != own:
                 return f"{name} {now}, it is of {own}"
         return None if parameters == self.parameters else "the model has other parameters, it was trained anew"
+
+    @property
+    def checksum(self) -> str:
+        """Of all that it says."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
     def save(self, run: str | Path) -> Path:
         """Writes it as RUN/usual.json, replacing an earlier one; the path."""

@@ -1,5 +1,6 @@
 """What known images look like to a model, and that others are said."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -64,6 +65,7 @@ def test_it_is_kept_beside_the_run(tmp_path):
     assert load_usual(tmp_path) is None
     KNOWN.save(tmp_path)
     assert load_usual(tmp_path) == KNOWN
+    assert load_usual(tmp_path).checksum == KNOWN.checksum != dataclasses.replace(KNOWN, checkpoint=1).checksum
     assert KNOWN.unlike(KNOWN.settings, None, "abc") is None
     assert KNOWN.unlike({**KNOWN.settings, "samples": 4}, None, "abc") == "samples 4, it is of 2"
     assert KNOWN.unlike({**KNOWN.settings, "fuse": "vote"}, None, "abc") == "fuse vote, it is of None"
@@ -102,6 +104,9 @@ def test_the_commands_keep_it_and_say_it(tmp_path, monkeypatch, capsys):
     assert 2 / (FEWEST + 2) <= familiar["numbers"]["familiar"] <= 1
     assert not any("unlike all" in text for text in familiar["warnings"])
     assert any("unlike all 21" in text for text in odd["warnings"])
+    assert (
+        script.run(COMMANDS["sample"], [*args, "known", "--resume"], "sample.py") == 2
+    )  # half of it would be familiar
     table = (tmp_path / "other" / "00_objects.csv").read_text().splitlines()
     assert table[0].endswith(",image_familiar")
     assert float(table[1].rpartition(",")[2]) == familiar["numbers"]["familiar"]
