@@ -26,6 +26,8 @@ from jaxdiff.sampling.program import WINDOW, image_devices
 from jaxdiff.solvers import DPMpp
 from jaxdiff.tasks.seen import returns_levels, seen
 
+STEP = 64
+"""Pixels by which images grow that are resampled, each by a factor of its own: those of nearly one size share a program."""
 Remat = Literal["cheap", "all"]
 WINDOWS_TOGETHER = 32
 """Windows in one network call, over all samples that are computed together."""
@@ -86,7 +88,11 @@ def conditional_samples(
     check_posterior_std(posterior_std, solver)
     network = seen(model, with_channels(image, model.inputs.info), factor)
     size, grid = network.normal.shape[:-1], model.grid(calls, solver, std=posterior_std)
-    draws = sampled(key, model, samples, size, inputs=network.normal[None], grid=grid, solver=solver)
+    inputs = network.normal[None]
+    if factor != 1:
+        inputs = reflected(inputs, tuple(n if n <= m else -(-n // STEP) * STEP for n, m in zip(size, model.shape)))
+    draws = sampled(key, model, samples, inputs.shape[1:-1], inputs=inputs, grid=grid, solver=solver)
+    draws = draws[(slice(None), *(slice(0, n) for n in size))]
     if network.scale is not None and returns_levels(model):
         for draw in draws:
             draw[...] = network.scale.inverse(draw)

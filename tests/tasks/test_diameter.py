@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from exact_models import IMAGE, exact
+from exact_models import IMAGE, TRACES, exact
 
 from jaxdiff import script
 from jaxdiff.cli import COMMANDS
@@ -85,6 +85,28 @@ def test_a_given_diameter_overrules_and_distances_are_in_pixels_of_the_image(mod
     assert result.diameter == 24.0
     assert result.distance.max() == pytest.approx(16 * 0.5 * 24 / D, rel=0.15)
     assert median_diameter(result.labels) == pytest.approx(median_diameter(mask), rel=0.03)
+
+
+class Traced(Cones):
+    """`Cones` that notes the shapes with which JAX looks at it."""
+
+    def __call__(self, x, lam, cond=None):
+        TRACES.append(x.shape)
+        return super().__call__(x, lam, cond)
+
+
+def test_images_of_nearly_one_size_of_objects_share_a_program():
+    pairs = Segmentation(per_image=PerImage(low=1.0, high=100.0, floor=0.0), size=ObjectSize(diameter=D))
+    model = exact(Traced(), pairs, window=(32, 32), units=(0.0, 1.0), input_units=(0.0, 1.0))
+    image, mask = field(24.0)
+    results = [segment(KEY, model, image, samples=1, calls=2, diameter=24.0)]
+    before = len(TRACES)
+    results += [segment(KEY, model, image, samples=1, calls=2, diameter=other) for other in (23.3, 24.6)]
+    assert len(TRACES) == before > 0
+    for result in results:
+        assert result.labels.shape == mask.shape
+        assert result.labels.max() == mask.max()
+        assert median_diameter(result.labels) == pytest.approx(median_diameter(mask), rel=0.04)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
