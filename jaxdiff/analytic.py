@@ -1,5 +1,7 @@
 """Exact denoisers: the data distributions whose E[x0 | x] has a closed form. They are what samplers are tested against."""
 
+from collections.abc import Mapping
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -11,11 +13,12 @@ from jaxdiff.representation import representation
 
 
 class Gaussian(eqx.Module):
-    """x0 ~ N(mean, C), with C given by variances (diagonal) or in full.
+    """x0 ~ N(mean, C), with C given by variances (diagonal) or in full; also the mean of D over a step.
 
     mean: (*shape); cov: (*shape) variances, or (d, d) with d the number of values. D = m + α C (α² C + σ² I)⁻¹ (x − α m),
-    in the eigenbasis of C, so that no matrix is solved per call. Raises `ValueError` if `cov` fits neither shape or has
-    a negative eigenvalue.
+    in the eigenbasis of C, so that no matrix is solved per call. With a condition {"span": t − t'} it is X of `jd.MeanFlow`:
+    along the probability flow (x − α m)/√(α² c + σ²) stays as it is on each axis of variance c. Raises `ValueError` if `cov`
+    fits neither shape or has a negative eigenvalue.
     """
 
     mean: Float[Array, " *shape"]
@@ -45,7 +48,10 @@ class Gaussian(eqx.Module):
         lam = jnp.asarray(lam, x.dtype)
         a, s = alpha(lam), sigma(lam)
         mean, variances = self.mean.astype(x.dtype), self.variances.astype(x.dtype)
-        gain = a * variances / (a**2 * variances + s**2)
+        if isinstance(cond, Mapping) and "span" in cond:
+            gain = _mean_gain(lam, jnp.asarray(cond["span"], x.dtype), variances)
+        else:
+            gain = a * variances / (a**2 * variances + s**2)
         rest = (x - a * mean).reshape(-1)
         if self.basis is None:
             moved = gain * rest
@@ -53,6 +59,19 @@ class Gaussian(eqx.Module):
             basis = self.basis.astype(x.dtype)
             moved = basis @ (gain * (basis.T @ rest))
         return mean + moved.reshape(x.shape)
+
+
+def _mean_gain(lam: Array, span: Array, variances: Array) -> Array:
+    """What x − α m is multiplied by in the mean of D over a step from t = σ/(α + σ) to r = t − span.
+
+    With z = x/(α + σ) and S_t² = (1 − t)² c + t², z_r = (1 − r) m + (S_r/S_t)(z_t − (1 − t) m) and z_r = X + (r/t)(z_t − X)
+    give c ((1 − r) t + (1 − t) r) / ((t S_r + r S_t) S_t).
+    """
+    t, rest = jax.nn.sigmoid(-lam), jax.nn.sigmoid(lam)
+    r, end = t - span, rest + span
+    at, to = jnp.sqrt(rest**2 * variances + t**2), jnp.sqrt(end**2 * variances + r**2)
+    scale = jnp.where(variances > 0, (t * to + r * at) * at, 1.0)
+    return variances * (end * t + rest * r) / (scale * (alpha(lam) + sigma(lam)))
 
 
 class GaussianMixture(eqx.Module):
@@ -81,6 +100,11 @@ class GaussianMixture(eqx.Module):
         self.log_weights = jnp.asarray(np.log(weights / weights.sum()))
 
     def __call__(self, x, lam, cond=None):
+        if isinstance(cond, Mapping) and "span" in cond:
+            raise ValueError(
+                "got a span for a GaussianMixture, whose mean over a step has no closed form; expected a solver that asks for D; "
+                "to fix: jd.DPMpp(2)"
+            )
         lam = jnp.asarray(lam, x.dtype)
         a, s = alpha(lam), sigma(lam)
         means, stds, log_weights = (leaf.astype(x.dtype) for leaf in (self.means, self.stds, self.log_weights))

@@ -2,22 +2,15 @@
 
 from pathlib import Path
 
-import jax
-
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
-from jaxdiff.denoiser import bind
 from jaxdiff.malformed import malformed, within
 from jaxdiff.model import Model
 from jaxdiff.nn.condition import size_of
 from jaxdiff.parts import Allow, allowed
-from jaxdiff.schema import fields
 from jaxdiff.shipped import folder_of
-from jaxdiff.training.leaves import check_variables, variable_shapes
-from jaxdiff.training.packed import is_packed, unpack
-from jaxdiff.training.run_folder import read_levels, read_pairing, read_run
-from jaxdiff.training.snapshots import average
-from jaxdiff.training.stored_config import config_of
+from jaxdiff.training.run_folder import read_levels, read_pairing
+from jaxdiff.training.stored_denoiser import read_config, stored_denoiser
 
 
 def load(
@@ -51,28 +44,16 @@ def load(
             each other, for parameters that are not the network's or not finite, and for parts that are not allowed.
     """
     allow, run = allowed(allow), folder_of(run)
-    stored = read_run(run, allow)
+    stored, config = read_config(run, allow)
     with within(run / "run.json"):
-        config = config_of(stored["config"], allow)
         info, pairing = DataInfo.from_json(stored["data"]), read_pairing(stored, allow)
         reads = size_of(config.network, "image_channels")
         has = pairing and pairing.inputs and pairing.inputs.info.channels
         if has and reads != has:
             raise malformed("config.network.image_channels", reads, f"{has}, the channels of pairing.inputs")
-        like = variable_shapes(config.network, stored["shape"])
-    if is_packed(run, stored):
-        step_stored = fields(stored, {"step": int})["step"]
-        if not ema or length is not None or step not in (None, step_stored):
-            raise ValueError(
-                f"got step={step}, ema={ema}, length={length} for {run}, a packed model; expected its one checkpoint, "
-                f"{step_stored}, averaged; to fix: leave them out, or load the run that it was packed from"
-            )
-        at_step, variables = step_stored, unpack(run, like)
-    else:
-        at_step, variables = average(run, step, ema=ema, length=length, like=like)
-    check_variables(like, variables, f"{run} at step {at_step}")
+    denoise, at_step = stored_denoiser(run, step, ema=ema, length=length, allow=allow)
     return Model(
-        denoise=bind(config.network, jax.device_put(variables), config.predicts, sigma_data=config.sigma_data),
+        denoise=denoise,
         network=config.network,
         schedule=config.schedule,
         shape=tuple(stored["shape"]),

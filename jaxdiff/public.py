@@ -41,6 +41,7 @@ from jaxdiff.solvers import IPNDM as IPNDM
 from jaxdiff.solvers import DPMpp as DPMpp
 from jaxdiff.solvers import EDMHeun as EDMHeun
 from jaxdiff.solvers import LinearMultistep as LinearMultistep
+from jaxdiff.solvers import MeanFlow as MeanFlow
 from jaxdiff.solvers import Point as Point
 from jaxdiff.solvers import PredictorCorrector as PredictorCorrector
 from jaxdiff.solvers import Renoised as Renoised

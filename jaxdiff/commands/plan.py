@@ -18,7 +18,7 @@ from jaxdiff.loading import load
 from jaxdiff.solvers import DPMpp
 from jaxdiff.training.config import TrainConfig
 from jaxdiff.training.leaves import variable_shapes
-from jaxdiff.training.objective import loss_of
+from jaxdiff.training.teacher import loss_of
 
 IMAGES = 64
 """A chip, of a sampler."""

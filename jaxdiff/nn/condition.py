@@ -4,9 +4,11 @@
     vector        float32 (d + 1,)          the last entry is 1 where present, 0 where absent
     image         float32 (*spatial, c + 1) the last channel is 1 where present, 0 where absent
     augmentation  float32 (a,)              what was done to a training image; 0 = nothing, as in all that is sampled
+    span          float32 ()                flow time of the step over which D is averaged (`jd.MeanFlow`); 0 = D itself
+    guidance      float32 ()                scale − 1 of the classifier-free guidance that the network has learned; 0 = none
 
 with any leading batch axes. The null has the same keys, shapes and dtypes, so that guidance calls one program; it keeps the
-augmentation, which says how an image is shown and not what is asked for.
+last three, which say how an image is shown or made and not what is asked for.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,9 +23,13 @@ FIELDS = {
     "vector": "vector_size",
     "image": "image_channels",
     "augmentation": "augmentation_size",
+    "span": "reads_span",
+    "guidance": "reads_guidance",
 }
-"""The field of a network that says how large each condition is; 0 = not read."""
+"""The field of a network that says how large each condition is, or whether it is read; 0 or False = not read."""
 KEYS = tuple(FIELDS)
+KEPT = ("augmentation", "span", "guidance")
+"""What the null has from the condition."""
 
 
 def size_of(network: Any, field: str) -> int:
@@ -43,7 +49,9 @@ def check_sizes(network: Any, spatial: Sequence[int], name: str = "patch") -> No
         )
 
 
-def condition(*, label: Any = None, vector: Any = None, image: Any = None, augmentation: Any = None) -> dict[str, Any]:
+def condition(
+    *, label: Any = None, vector: Any = None, image: Any = None, augmentation: Any = None, guidance: Any = None
+) -> dict[str, Any]:
     """Build a condition from plain arrays, adding the presence entries; leading batch axes are kept.
 
     Args:
@@ -51,6 +59,7 @@ def condition(*, label: Any = None, vector: Any = None, image: Any = None, augme
         vector: numbers (..., d), such as an embedding.
         image: (..., *spatial, c), on the grid of the image that is made.
         augmentation: (..., a): how the image was flipped and turned.
+        guidance: scales of guidance (...,), 1 = none, for a network that has learned them (`reads_guidance`).
 
     Returns:
         A dict of arrays; what is not a JAX array stays on the host.
@@ -71,6 +80,8 @@ def condition(*, label: Any = None, vector: Any = None, image: Any = None, augme
     if augmentation is not None:
         xp = jnp if isinstance(augmentation, jax.Array) else np
         cond["augmentation"] = xp.asarray(augmentation, np.float32)
+    if guidance is not None:
+        cond["guidance"] = np.float32(guidance) - 1 if not isinstance(guidance, jax.Array) else guidance - 1
     return cond
 
 
@@ -82,14 +93,24 @@ def _with_presence(name: str, values: Any, least: int):
     return xp.concatenate([values, xp.ones_like(values[..., :1])], axis=-1)
 
 
+def over(span: Any, cond: Any) -> dict[str, Any]:
+    """The condition of one image, or None, with the span of a step beside it. Raises ValueError for what is no dict."""
+    if cond is not None and not isinstance(cond, Mapping):
+        raise ValueError(
+            f"got a condition of type {type(cond).__name__} for means over steps (jd.MeanFlow); expected a dict, to which "
+            "'span' is added, or None; to fix: nn.condition(...)"
+        )
+    return {**(cond or {}), "span": span}
+
+
 def null(cond: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """The absent condition with the same keys, shapes and dtypes; None for None, entries too.
 
-    label -1, vector and image zero, augmentation kept.
+    label -1, vector and image zero, the others kept.
     """
     if cond is None:
         return None
-    keep = lambda name, value: value is None or name == "augmentation"  # noqa: E731
+    keep = lambda name, value: value is None or name in KEPT  # noqa: E731
     return {
         name: value if keep(name, value) else jnp.full_like(value, -1 if name == "label" else 0)
         for name, value in cond.items()
@@ -104,6 +125,8 @@ def expected(network: Any, batch: int, spatial: tuple[int, ...]) -> dict[str, ja
         "vector": (batch, sizes["vector"] + 1),
         "image": (batch, *spatial, sizes["image"] + 1),
         "augmentation": (batch, sizes["augmentation"]),
+        "span": (batch,),
+        "guidance": (batch,),
     }
     types = {"label": np.dtype("int32")}
     return {
@@ -111,6 +134,12 @@ def expected(network: Any, batch: int, spatial: tuple[int, ...]) -> dict[str, ja
         for name, shape in shapes.items()
         if sizes[name]
     }
+
+
+_OTHERWISE = {
+    "span": "a solver that asks for D, such as jd.DPMpp(2)",
+    "guidance": "guide it while sampling, jd.guidance.classifier_free",
+}
 
 
 def completed(cond: Mapping[str, Any] | None, read: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, Any]:
@@ -125,7 +154,7 @@ def completed(cond: Mapping[str, Any] | None, read: Mapping[str, jax.ShapeDtypeS
         if name not in read:
             raise ValueError(
                 f"got condition {name!r}; expected {sorted(read) or 'none'}, which this network was built for; "
-                f"to fix: leave it out, or train a network with {FIELDS[name]} > 0"
+                f"to fix: {_OTHERWISE.get(name, 'leave it out')}, or train a network with {FIELDS[name]}"
             )
         if np.shape(value) != read[name].shape:
             raise ValueError(

@@ -103,8 +103,8 @@ def conditioned(
         Image and embedding.
     """
     sizes = (network.num_classes, network.vector_size, network.augmentation_size)
-    embedding = Embedding(size, *sizes, name="embedding")
-    emb = embedding(lam, cond.get("label"), cond.get("vector"), cond.get("augmentation"))
+    embedding = Embedding(size, *sizes, network.reads_span, network.reads_guidance, name="embedding")
+    emb = embedding(lam, *(cond.get(name) for name in ("label", "vector", "augmentation", "span", "guidance")))
     x = x.astype(jnp.float32)
     if network.image_channels:
         x = jnp.concatenate([x, cond["image"].astype(jnp.float32)], axis=-1)

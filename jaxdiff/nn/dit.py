@@ -64,6 +64,11 @@ class DiT(nn.Module):
     """Channels of the image condition, without its presence channel; 0 = none."""
     augmentation_size: int = 0
     """Entries of the augmentation label, one more than the spatial axes; 0 = none (see `jd.UNet`)."""
+    reads_span: bool = False
+    """Whether it is told how far a step of the sampler leads, and learns the mean of D over it (`jd.MeanFlow`); a step of 0,
+    or none told, is D itself."""
+    reads_guidance: bool = False
+    """Whether it is told a scale of guidance, which it has learned from a guided teacher; not told, none."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the arithmetic; parameters, norms, softmax, embedding and output stay float32."""
     remat: Literal["none", "cheap", "all"] = "none"

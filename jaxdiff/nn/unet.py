@@ -62,6 +62,11 @@ class UNet(nn.Module):
     augmentation_size: int = 0
     """Entries of the augmentation label, one more than the spatial axes; 0 = none. The network is told how each training
     image was flipped and turned, and sampling asks for images as they were taken (Karras et al. 2022, arXiv 2206.00364)."""
+    reads_span: bool = False
+    """Whether it is told how far a step of the sampler leads, and learns the mean of D over it (`jd.MeanFlow`); a step of 0,
+    or none told, is D itself."""
+    reads_guidance: bool = False
+    """Whether it is told a scale of guidance, which it has learned from a guided teacher; not told, none."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the arithmetic; parameters, norms, embedding and output stay float32."""
     remat: Literal["none", "cheap", "all"] = "none"

@@ -56,8 +56,8 @@ class Threaded(RowSolver):
         left, k = [memory], jnp.round(t0).astype(jnp.int32)
         point: Any = args.run.denoise
 
-        def denoise(x, lam):
-            x0, memory = point(x, lam, left[-1], k)
+        def denoise(x, lam, **span):
+            x0, memory = point(x, lam, left[-1], k, **span)
             left.append(memory)
             return x0
 

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
 
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.guidance.remembering import Remembering
+from jaxdiff.nn.condition import over
 from jaxdiff.process.gaussian import start_noise
 from jaxdiff.programs import Programs, split
 from jaxdiff.sampling.adaptive import Adaptive
@@ -103,7 +104,11 @@ def _sampler(arrays, images, functions, mesh, shape, dtype):
             image_key = jax.random.fold_in(keys, index)
             x = start_noise(image_key, shape, dtype) if x is None else x
             memory = eqx.combine(weights, denoise).memory if remembers else None
-            return solving(lambda x, lam, *past: called(weights, x, lam, cond, *past), image_key, x, memory)
+
+            def at(x, lam, *past, span=None):
+                return called(weights, x, lam, cond if span is None else over(span, cond), *past)
+
+            return solving(at, image_key, x, memory)
 
         if images[0].shape[0] == 1:
             # XLA's CPU backend reduces products of arrays with an axis of length 1 ten times slower: it is taken off.

@@ -9,6 +9,7 @@ from jaxdiff.solvers.deis import DEIS as DEIS
 from jaxdiff.solvers.dpmpp import DPMpp as DPMpp
 from jaxdiff.solvers.edm_heun import EDMHeun as EDMHeun
 from jaxdiff.solvers.ipndm import IPNDM as IPNDM
+from jaxdiff.solvers.mean_flow import MeanFlow as MeanFlow
 from jaxdiff.solvers.multistep import LinearMultistep as LinearMultistep
 from jaxdiff.solvers.multistep import Weights as Weights
 from jaxdiff.solvers.predictor_corrector import PredictorCorrector as PredictorCorrector

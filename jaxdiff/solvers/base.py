@@ -50,7 +50,7 @@ class SolveArgs(NamedTuple):
     """What diffrax hands to the solver as `args`: one image's denoiser, the table, noise by row index, the image's key, and
     how many rows of the table the run has."""
 
-    denoise: Callable[[Array, Array], Array]
+    denoise: Callable[..., Array]
     rows: Rows
     noise: Callable[[Array], Array]
     key: Array
@@ -74,6 +74,8 @@ class RowSolver(diffrax.AbstractSolver):
     # Without annotations, which would make them dataclass fields, whose defaults hide what a subclass's body says.
     evaluations = 1
     ends_itself = False  # True: the update of the last row is the result of `final="denoise"`, not its denoiser call
+    last_step = 1e-3  # length in λ of the row whose denoiser call is the result, so that no formula meets h = 0
+    reads_span = False  # True: the denoiser is asked for means over steps, `denoise(x, lam, span=…)`
     if TYPE_CHECKING:
         order: Any
     term_structure: ClassVar = diffrax.AbstractTerm
@@ -154,6 +156,7 @@ class Solver(RowSolver):
     * `memory(x)`: the first value of what `update` carries along, arrays of fixed shape;
     * `keeps_history`: whether a step needs the steps before it; default: whether the class has a `memory`;
     * `ends_itself`: whether the update of the last row, not its denoiser call, is the result;
+    * `reads_span`: whether it asks for the mean of D over a step, `denoise(x, lam, span=…)`; see `solvers/mean_flow.py`;
     * `exponential`: that a step is exact where D is constant, as (3) of process/gaussian.py; the conformance kit asks;
     * `nodes(grid)`: the rows, if not one for each pair of neighbours in the grid;
     * `weights(at, to)`: arrays with one row a step, found as `at.weights` in `update`.
@@ -204,7 +207,7 @@ class Solver(RowSolver):
     def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
         k = jnp.round(t0).astype(jnp.int32)
         at, to, last = row(args, k)
-        denoise, called = recorded(lambda x, lam: args.denoise(x, jnp.asarray(lam, at.lam.dtype)))
+        denoise, called = recorded(lambda x, lam, **span: args.denoise(x, jnp.asarray(lam, at.lam.dtype), **span))
         noise = self._noise(k, args) if self.stochastic else None
         y1, memory = self.update(denoise, y0, at, to, noise, solver_state)
         if self.evaluations == 1:
@@ -227,8 +230,8 @@ def recorded(denoise: Callable) -> tuple[Callable, list[Array]]:
     """`denoise`, and the list in which it leaves all it returns."""
     called = []
 
-    def recording(x, lam):
-        called.append(denoise(x, lam))
+    def recording(x, lam, **span):
+        called.append(denoise(x, lam, **span))
         return called[-1]
 
     return recording, called
@@ -244,8 +247,8 @@ def tabulate(solver: RowSolver, grid: Float[np.ndarray, " n"], final: str = "den
     xp = namespace(start, end)
     last = np.zeros(len(start), bool)
     if final == "denoise" and not solver.calls_after:
-        # It leads on by a little only so that no formula meets h = 0 or ∞: mostly, the update of this row is not used.
-        start, end = xp.append(start, grid[-1]), xp.append(end, grid[-1] + 1e-3)
+        # Mostly, the update of this row is not used.
+        start, end = xp.append(start, grid[-1]), xp.append(end, grid[-1] + solver.last_step)
         last = np.append(last, not solver.ends_itself)
     at, to = Point.of(start), Point.of(end)
     return Rows(at._replace(weights=solver.weights(at, to)), to, last)

@@ -1,6 +1,6 @@
 """Denoising diffusion implicit models."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import numpy as np
@@ -27,19 +27,27 @@ class DDIM(LinearMultistep):
         return False
 
     def weights(self, at: Point, to: Point) -> Weights:
-        h = to.lam - at.lam
-        xp = namespace(h, self.eta)
-        share = self.eta**2 * -xp.expm1(-2.0 * h)  # s²/σ_s²
-        if xp is np and (np.any(self.eta < 0) or np.any(share > 1.0)):
-            raise ValueError(
-                f"got eta={float(self.eta)}, which asks for more noise than there is at λ={float(to.lam.max()):.3g}; "
-                "expected 0 <= eta and eta² (1 − e^(−2h)) <= 1 in every step; to fix: lower eta or take more steps"
-            )
-        carried = xp.sqrt(1.0 - share)
-        # α_s − (σ_s/σ_t) α_t carried = α_s (1 − e^(−h) carried), without cancellation
-        weight = to.alpha * (-xp.expm1(-h) + xp.exp(-h) * share / (1.0 + carried))
+        carried, share, std = coefficients(at, to, self.eta)
         return Weights.of(at, "x0").filled(
             predictor_y=to.sigma / at.sigma * carried,
-            predictor_v=weight[:, None],
-            predictor_z=to.sigma * self.eta * xp.sqrt(-xp.expm1(-2.0 * h)),
+            predictor_v=(to.alpha * share)[:, None],
+            predictor_z=std,
         )
+
+
+def coefficients(at: Point, to: Point, eta) -> tuple[Any, Any, Any]:
+    """(√(1 − s²/σ_s²), 1 − e^(−h) √(1 − s²/σ_s²), s) of steps from `at` to `to`, without cancellation.
+
+    Raises ValueError where there is less noise than `eta` asks for.
+    """
+    h = to.lam - at.lam
+    xp = namespace(h, eta)
+    new = eta**2 * -xp.expm1(-2.0 * h)  # s²/σ_s²
+    if xp is np and (np.any(eta < 0) or np.any(new > 1.0)):
+        raise ValueError(
+            f"got eta={float(eta)}, which asks for more noise than there is at λ={float(to.lam.max()):.3g}; "
+            "expected 0 <= eta and eta² (1 − e^(−2h)) <= 1 in every step; to fix: lower eta or take more steps"
+        )
+    carried = xp.sqrt(1.0 - new)
+    share = -xp.expm1(-h) + xp.exp(-h) * new / (1.0 + carried)
+    return carried, share, to.sigma * eta * xp.sqrt(-xp.expm1(-2.0 * h))

@@ -31,6 +31,8 @@ class _Wrapper(Solver):
             why = "is not written as a jd.Solver"
         elif solver.ends_itself:
             why = "ends the run itself (ends_itself)"
+        elif solver.reads_span:
+            why = "leads to the clean end at once, where known pixels are not seen (reads_span)"
         elif solver.keeps_history:
             why = "needs the steps before (keeps_history)"
         if why is not None:

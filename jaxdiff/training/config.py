@@ -35,9 +35,22 @@ from jaxdiff.process.schedules import (
 )
 from jaxdiff.schema import INFINITE, conform
 from jaxdiff.seeds import checked_seed
-from jaxdiff.solvers import DDIM, DDPM, DEIS, IPNDM, DPMpp, EDMHeun, PredictorCorrector, SASolver, Solver, UniPC
+from jaxdiff.solvers import (
+    DDIM,
+    DDPM,
+    DEIS,
+    IPNDM,
+    DPMpp,
+    EDMHeun,
+    MeanFlow,
+    PredictorCorrector,
+    SASolver,
+    Solver,
+    UniPC,
+)
 from jaxdiff.training.cadence import Every
 from jaxdiff.training.ema import EMA
+from jaxdiff.training.mean_denoising import MeanDenoising
 from jaxdiff.training.objective import LossConfig
 from jaxdiff.training.optimizer import AdamW, OptimizerConfig
 from jaxdiff.training.power_ema import PowerEMA
@@ -59,7 +72,7 @@ AnySchedule = (
     | Schedule
 )
 AnyWeighting = Sigmoid | Uniform | MinSNR | SNRPlusOne | P2 | EDM | Weighting
-AnySolver = DDIM | DDPM | DPMpp | UniPC | DEIS | IPNDM | EDMHeun | SASolver | PredictorCorrector | Solver
+AnySolver = DDIM | DDPM | DPMpp | UniPC | DEIS | IPNDM | EDMHeun | SASolver | PredictorCorrector | MeanFlow | Solver
 NEEDS = {
     "network": ("init", "apply"),
     "data": ("open",),
@@ -98,8 +111,9 @@ class TrainConfig:
     """Weight of the loss over noise levels."""
     drop_condition: float = 0.1
     """Fraction of examples trained with the null condition, for classifier-free guidance."""
-    loss: LossConfig | None = None
-    """A loss of your own (`jaxdiff.training.objective.LossConfig`); none: the denoising loss of the fields above."""
+    loss: MeanDenoising | LossConfig | None = None
+    """`MeanDenoising` for samples in few calls, or a loss of your own (`jaxdiff.training.objective.LossConfig`); none: the
+    denoising loss of the fields above."""
     optimizer: AdamW | OptimizerConfig = field(default_factory=AdamW)
     """AdamW, its warm-up and its decay; or your own (`jaxdiff.training.optimizer.OptimizerConfig`)."""
     ema: EMA = field(default_factory=EMA)
@@ -247,8 +261,8 @@ CLASSES: tuple[type, ...] = (
     *PAIRS,
     *PARTS_OF_PAIRS,
     *(BrownianBridge, Cosine, DiscreteBetas, Karras, LinearBeta, LogNormal, Rectified, SubVP, VarianceExploding),
-    *(EDM, P2, MinSNR, Sigmoid, SNRPlusOne, Uniform),
-    *(DDIM, DDPM, DPMpp, UniPC, DEIS, IPNDM, EDMHeun, SASolver, PredictorCorrector),
+    *(EDM, P2, MinSNR, Sigmoid, SNRPlusOne, Uniform, MeanDenoising),
+    *(DDIM, DDPM, DPMpp, UniPC, DEIS, IPNDM, EDMHeun, SASolver, PredictorCorrector, MeanFlow),
     *(DiT, UNet, AdamW, EMA, PowerEMA, Every),
 )
 """Every class that a stored config may name."""

@@ -6,7 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from jaxdiff.network import applied
 from jaxdiff.nn.condition import null
@@ -75,12 +75,9 @@ class DenoisingLoss:
 
         cond = batch.get("cond")
         if train and cond is not None and self.drop_condition > 0:
-            drop = jax.vmap(lambda k: jax.random.bernoulli(k, self.drop_condition))(keys[:, 1])
-            cond = jax.tree.map(lambda c, n: jnp.where(drop.reshape(-1, *[1] * (c.ndim - 1)), n, c), cond, null(cond))
+            cond = dropped(cond, jax.vmap(lambda k: jax.random.bernoulli(k, self.drop_condition))(keys[:, 1]))
 
-        key_dropout = jax.random.fold_in(key_dropout, jnp.asarray(first))
-        # "params" is where Linen draws for names that are not given.
-        rngs = {"dropout": key_dropout, "params": jax.random.fold_in(key_dropout, 1)} if train else None
+        rngs = randomness(key_dropout, first) if train else None
         output = applied(network, params, x, lam, cond, train=train, rngs=rngs)
         if output.shape != x0.shape:
             raise ValueError(f"got a network output of shape {output.shape}; expected that of the image, {x0.shape}")
@@ -99,6 +96,18 @@ class DenoisingLoss:
         chosen = jnp.searchsorted(jnp.asarray(BINS), lam)[:, None] == jnp.arange(len(BINS) + 1)
         bins = {"bin_error": jnp.mean(chosen * v_error[:, None], 0), "bin_share": jnp.mean(chosen, 0)}
         return loss, {"loss": loss, "v_error": jnp.mean(v_error), **bins}
+
+
+def dropped(cond: Any, drop: Bool[Array, " b"]) -> Any:
+    """A batch's condition, the null where an example drops it."""
+    return jax.tree.map(lambda c, n: jnp.where(drop.reshape(-1, *[1] * (c.ndim - 1)), n, c), cond, null(cond))
+
+
+def randomness(key: PRNGKeyArray, first: Any) -> dict[str, PRNGKeyArray]:
+    """`rngs` of a network that is trained on the examples from number `first` on."""
+    key = jax.random.fold_in(key, jnp.asarray(first))
+    # "params" is where Linen draws for names that are not given.
+    return {"dropout": key, "params": jax.random.fold_in(key, 1)}
 
 
 def binned(metrics: dict[str, Any]) -> dict[str, float]:

@@ -5,18 +5,12 @@ of them is called as ever, and nothing is passed, placed or gathered for it.
 """
 
 import inspect
-import json
-import zlib
-from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import jax
-import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from jaxdiff.training.lam_sampler import Stratified
-from jaxdiff.training.leaves import check_finite, checksums
-from jaxdiff.training.loss import DenoisingLoss, Metrics
+from jaxdiff.training.loss import Metrics
 
 ASKED = ("average", "teacher", "step")
 """What a loss gets where its signature has a parameter of this name."""
@@ -44,8 +38,9 @@ class Loss(Protocol):
 class LossConfig(Protocol):
     """A loss as a part of a config: a frozen dataclass whose fields are plain values, and this method.
 
-    A loss that reads a teacher has a second one, `load_teacher(config) -> pytree of arrays`, called once in each session,
-    before data are read; such as `return jd.load(self.run, step=self.step).denoise`. The tree is an argument of the compiled
+    A loss that reads a teacher has a field `teacher`, the folder of a run or the name of a model that comes with jaxdiff, whose
+    denoiser it then gets (of the checkpoint `teacher_step`, if it has this field); or a second method, `load_teacher(config)
+    -> pytree of arrays`. Both are called once in each session, before data are read. The tree is an argument of the compiled
     step, and lies on the devices as parameters do. Its checksum is kept with the checkpoints: a run goes on with the same
     teacher, or not at all.
     """
@@ -83,51 +78,6 @@ def check_teacher(loss: Any, teacher: PyTree, fix: str) -> None:
         f"got a teacher for the loss {name}, which has no parameter `teacher`; expected none; to fix: leave it out, or "
         "def __call__(self, network, params, key, batch, *, teacher, ...)"
     )
-
-
-def loss_of(config: Any) -> tuple[Loss, PyTree]:
-    """The loss of a `TrainConfig`, its own or `DenoisingLoss` of its fields, and its teacher (None for most).
-
-    Raises ValueError for a loss that cannot be called, for a teacher that is missing, not read, or not finite.
-    """
-    if config.loss is None:
-        loss = DenoisingLoss(
-            lam_sampler=Stratified(config.schedule),
-            predicts=config.predicts,
-            weighting=config.weighting,
-            sigma_data=config.sigma_data,
-            drop_condition=config.drop_condition,
-        )
-        return loss, None
-    name = type(config.loss).__name__
-    loss = config.loss.build(config)
-    if not callable(loss):
-        raise ValueError(
-            f"got a {type(loss).__name__} from {name}.build(config); expected a loss, called as loss(network, params, key, "
-            f"batch, train=, first=, total=); to fix: return self from {name}.build, and write {name}.__call__"
-        )
-    load = getattr(config.loss, "load_teacher", None)
-    teacher = None if load is None else load(config)
-    check_teacher(loss, teacher, f"a method load_teacher(self, config) of {name}, which returns it")
-    if teacher is not None:
-        check_finite(jax.tree.map(np.asarray, teacher), f"a teacher of {name}")
-    return cast(Loss, loss), teacher
-
-
-def teacher_checksum(teacher: PyTree) -> int | None:
-    """CRC-32 of all arrays of a teacher; None for none."""
-    if teacher is None:
-        return None
-    return zlib.crc32(json.dumps(checksums(jax.tree.map(np.asarray, teacher)), sort_keys=True).encode())
-
-
-def check_same_teacher(now: int | None, before: int | None, folder: Path) -> None:
-    """Raises ValueError where a run goes on with another teacher, by its checksum, than it has had."""
-    if now != before:
-        raise ValueError(
-            f"got a teacher that is not the one that the run in {folder} has had (checksum {now}, in the checkpoint "
-            f"{before}); expected the same arrays; to fix: a load_teacher of a fixed checkpoint (step=), or another --name"
-        )
 
 
 def check_loss(loss: Any, network: Any, state: Any, batch: Any, teacher: PyTree) -> None:

@@ -28,7 +28,7 @@ from jaxdiff.training.config import TrainConfig
 from jaxdiff.training.environment import changes, environment
 from jaxdiff.training.fine_tune import start_from
 from jaxdiff.training.known_data import KnownData, know, read_known
-from jaxdiff.training.objective import Loss, check_loss, check_same_teacher, loss_of, teacher_checksum
+from jaxdiff.training.objective import Loss, check_loss
 from jaxdiff.training.prefetch import Prefetch
 from jaxdiff.training.preview import sheet_solver
 from jaxdiff.training.restore import steps
@@ -36,6 +36,7 @@ from jaxdiff.training.run_folder import check_class_names, check_config, describ
 from jaxdiff.training.state import TrainState
 from jaxdiff.training.step import Step, make_train_step
 from jaxdiff.training.stored_config import check_round_trip
+from jaxdiff.training.teacher import check_same_teacher, loss_of, teacher_checksum
 
 
 @dataclass(eq=False)

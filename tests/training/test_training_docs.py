@@ -19,7 +19,7 @@ import jaxdiff as jd
 from jaxdiff.config import load_config
 from jaxdiff.process import alpha, sigma
 from jaxdiff.training import PowerEMA, Stratified
-from jaxdiff.training.objective import loss_of
+from jaxdiff.training.teacher import loss_of
 
 TEXT = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
 FENCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
