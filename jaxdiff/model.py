@@ -24,7 +24,7 @@ from jaxdiff.process.schedules import Schedule
 from jaxdiff.representation import size, value
 from jaxdiff.sampling import Samples, log_likelihood, sample
 from jaxdiff.seeds import check_key
-from jaxdiff.solvers import DPMpp, Tuned
+from jaxdiff.solvers import DPMpp, MeanFlow, Tuned
 from jaxdiff.tuning import stored
 
 
@@ -63,6 +63,7 @@ class Model:
             "network": f"{value(self.network)}, {size(getattr(self.denoise, 'params', self.denoise)):,} parameters",
             "predicts": value(getattr(self.denoise, "predicts", self.denoise)),
             "schedule": value(self.schedule),
+            **({"calls": "few: 1 to 4 of jd.MeanFlow(), its default; 20 of other solvers"} if self.few_calls else {}),
             "images": f"{self.shape} {self.info.axes}, {self.info.dtype}, {channels}{', '.join(self.info.channel_names)}",
             "pixels": f"{', '.join(sizes)} {self.info.unit or ''}".strip() if sizes else "of unknown size",
             "units": f"those of the data; 0 of the network is {level}, 1 is {spread} more ({self.normaliser.map_name})",
@@ -90,13 +91,34 @@ class Model:
             )
         return self.pairing.inputs
 
+    @property
+    def few_calls(self) -> bool:
+        """Whether the network has learned the mean of D over a step, for samples in one to four calls (`jd.MeanFlow`)."""
+        return size_of(self.network, "reads_span") > 0
+
+    @property
+    def calls(self) -> int:
+        """Network calls of `sample`, unless it is told: 2 of a model that was trained for few, else 20."""
+        return 2 if self.few_calls else 20
+
+    @property
+    def solver(self) -> Any:
+        """The default solver: `MeanFlow()` where the network was trained for it, else `DPMpp(2)`."""
+        return MeanFlow() if self.few_calls else DPMpp(2)
+
     def grid(self, calls: int, solver: Any = None, *, std: float = 1.0) -> np.ndarray:
-        """The default grid of `calls` network calls, uniform in λ (`jd.grids.uniform_lam`), or the solver's own.
+        """The solver's own grid, or the default one of `calls` network calls.
+
+        That is uniform in λ (`jd.grids.uniform_lam`), and for `MeanFlow` in flow time (`jd.grids.flow_time`).
 
         std: of what is sampled, in model units: of images 1, of what an image condition leaves open less.
         """
+        solver = self.solver if solver is None else solver
         own = getattr(solver, "grid", None)
-        return grids.uniform_lam(self.schedule, calls, std=std) if own is None else np.asarray(own)
+        if own is not None:
+            return np.asarray(own)
+        default = grids.flow_time if getattr(solver, "reads_span", False) else grids.uniform_lam
+        return default(self.schedule, calls, std=std)
 
     def guided(self, guidance: float | Callable[[Denoiser], Denoiser]) -> Denoiser:
         """The denoiser under guidance: a scale of classifier-free guidance, or a function of the denoiser."""
@@ -141,7 +163,7 @@ class Model:
         key: PRNGKeyArray,
         num: int,
         *,
-        calls: int = 20,
+        calls: int | None = None,
         solver: Any = None,
         grid: np.ndarray | None = None,
         cond: PyTree = None,
@@ -159,8 +181,8 @@ class Model:
         Args:
             key: image i depends on (key, first + i).
             num: of images.
-            calls: network calls of the default grid.
-            solver: default `DPMpp(2)`.
+            calls: network calls of the default grid; default 20, of a model for few calls 2.
+            solver: default `self.solver`.
             grid: rising λ; default the solver's own or `self.grid(calls)`.
             cond: from `condition`, leading axis num.
             guidance: scale of classifier-free guidance, 1 for none; or a function from the model's denoiser to the
@@ -190,8 +212,8 @@ class Model:
             denoise,
             shape=self.shape,
             num=num,
-            solver=DPMpp(2) if solver is None else solver,
-            grid=self.grid(calls, solver) if grid is None else grid,
+            solver=self.solver if solver is None else solver,
+            grid=self.grid(calls or self.calls, solver) if grid is None else grid,
             cond=cond,
             start=start,
             batch=batch,

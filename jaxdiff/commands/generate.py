@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from jaxdiff.bulk import Job, bulk, manifest
 from jaxdiff.bulk.processes import joined_processes
-from jaxdiff.commands.solver_options import SolverOptions, of_model
+from jaxdiff.commands.solver_options import SolverOptions, check_calls
 from jaxdiff.data.files.write import check_writable, write_image
 from jaxdiff.data.shown.picture import sheet
 from jaxdiff.durable import write_json
@@ -202,7 +202,7 @@ def _prepared(options: Generate, runs: Path) -> tuple[Model, Any, dict[str, Any]
         )
         raise ValueError(f"got no --run; expected a run folder ({listing}); to fix: {fix}")
     begun = manifest.read_manifest(Path(options.out))  # refuses a folder with anything but a bulk run in it
-    named = options.named(options.run)  # what it refuses is refused before the run is read
+    options.named(options.run)  # what it refuses is refused before the run is read
     # A run that was trained further meanwhile is continued from the checkpoint that it was begun with.
     before = None if begun is None else begun["request"].get("checkpoint")  # None of a bulk run by the library
     model = load(options.run, options.checkpoint or before, allow=options.allow)
@@ -220,7 +220,8 @@ def _prepared(options: Generate, runs: Path) -> tuple[Model, Any, dict[str, Any]
             "got --guidance-interval or --guidance-rescale at guidance 1, which is none; expected another --guidance with "
             "it; to fix: add --guidance 2"
         )
-    solver = of_model(named, model, options.guidance)
+    solver = options.solver_of(model, options.guidance)
+    check_calls(options, model, solver)
     if options.guidance != 1.0 and label is None:
         raise ValueError(
             f"got --guidance {options.guidance} for a model without classes; expected 1; to fix: leave it out"

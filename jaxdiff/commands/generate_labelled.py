@@ -23,7 +23,7 @@ from jaxdiff.bulk.job import parameters_checksum
 from jaxdiff.commands.folders.masks_of_folder import Group, MasksOfFolder
 from jaxdiff.commands.folders.set_progress import SetProgress
 from jaxdiff.commands.reader_options import ReaderOptions
-from jaxdiff.commands.solver_options import SolverOptions
+from jaxdiff.commands.solver_options import SolverOptions, check_calls
 from jaxdiff.data.files.labels import write_labels
 from jaxdiff.data.files.read import inspect, read
 from jaxdiff.data.files.write import as_dtype, check_writable, write_image
@@ -107,6 +107,7 @@ def _labelled_set(options: GenerateLabelled) -> int:
     progress = SetProgress.of(options.out, options.resume, _about(options, model))
     out = options.out
     solver = options.solver_of(model)
+    check_calls(options, model, solver)
     info = model.info.replace(synthetic=True)
     joint = model.pairing is not None and isinstance(model.pairing.pairs, Joint)
     if joint:

@@ -24,6 +24,7 @@ NAMES = {
     "edm-heun": solvers.EDMHeun,
     "sa": solvers.SASolver,
     "predictor-corrector": solvers.PredictorCorrector,
+    "mean-flow": solvers.MeanFlow,
 }
 
 
@@ -31,9 +32,10 @@ NAMES = {
 class SolverOptions:
     """Which solver, and how many calls of the network it takes."""
 
-    solver: str = "dpmpp"
-    """ddim, ddpm, dpmpp, unipc, deis, ipndm, sa, edm-heun, predictor-corrector, tuned (of `jaxdiff tune`, for --calls) or
-    tuned:CALLS, or package.module:Class."""
+    solver: str | None = None
+    """ddim, ddpm, dpmpp, unipc, deis, ipndm, sa, edm-heun, predictor-corrector, mean-flow, tuned (of `jaxdiff tune`, for
+    --calls) or tuned:CALLS, or package.module:Class; default mean-flow of a model that was trained for few calls, else
+    dpmpp."""
     calls: int = 20
     """Network calls for each image, of a solver that makes one a step: values of λ on the way."""
     order: int | None = None
@@ -48,8 +50,8 @@ class SolverOptions:
             raise ValueError(f"got calls={self.calls}; expected at least 1; to fix: --calls 1 or more")
 
     def named(self, run: str | Path | None = None) -> diffrax.AbstractSolver:
-        """The solver, before any model is loaded. Raises what `solver_named` does."""
-        name = f"tuned:{self.calls}" if self.solver == "tuned" else self.solver
+        """The solver, before any model is loaded, which may have another default. Raises what `solver_named` does."""
+        name = f"tuned:{self.calls}" if self.solver == "tuned" else self.solver or "dpmpp"
         return solver_named(name, run, **self.fields)
 
     @property
@@ -64,13 +66,25 @@ class SolverOptions:
         return {"order": self.order, "eta": self.eta} | fields
 
     def solver_of(self, model: Model, guidance: float = 1.0) -> Any:
-        """`of_model` of the solver that is named."""
-        return of_model(self.named(model.run), model, guidance)
+        """The solver for a model; a tuned one warns where it is for another checkpoint or guidance."""
+        if self.solver is None and self.order is None and model.few_calls:
+            return solver_named("mean-flow", **self.fields)
+        solver = self.named(model.run)
+        return model.tuned(solver.calls, guidance) if isinstance(solver, solvers.Tuned) else solver
 
 
-def of_model(solver: diffrax.AbstractSolver, model: Model, guidance: float = 1.0) -> Any:
-    """The solver for a model; a tuned one warns where it is for another checkpoint or guidance."""
-    return model.tuned(solver.calls, guidance) if isinstance(solver, solvers.Tuned) else solver
+FEWEST = 4
+"""Calls of D from which on a generator's images are images; see docs/solvers.md."""
+
+
+def check_calls(options: SolverOptions, model: Model, solver: Any) -> None:
+    """Raises ValueError for fewer calls than a generator was trained for; of a tuned solver they were looked at."""
+    if options.calls < FEWEST and not model.few_calls and not isinstance(solver, solvers.Tuned):
+        raise ValueError(
+            f"got --calls {options.calls} for {model.run}, which was trained for many: one call gives the mean of all "
+            f"images, {FEWEST - 1} give blurred ones; expected {FEWEST} or more; to fix: --calls 10, a sampler of `jaxdiff tune "
+            f"{model.run} --nfe {FEWEST}`, or a model for few calls (docs/few-calls.md)"
+        )
 
 
 def field_values(texts: Sequence[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxdiff.conformance.accuracy import limit, order
 from jaxdiff.conformance.ends import ends, float32
 from jaxdiff.conformance.gradients import gradients
-from jaxdiff.conformance.moments import frozen, moments
+from jaxdiff.conformance.moments import frozen, moments, spans
 from jaxdiff.conformance.purity import pure
 from jaxdiff.conformance.report import Conformance, Row
 from jaxdiff.conformance.runs import batch, devices, nfe, traces
@@ -29,6 +29,7 @@ PROPERTIES: tuple[Callable[[Subject], Row], ...] = (
     long,
     moments,
     frozen,
+    spans,
     ends,
     shapes,
     float32,
@@ -58,7 +59,8 @@ def check_solver(solver: diffrax.AbstractSolver, *, eta: float = 0.0, verbose: b
     * `consistent`: no error of the order of one step in 48 of them, as a step that is left out makes.
     * `long`: what a step does is a smooth function of its length up to h = 2: no clipped step, no rounded λ.
     * `moments`: mean and covariance from off the marginal follow (★) at the field `eta`, and at another value of it.
-    * `frozen`, of a solver that says `exponential`: exact steps where D is constant.
+    * `frozen`, of a solver that says `exponential`: exact steps where D is constant; `spans`, of one that `reads_span`: exact
+      steps with the mean of D, for which all other properties are given D.
     * `ends`: λ = ±10 and one, two, three grid values; the result is D of the last state, on data of std 1 and wide ones,
       and what ends itself (`ends_itself`) ends there where there is one image only, and at λ = 10.
     * `shapes`: colour images and volumes of four channels, of thousands of values.

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.conformance.march import quick_jit
-from jaxdiff.conformance.problems import IMAGE, GaussianProblem
+from jaxdiff.conformance.problems import IMAGE, GaussianProblem, asked
 from jaxdiff.conformance.subject import Subject
 from jaxdiff.process.gaussian import alpha, sigma
 from jaxdiff.solvers.base import Solver, tabulate
@@ -25,7 +25,7 @@ UNBALANCED = 1e-6
 @quick_jit
 def _parts(kernel, row, x, z):
     """Drift and noise of one step."""
-    denoise = lambda x, lam: PROBLEM.denoise(x, lam, None)  # noqa: E731
+    denoise = asked(PROBLEM.denoise)
     ahead, back = (kernel.update(denoise, x, row.at, row.to, noise, None)[0] for noise in (z, -z))
     return (ahead + back) / 2 - x, (ahead - back) / 2
 

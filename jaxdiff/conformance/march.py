@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxdiff.conformance.problems import asked
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.programs import Filtered
 from jaxdiff.sampling import solve
@@ -69,7 +70,7 @@ def padded(rows: Rows, dtype, capacity: int = CAPACITY) -> Rows:
 def take_step(kernel: RowSolver, denoise: Denoiser, rows: Rows, noise: Callable, key, k, x, state: Any):
     """One image's x and solver state after row k; `state` None: before the first step."""
     draw = lambda k: noise(key, k, x.shape, x.dtype)  # noqa: E731
-    run = SolveArgs(lambda x, lam: denoise(x, lam, None), rows, draw, key, len(rows.last))
+    run = SolveArgs(asked(denoise), rows, draw, key, len(rows.last))
     at = jnp.asarray(k, x.dtype)
     if state is None:
         state = kernel.init(None, at, at + 1, x, run)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxdiff.conformance.expansion import FACTORS, Expansion, expansion, grids
 from jaxdiff.conformance.langevin import UNBALANCED, imbalance
 from jaxdiff.conformance.noise import UNBENT, bent_noise
-from jaxdiff.conformance.problems import COLOURED, DISTANT, ENDS, SINGLE, WIDTH, GaussianProblem, scaled
+from jaxdiff.conformance.problems import COLOURED, DISTANT, ENDS, SINGLE, STEPPED, WIDTH, GaussianProblem, scaled
 from jaxdiff.conformance.recursion import recursion, row_maps
 from jaxdiff.conformance.report import Row
 from jaxdiff.conformance.samples import local_error, samples_by_kind, step_error
@@ -194,6 +194,23 @@ def with_field(solver, name: str, value):
     other = copy.copy(solver)
     object.__setattr__(other, name, np.asarray(value, np.float64))
     return other
+
+
+def spans(subject: Subject) -> Row:
+    """With the mean of D over its steps, every step from a marginal leads to the next exactly; of solvers that ask for it."""
+    expected = f"≤ {EXACT:.0e} from the marginal, after {len(COARSE) - 1} steps"
+    if not subject.rowed.reads_span:
+        return Row("spans", "not checked", "no `reads_span` solver", expected)
+    with jax.enable_x64(True):
+        ((mean, cov),) = reached = recursion(subject.rowed, STEPPED, [COARSE], STEPPED.marginal(COARSE[0]))  # type: ignore[arg-type]
+        off = [np.abs(got - right).max() for got, right in zip((mean, cov), STEPPED.marginal(COARSE[-1]), strict=True)]
+    return Row.judged(
+        "spans",
+        max(off) <= EXACT + reached.doubt,
+        f"{max(off):.1e}",
+        expected,
+        "DDIM's step with the mean of D is exact where the span is that of the step: t − t' with t = σ/(α + σ)",
+    )
 
 
 def frozen(subject: Subject) -> Row:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.conformance.march import quick_jit
-from jaxdiff.conformance.problems import IMAGE
+from jaxdiff.conformance.problems import IMAGE, asked
 from jaxdiff.conformance.subject import Subject
 from jaxdiff.solvers.base import Solver, tabulate
 
@@ -21,8 +21,7 @@ UNBENT = 0.01
 @quick_jit
 def _of_multiples(kernel, denoise, row, x, noises):
     def update(z):
-        called = lambda x, lam: denoise(x, lam, None)  # noqa: E731
-        return kernel.update(called, x, row.at, row.to, z, kernel.memory(x))[0]
+        return kernel.update(asked(denoise), x, row.at, row.to, z, kernel.memory(x))[0]
 
     return jax.lax.map(update, noises)
 

@@ -4,14 +4,17 @@ A problem is a denoiser with the exact flow: `problem.flow(x, lam, lams)` brings
 along the ODE to each of `lams`, in float64.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import equinox as eqx
 import numpy as np
 from scipy.integrate import solve_ivp
 from scipy.special import softmax
 
 from jaxdiff.analytic import Gaussian, GaussianMixture
+from jaxdiff.denoiser import Denoiser
 from jaxdiff.process.gaussian import alpha, sigma
 
 
@@ -61,6 +64,30 @@ class GaussianProblem:
             return eta**2 * (lam - 0.5 * np.log1p(variances * np.exp(2 * lam)))
 
         return basis * (spread(to) / spread(lam) * np.exp(passed(lam) - passed(to))) @ basis.T
+
+
+@dataclass(frozen=True)
+class MeansProblem(GaussianProblem):
+    """The same, with a denoiser that knows its mean over a step."""
+
+    @property
+    def denoise(self) -> "Means":  # type: ignore[override]
+        return Means(super().denoise)
+
+
+class Means(eqx.Module):
+    """A denoiser that a solver's spans reach."""
+
+    denoise: Gaussian
+
+    def __call__(self, x, lam, cond=None):
+        return self.denoise(x, lam, cond)
+
+
+def asked(denoise: Denoiser) -> Callable[..., Any]:
+    """`denoise` as an update calls it; what does not know its means over steps is D, which they tend to."""
+    known = isinstance(denoise, Means)
+    return lambda x, lam, span=None: denoise(x, lam, {"span": span} if known and span is not None else None)
 
 
 @dataclass(frozen=True)
@@ -143,6 +170,8 @@ COLOURED = GaussianProblem(_PLACES[0, :, :2], _covariance(1, 8))
 """Images of 2 × 2 pixels and two channels, all values correlated."""
 DISTANT = GaussianProblem(WIDTH * (_PLACES[0, :, :2] + 2.0 * _SIDES[:, :2]), WIDTH**2 * COLOURED.cov)
 """`COLOURED`, `WIDTH` times as wide and far from 0."""
+STEPPED = MeansProblem(GAUSSIAN.mean, GAUSSIAN.cov)
+"""`GAUSSIAN`, for solvers that ask for means over their steps."""
 SINGLE = GaussianProblem(DISTANT.mean, np.zeros((8, 8)))
 """One image and no other: D is constant."""
 

@@ -13,7 +13,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from jaxdiff.conformance.march import padded, quick_jit
-from jaxdiff.conformance.problems import GaussianProblem
+from jaxdiff.conformance.problems import GaussianProblem, asked
 from jaxdiff.solvers.base import Rows, Solver, tabulate
 
 CHUNK = 512
@@ -75,9 +75,8 @@ def _affine(solver, denoise, rows, begins, carry, shape):
 
     def update(row, state, z, counts):
         x, memory = eqx.combine(unravel(state), counts)
-        called = lambda x, lam: denoise(x, lam, None)  # noqa: E731
         z = z.reshape(z_shape) if solver.stochastic else None
-        state, counts = eqx.partition(solver.update(called, x, row.at, row.to, z, memory), eqx.is_inexact_array)
+        state, counts = eqx.partition(solver.update(asked(denoise), x, row.at, row.to, z, memory), eqx.is_inexact_array)
         return ravel_pytree(state)[0], counts
 
     def along(ways, at):

@@ -37,7 +37,6 @@ from jaxdiff.plain import to_plain
 from jaxdiff.sampling.arguments import checked_grid
 from jaxdiff.sampling.program import program
 from jaxdiff.sampling.solve import on_rows
-from jaxdiff.solvers import DPMpp
 from jaxdiff.training.leaves import named
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -76,7 +75,7 @@ def export_sampler(
     """
     path = Path(path)
     _check(path, platforms, units, guidance, model)
-    solver = DPMpp(2) if solver is None else solver
+    solver = model.solver if solver is None else solver
     grid = checked_grid(model.grid(calls, solver) if grid is None else grid)
     solve = on_rows(solver, grid)
     denoise = portable(model.guided(guidance))
@@ -177,7 +176,8 @@ def _arguments(network: Any, shape: tuple[int, ...], b: Any) -> dict[str, Any]:
         "seed": jax.ShapeDtypeStruct((), np.uint32),
         "index": jax.ShapeDtypeStruct((b,), np.int32),
     }
-    if cond := expected(network, b, shape[:-1]):
+    read = expected(network, b, shape[:-1])
+    if cond := {name: one for name, one in read.items() if name != "span"}:  # a span is told by the solver
         arguments["cond"] = cond
     return arguments
 

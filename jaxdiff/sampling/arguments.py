@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from jaxdiff.denoiser import Bound, Denoiser
+from jaxdiff.nn.condition import size_of
 from jaxdiff.process.gaussian import on_host
 from jaxdiff.solvers.base import RowSolver, Solver, checked_eta
 from jaxdiff.solvers.stepped import check_noise, cost, is_stochastic
@@ -67,6 +69,27 @@ def check_solver(solver, *, shape, controller, eta) -> None:
         raise ValueError(
             f"got {type(solver).__name__} with a controller, which estimates no error; expected an adaptive solver; to fix: "
             "use diffrax.Tsit5(), or diffrax.HalfSolver around it"
+        )
+
+
+def check_span(denoise: Denoiser, solver: Any) -> None:
+    """Raises `ValueError` for a denoiser that cannot be asked for means over steps, where the solver does (`reads_span`)."""
+    if not getattr(solver, "reads_span", False):
+        return
+    name = type(solver).__name__
+    if getattr(denoise, "measurement", None) is not None:
+        raise ValueError(
+            f"got {name} with {type(denoise).__name__}; expected a solver that asks for D, E[x0 | x], from which methods of "
+            "posterior sampling tell how the image fits the measurement: a mean over a step does not tell it; to fix: "
+            "jd.DPMpp(eta=1)"
+        )
+    inner: Any = denoise
+    while not isinstance(inner, Bound) and hasattr(inner, "denoise"):
+        inner = inner.denoise
+    if isinstance(inner, Bound) and not size_of(inner.network, "reads_span"):
+        raise ValueError(
+            f"got {name} for a {type(inner.network).__name__} that is not told how far a step leads; expected one with "
+            "reads_span=True, trained by jaxdiff.training.mean_denoising.MeanDenoising; to fix: jd.DPMpp(2), or train it so"
         )
 
 

@@ -20,7 +20,7 @@ from jaxdiff.representation import value
 from jaxdiff.sampling import carried
 from jaxdiff.sampling.adaptive import Adaptive
 from jaxdiff.sampling.adjoint import of_inputs
-from jaxdiff.sampling.arguments import check_counts, check_kept, check_leading, check_solver, checked_grid
+from jaxdiff.sampling.arguments import check_counts, check_kept, check_leading, check_solver, check_span, checked_grid
 from jaxdiff.sampling.program import image_axes, image_devices, program
 from jaxdiff.sampling.solve import NoiseSource, on_rows
 from jaxdiff.seeds import check_key
@@ -159,6 +159,7 @@ def sample(
     grid = checked_grid(getattr(solver, "grid", None) if grid is None else grid)
     check_counts(num=num, batch=batch, first=first, trajectory=trajectory, rows=rows)
     check_solver(solver, shape=shape, controller=controller, eta=eta)
+    check_span(denoise, solver)
     check_kept(solver, final=final, trajectory=trajectory, keep_x0=keep_x0, fixed=controller is None, rows=rows)
     carried.check_memory(denoise, solver, controller)
     if mesh is not None:  # with automatic axes, so that any number of images can be cut from what comes back

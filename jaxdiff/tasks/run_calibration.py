@@ -19,7 +19,6 @@ from jaxdiff.data.levels import blank
 from jaxdiff.malformed import malformed
 from jaxdiff.model import Model
 from jaxdiff.plain import to_plain
-from jaxdiff.solvers import DPMpp
 from jaxdiff.tasks.beside_run import read_beside, write_beside
 from jaxdiff.tasks.risk_control import LEAST, MOST, highest_percent, images_for, percent_of
 from jaxdiff.tasks.sampled import with_channels
@@ -141,7 +140,7 @@ def sampling_settings(model: Model, samples: int, calls: int, solver: Any, **fur
             f"got samples={samples}; expected 2 or more, one has no spread; to fix: as many as the task will be used with"
         )
     own = getattr(solver, "grid", None) is not None
-    plain = to_plain(DPMpp(2) if solver is None else solver, "solver")
+    plain = to_plain(model.solver if solver is None else solver, "solver")
     return {
         "samples": samples,
         "calls": len(model.grid(calls, solver)) if own else calls,

@@ -23,7 +23,6 @@ from jaxdiff.parts import is_ours
 from jaxdiff.process.gaussian import noise
 from jaxdiff.sampling import sample
 from jaxdiff.sampling.program import WINDOW, image_devices
-from jaxdiff.solvers import DPMpp
 from jaxdiff.tasks.seen import returns_levels, seen
 
 STEP = 64
@@ -77,8 +76,9 @@ def conditional_samples(
     """`samples` draws from p(what is diffused | image), in its own units, float32.
 
     image: in the units of the model's inputs, any size; one channel may be left out. It is normalised as a whole.
-    calls: network calls of the default solver, `DPMpp(2)`, on the model's default grid. factor: pixels that the network sees
-    for one of the image; the draws have the network's. posterior_std: in model units, moves the default grid by −log of it.
+    calls: network calls of the default solver, `model.solver`, on the model's default grid. factor: pixels that the network
+    sees for one of the image; the draws have the network's. posterior_std: in model units, moves the default grid by −log of
+    it.
 
     Sample k depends on (key, k). Raises ValueError for an image with other axes or channels, or with pixels that are not
     finite.
@@ -184,7 +184,7 @@ def sampled(
                 denoise,
                 shape=(*padded, model.info.channels),
                 num=rows.stop - low,
-                solver=DPMpp(2) if solver is None else solver,
+                solver=model.solver if solver is None else solver,
                 grid=grid,
                 cond=chunk_cond,
                 start=from_here,

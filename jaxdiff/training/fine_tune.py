@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff.malformed import shown
-from jaxdiff.plain import to_plain
 from jaxdiff.nn.embed import LATER
+from jaxdiff.plain import to_plain
 from jaxdiff.predictions import PredictionKind
 from jaxdiff.shipped import folder_of
 from jaxdiff.training.leaves import check_finite, mismatches, named

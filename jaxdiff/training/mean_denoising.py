@@ -228,9 +228,7 @@ class DistilledLoss:
         total: int | None = None,
         step: Any = 0,
     ) -> tuple[Float[Array, ""], Metrics]:
-        return self.loss.against(
-            teacher, network, params, key, batch, train=train, first=first, total=total, step=step
-        )
+        return self.loss.against(teacher, network, params, key, batch, train=train, first=first, total=total, step=step)
 
 
 def differentiable(network: Any) -> Any:

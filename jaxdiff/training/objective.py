@@ -38,7 +38,7 @@ class Loss(Protocol):
 class LossConfig(Protocol):
     """A loss as a part of a config: a frozen dataclass whose fields are plain values, and this method.
 
-    A loss that reads a teacher has a field `teacher`, the folder of a run or the name of a model that comes with jaxdiff, whose
+    A loss that reads a teacher has a field `teacher`, a run folder or the name of a model that comes with jaxdiff, whose
     denoiser it then gets (of the checkpoint `teacher_step`, if it has this field); or a second method, `load_teacher(config)
     -> pytree of arrays`. Both are called once in each session, before data are read. The tree is an argument of the compiled
     step, and lies on the devices as parameters do. Its checksum is kept with the checkpoints: a run goes on with the same

@@ -16,6 +16,7 @@ from jaxdiff.data.files.read import check_image
 from jaxdiff.data.files.units import MICROMETRES
 from jaxdiff.data.info import DataInfo
 from jaxdiff.guidance.posterior import Method
+from jaxdiff.model import Model
 from jaxdiff.parts import at_place
 from jaxdiff.physics.camera import Camera
 from jaxdiff.physics.operators import Convolution
@@ -90,10 +91,14 @@ class RestoreOptions(EstimateOptions):
 
     def named(self, run: str | Path | None = None) -> Any:
         """As of other tasks, but that dpmpp adds noise and is of order 1 for few calls: see `restore`."""
-        if self.solver == "dpmpp" and self.fields["eta"] is None:
+        if self.solver in (None, "dpmpp") and self.fields["eta"] is None:
             order = default_order(self.calls) if self.fields["order"] is None else self.fields["order"]
             return solver_named("dpmpp", **(self.fields | {"order": order, "eta": 1.0}))
         return super().named(run)
+
+    def solver_of(self, model: Model, guidance: float = 1.0) -> Any:
+        """As `named`, whatever the model was trained for: posterior methods look at D, not at means over steps."""
+        return super().solver_of(model, guidance) if self.solver == "tuned" else self.named(model.run)
 
     @property
     def camera(self) -> Camera | None:
