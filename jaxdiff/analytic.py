@@ -102,8 +102,8 @@ class GaussianMixture(eqx.Module):
     def __call__(self, x, lam, cond=None):
         if isinstance(cond, Mapping) and "span" in cond:
             raise ValueError(
-                "got a span for a GaussianMixture, whose mean over a step has no closed form; expected a solver that asks for "
-                "D; to fix: jd.DPMpp(2)"
+                "got a span for a GaussianMixture, whose mean over a step has no closed form; expected a solver that asks "
+                "for D; to fix: jd.DPMpp(2)"
             )
         lam = jnp.asarray(lam, x.dtype)
         a, s = alpha(lam), sigma(lam)

@@ -82,8 +82,8 @@ def check_calls(options: SolverOptions, model: Model, solver: Any) -> None:
     if options.calls < FEWEST and not model.few_calls and not isinstance(solver, solvers.Tuned):
         raise ValueError(
             f"got --calls {options.calls} for {model.run}, which was trained for many: one call gives the mean of all "
-            f"images, {FEWEST - 1} give blurred ones; expected {FEWEST} or more; to fix: --calls 10, a sampler of `jaxdiff tune "
-            f"{model.run} --nfe {FEWEST}`, or a model for few calls (docs/few-calls.md)"
+            f"images, {FEWEST - 1} give blurred ones; expected {FEWEST} or more; to fix: --calls 10, a sampler of `jaxdiff "
+            f"tune {model.run} --nfe {FEWEST}`, or a model for few calls (docs/few-calls.md)"
         )
 
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, ArrayLike, Float, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from jaxdiff.numbers import as_leaves
 from jaxdiff.process.gaussian import alpha, namespace, on_host, sigma
@@ -172,7 +172,7 @@ class Solver(RowSolver):
     @abstractmethod
     def update(
         self,
-        denoise: Callable[[Array, ArrayLike], Array],
+        denoise: Callable[..., Array],
         x: Float[Array, " *shape"],
         at: Point,
         to: Point,
