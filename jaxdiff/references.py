@@ -24,6 +24,7 @@ PAPERS: dict[str, tuple[str, ...]] = {
     "EDMHeun": ("karras2022elucidating",),
     "PredictorCorrector": ("song2021score",),
     "Replaced": ("song2021score", "lugmayr2022repaint"),
+    "MeanFlow": ("geng2025mean", "kim2023consistency", "song2023consistency"),
     "Renoised": ("lugmayr2022repaint", "xu2023restart"),
     # schedules and grids
     "LinearBeta": ("song2021score", "ho2020denoising"),
@@ -45,6 +46,7 @@ PAPERS: dict[str, tuple[str, ...]] = {
     "P2": ("choi2022perception",),
     "EDM": ("karras2022elucidating",),
     "SNRPlusOne": ("salimans2022progressive",),
+    "MeanDenoising": ("geng2025mean", "geng2025improved", "lu2024simplifying"),
     "Stratified": ("kingma2021variational",),
     "PowerEMA": ("karras2024analyzing",),
     "AdamW": ("loshchilov2019decoupled",),

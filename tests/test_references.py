@@ -19,6 +19,7 @@ from jaxdiff import guidance, references, training
 from jaxdiff.guidance import posterior
 from jaxdiff.process import schedules
 from jaxdiff.training import weighting
+from jaxdiff.training.mean_denoising import MeanDenoising
 from jaxdiff.training.optimizer import AdamW
 
 ROOT = Path(__file__).parents[1]
@@ -37,7 +38,7 @@ PARTS = [
     *public(weighting),
     *public(guidance),
     *(getattr(posterior, name) for name in ("DDNM", "DPS", "DiffPIR", "MMPS", "PiGDM")),
-    *(jd.DiT, jd.UNet, AdamW, training.PowerEMA, training.Stratified),
+    *(jd.DiT, jd.UNet, AdamW, MeanDenoising, training.PowerEMA, training.Stratified),
     *(jd.guidance.classifier_free, jd.guidance.adaptive_projected, jd.guidance.autoguidance, jd.guidance.windowed),
     *(jd.grids.karras, jd.grids.quadratic, jd.grids.discrete, jd.log_likelihood, jd.encode),
 ]

@@ -33,8 +33,8 @@ class Remembers(NamedTuple):
 
 
 def still(k, y, args: Any):
-    """In the place of `solvers.base.drift`, of which diffrax asks the shape, where it does not fit: D without a memory has no
-    value, and what is carried no derivative."""
+    """In the place of `solvers.base.drift`, of which diffrax asks the shape, where it does not fit: D without a memory or a
+    span has no value, and what is carried no derivative."""
     return y
 
 

@@ -71,7 +71,7 @@ class OnRows(eqx.Module):
         if capacity:
             run = SolveArgs(denoise, rows, lambda k: self.noise(key, k, x.shape, x.dtype), key, self.steps)
             solution = diffrax.diffeqsolve(
-                diffrax.ODETerm(drift if solver is self.solver else still),
+                diffrax.ODETerm(still if solver is not self.solver or solver.reads_span else drift),
                 solver,
                 t0=0.0,
                 t1=1.0 * self.steps,

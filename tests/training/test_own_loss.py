@@ -143,7 +143,7 @@ class Broken:
     ("kind", "message"),
     [
         ("not callable", r"got a float from Broken\.build\(config\); expected a loss"),
-        ("teacher", r"got no teacher for the loss .*to fix: a method load_teacher\(self, config\) of Broken"),
+        ("teacher", r"got no teacher for the loss .*to fix: a field teacher of Broken"),
         ("vector", r"got float32\[2\] from the loss .*expected a scalar"),
         ("alone", r"got float32\[\] from the loss .*expected \(scalar, dict of metrics\)"),
     ],
