@@ -222,7 +222,7 @@ def test_a_foreign_folder_is_refused(config):
         ({"patch": (8, 8, 8)}, "expected"),
         ({"patch": (32, 32)}, "expected"),
         ({"data": Folder(path=Path("nowhere"))}, "nowhere"),
-        ({"init_from": "nowhere"}, r"holds no run\.json"),
+        ({"init_from": "nowhere"}, r"got nowhere, which is no folder here and no model"),
     ],
 )
 def test_bad_input_leaves_no_folder(config, fields, message):
