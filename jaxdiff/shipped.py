@@ -5,13 +5,14 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "models"
 SHIPPED = {
-    "segment": FOLDER / "nuclei_segmentation",
+    "segment": FOLDER / "any_nuclei_segmentation",
     "denoise": FOLDER / "nuclei_denoising",
     "restoration": FOLDER / "nuclei_prior",
     "generate-labelled": FOLDER / "nuclei_generation",
 }
 LINES: Mapping[str, str] = {
-    "nuclei_segmentation": "segment: instances of fluorescent nuclei, windows of 96×96, 1.68 M parameters",
+    "any_nuclei_segmentation": "segment: fluorescent nuclei of any size and microscope, windows of 96×96, 2.67 M parameters",
+    "nuclei_segmentation": "segment: nuclei like those of BBBC039, windows of 96×96, 1.68 M parameters",
     "nuclei_denoising": "denoise: nuclei behind 10 to 100 photons, windows of 64×64, 0.94 M parameters",
     "nuclei_prior": "deconvolve, inpaint, isotropic, generate: nuclei alone, windows of 64×64, 0.93 M parameters",
     "nuclei_generation": "generate-labelled: nuclei in the places of a mask, windows of 64×64, 1.68 M parameters",
@@ -31,7 +32,7 @@ def models() -> Models:
 
     Example:
         >>> list(models())
-        ['nuclei_segmentation', 'nuclei_denoising', 'nuclei_prior', 'nuclei_generation']
+        ['any_nuclei_segmentation', 'nuclei_segmentation', 'nuclei_denoising', 'nuclei_prior', 'nuclei_generation']
     """
     return Models({name: line for name, line in LINES.items() if (FOLDER / name / "run.json").is_file()})
 

@@ -40,7 +40,13 @@ def desk(tmp_path, monkeypatch):
     """A folder with the configs of the repository and the shipped models as runs, to stand in."""
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     (tmp_path / "runs").mkdir()
-    for name in ("nuclei_prior", "nuclei_denoising", "nuclei_segmentation", "nuclei_generation"):
+    for name in (
+        "any_nuclei_segmentation",
+        "nuclei_prior",
+        "nuclei_denoising",
+        "nuclei_segmentation",
+        "nuclei_generation",
+    ):
         (tmp_path / "runs" / name).symlink_to(ROOT / "jaxdiff" / "models" / name)
     (tmp_path / "runs" / "nuclei_stabilised").symlink_to(ROOT / "jaxdiff" / "models" / "nuclei_prior")
     monkeypatch.chdir(tmp_path)

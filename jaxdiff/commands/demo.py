@@ -1,6 +1,7 @@
 """The demonstration: what the shipped models do, as pictures, in two minutes on two CPU cores."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,12 +23,14 @@ from jaxdiff.tasks.denoise import denoise
 from jaxdiff.tasks.segment import segment
 
 EXAMPLE = FOLDER / "example.ome.tif"
+OTHER = FOLDER / "example_large_nuclei.tif"
 PHOTONS = 30.0
 
 
 @dataclass(frozen=True)
 class Demo:
-    """64 new labelled images of nuclei, the segmentation of a real one, and what denoising makes of it with little light."""
+    """64 new labelled images of nuclei, segmentations of real ones of two microscopes, and what denoising makes of little
+    light."""
 
 
 def main(args: list[str], prog: str = "jaxdiff demo") -> int:
@@ -37,8 +40,10 @@ def main(args: list[str], prog: str = "jaxdiff demo") -> int:
     labelled_set(GenerateLabelled(out=out / "generated", num=64))
     image, info = read_image(EXAMPLE)
 
-    segmentation = segment(jax.random.key(0), load(shipped("segment")), image, samples=8)
-    overlay(image, segmentation.labels, out / "segmentation.png", segmentation.uncertainty)
+    segmented = []
+    for name, own in {"segmentation.png": image, "other_microscope.png": read_image(OTHER)[0]}.items():
+        segmented.append(segment(jax.random.key(0), load(shipped("segment")), own))
+        overlay(own, segmented[-1].labels, out / name, segmented[-1].uncertainty)
 
     model = load(shipped("denoise"))
     pairs = model.pairing.pairs if model.pairing is not None else None
@@ -51,27 +56,33 @@ def main(args: list[str], prog: str = "jaxdiff demo") -> int:
     sheet(result.std[None], out / "denoising_std.png")
     write_image(out / "denoised.ome.tif", result.image, replace(info, dtype="float32"))
 
-    _together(out / "generated" / "masks.png", out / "segmentation.png", out / "denoising.png", path=out / "demo.png")
+    top = (out / "generated" / "masks.png", out / "segmentation.png", out / "other_microscope.png")
+    _together(top, out / "denoising.png", path=out / "demo.png")
     print(
         f"Done in {time.perf_counter() - began:.0f} s; look at {out / 'demo.png'}, which shows\n"
         f"  {out / 'generated' / 'masks.png'}: new images of nuclei, with the outlines that they were made for\n"
-        f"  {out / 'segmentation.png'}: {segmentation.labels.max()} nuclei of a real image, and where 8 samples disagree\n"
-        f"  {out / 'denoising.png'}: {PHOTONS:.0f} photons at the peak, one sample, the mean of 8, and the truth"
+        + "".join(
+            f"  {path}: {found.labels.max()} nuclei of a real image, of {found.diameter:.0f} pixels as estimated, and where "
+            "samples disagree\n"
+            for path, found in zip(top[1:], segmented)
+        )
+        + f"  {out / 'denoising.png'}: {PHOTONS:.0f} photons at the peak, one sample, the mean of 8, and the truth"
     )
     return 0
 
 
-def _together(left: Path, right: Path, below: Path, path: Path) -> None:
-    """Three pictures as one: two side by side, and one as wide as both below them."""
-    pictures = [Image.open(file).convert("RGB") for file in (left, right, below)]
-    height = max(picture.height for picture in pictures[:2])
-    top = [p.resize((round(p.width * height / p.height), height), Image.Resampling.NEAREST) for p in pictures[:2]]
+def _together(above: Sequence[Path], below: Path, path: Path) -> None:
+    """Pictures as one: some side by side, of one height, and one as wide as all of them below."""
+    pictures = [Image.open(file).convert("RGB") for file in (*above, below)]
+    height = max(picture.height for picture in pictures[:-1])
+    top = [p.resize((round(p.width * height / p.height), height), Image.Resampling.NEAREST) for p in pictures[:-1]]
     width = sum(picture.width for picture in top)
-    bottom = pictures[2].resize(
-        (width, round(pictures[2].height * width / pictures[2].width)), Image.Resampling.BICUBIC
+    bottom = pictures[-1].resize(
+        (width, round(pictures[-1].height * width / pictures[-1].width)), Image.Resampling.BICUBIC
     )
-    canvas = Image.new("RGB", (width, height + bottom.height))
-    canvas.paste(top[0], (0, 0))
-    canvas.paste(top[1], (top[0].width, 0))
+    canvas, left = Image.new("RGB", (width, height + bottom.height)), 0
+    for picture in top:
+        canvas.paste(picture, (left, 0))
+        left += picture.width
     canvas.paste(bottom, (0, height))
     canvas.save(path)

@@ -31,7 +31,9 @@ class Segment(IntervalOptions):
     Of a model of classes the table has the class of each object and its probability, and outlines are coloured by class.
     """
 
-    calls: int = 4
+    samples: int = 4
+    """Samples that are fused; 1 gives no uncertainty."""
+    calls: int = 2
     """Network calls for each sample."""
     fuse: Fuse = "mean"
     """Foreground: where the mean distance is above 0, or where more than half of the samples are inside."""

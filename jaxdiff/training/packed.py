@@ -84,6 +84,8 @@ def _without_folders(config: dict[str, Any]) -> dict[str, Any]:
 def _without_folder(field: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _without_folder(name, one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_without_folder(field, one) for one in value]
     if isinstance(value, str) and (field in ("path", "masks", "inputs", "data_dir") or Path(value).is_absolute()):
         return Path(value).name
     return value
