@@ -21,7 +21,7 @@ from jaxdiff.training.run_folder import read_run
 OPTIONS = {
     "samples": int,
     "calls": int,
-    "solver": str,
+    "solver": str | None,
     "order": int | None,
     "eta": float | None,
     "solver_fields": list[str],
