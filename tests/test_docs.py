@@ -140,6 +140,7 @@ def models() -> dict:
     nuclei = exact_models.exact(gaussian)
     return {
         **{name: nuclei for name in ("nuclei", "demo", "nuclei_prior")},
+        "any_nuclei_segmentation": exact_models.exact(exact_models.Gaussian(std=0.1), Segmentation()),
         "nuclei_segmentation": exact_models.exact(exact_models.Gaussian(std=0.1), Segmentation()),
         "nuclei_denoising": exact_models.exact(exact_models.Gaussian(std=0.1), Denoising()),
     }
