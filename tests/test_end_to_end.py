@@ -64,7 +64,7 @@ def test_folder_to_training_to_ome_tiff(tmp_path, kind, patch):
     assert np.all(np.isfinite(losses))
 
     out = tmp_path / "new"
-    status = generate(Generate(run=run, num=3, calls=3, batch=3, out=out))
+    status = generate(Generate(run=run, num=3, calls=4, batch=3, out=out))
     assert status == 0
     files = sorted(out.glob("*.ome.tif"))
     assert len(files) == 3
@@ -78,10 +78,10 @@ def test_folder_to_training_to_ome_tiff(tmp_path, kind, patch):
 
     # the same image from Python, in data units
     model = jd.load(run)
-    again = model.sample(jax.random.key(0), num=3, calls=3, batch=3)
+    again = model.sample(jax.random.key(0), num=3, calls=4, batch=3)
     low, high = np.iinfo(np.uint16).min, np.iinfo(np.uint16).max
     np.testing.assert_array_equal(np.clip(np.rint(np.asarray(again.images[0])), low, high).astype(np.uint16), first)
 
     record = json.loads((out / "generate.json").read_text())
-    assert record["calls_per_image"] == 3
-    assert len(record["grid"]) == 3
+    assert record["calls_per_image"] == 4
+    assert len(record["grid"]) == 4

@@ -180,7 +180,7 @@ def _choices(choices: Mapping[str, Any]) -> str:
     for task, methods in choices.items():
         flat = (
             methods.items()
-            if task in ("segmentation", "classification")
+            if task in ("segmentation", "classification", "microscopes")
             else [
                 (f"{name}, {photons} photons", entry)
                 for photons, entries in methods.items()

@@ -46,7 +46,7 @@ def run(tmp_path_factory):
 
 
 def arguments(run, out, *more):
-    options = {"run": run, "out": out, "num": NUM, "calls": 3, "solver": "ddpm", "batch": BATCH, "shard": SHARD}
+    options = {"run": run, "out": out, "num": NUM, "calls": 4, "solver": "ddpm", "batch": BATCH, "shard": SHARD}
     return ["generate", *(str(part) for name, value in options.items() for part in (f"--{name}", value)), *more]
 
 

@@ -57,7 +57,7 @@ def desk(tmp_path, monkeypatch):
 
 
 def command(*args):
-    fixed = ["generate-labelled", "--run", "any", "--calls", "2"]
+    fixed = ["generate-labelled", "--run", "any", "--calls", "4"]
     try:
         return script.run(COMMANDS["sample"], [*fixed, *map(str, args)], "sample.py")
     except SystemExit as stop:  # tyro's

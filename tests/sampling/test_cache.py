@@ -25,7 +25,7 @@ print(json.dumps({{kind: sum(name.endswith(end) for name in events) for kind, en
 def test_second_start_compiles_nothing(run_python, tmp_path):
     run, cache = tiny_run(tmp_path / "runs" / "tiny"), tmp_path / "xla"
     script = str(Path(__file__).parents[2] / "sample.py")
-    options = ["generate", "--run", str(run), "--num", "5", "--batch", "2", "--calls", "3", "--guidance", "2"]
+    options = ["generate", "--run", str(run), "--num", "5", "--batch", "2", "--calls", "4", "--guidance", "2"]
 
     def start(name, seed):
         arguments = [script, *options, "--out", str(tmp_path / name)]

@@ -175,7 +175,8 @@ def scales(tmp_path_factory):
 @pytest.mark.parametrize("task", ["segment", "denoise"])
 def test_the_shipped_models_on_files(scales, tmp_path, capsys, task):
     out = tmp_path / "out"
-    args = [task, "--input", str(scales), "--out", str(out), "--samples", "2", "--calls", "1"]
+    run = {"segment": "nuclei_segmentation", "denoise": "nuclei_denoising"}[task]
+    args = [task, "--run", run, "--input", str(scales), "--out", str(out), "--samples", "2", "--calls", "1"]
     assert script.run(COMMANDS["sample"], args, "sample.py") == 0
     printed = capsys.readouterr()
     assert "7 of 7 images done, 2 of them blank" in printed.out
