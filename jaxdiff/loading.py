@@ -10,7 +10,7 @@ from jaxdiff.nn.condition import size_of
 from jaxdiff.parts import Allow, allowed
 from jaxdiff.shipped import folder_of
 from jaxdiff.training.run_folder import read_levels, read_pairing
-from jaxdiff.training.stored_denoiser import read_config, stored_denoiser
+from jaxdiff.training.stored_denoiser import denoiser_at, read_config
 
 
 def load(
@@ -51,7 +51,7 @@ def load(
         has = pairing and pairing.inputs and pairing.inputs.info.channels
         if has and reads != has:
             raise malformed("config.network.image_channels", reads, f"{has}, the channels of pairing.inputs")
-    denoise, at_step = stored_denoiser(run, step, ema=ema, length=length, allow=allow)
+    denoise, at_step = denoiser_at(run, stored, config, step, ema=ema, length=length)
     return Model(
         denoise=denoise,
         network=config.network,

@@ -81,7 +81,8 @@ def condition(
         xp = jnp if isinstance(augmentation, jax.Array) else np
         cond["augmentation"] = xp.asarray(augmentation, np.float32)
     if guidance is not None:
-        cond["guidance"] = np.float32(guidance) - 1 if not isinstance(guidance, jax.Array) else guidance - 1
+        xp = jnp if isinstance(guidance, jax.Array) else np
+        cond["guidance"] = xp.asarray(guidance, np.float32) - 1
     return cond
 
 

@@ -130,12 +130,10 @@ class MeanDenoisingLoss:
         key: PRNGKeyArray,
         batch: dict[str, Any],
         *,
-        train: bool = True,
-        first: Any = 0,
-        total: int | None = None,
         step: Any = 0,
+        **options: Any,
     ) -> tuple[Float[Array, ""], Metrics]:
-        return self.against(None, network, params, key, batch, train=train, first=first, total=total, step=step)
+        return self.against(None, network, params, key, batch, step=step, **options)
 
     def against(
         self,
@@ -145,10 +143,10 @@ class MeanDenoisingLoss:
         key: PRNGKeyArray,
         batch: dict[str, Any],
         *,
-        train: bool,
-        first: Any,
-        total: int | None,
-        step: Any,
+        train: bool = True,
+        first: Any = 0,
+        total: int | None = None,
+        step: Any = 0,
     ) -> tuple[Float[Array, ""], Metrics]:
         """(1) with the teacher's D, or (2) where there is none; all else as `jaxdiff.training.objective.Loss`."""
         check_key(key)
@@ -223,12 +221,10 @@ class DistilledLoss:
         batch: dict[str, Any],
         *,
         teacher: Denoiser,
-        train: bool = True,
-        first: Any = 0,
-        total: int | None = None,
         step: Any = 0,
+        **options: Any,
     ) -> tuple[Float[Array, ""], Metrics]:
-        return self.loss.against(teacher, network, params, key, batch, train=train, first=first, total=total, step=step)
+        return self.loss.against(teacher, network, params, key, batch, step=step, **options)
 
 
 def differentiable(network: Any) -> Any:

@@ -32,22 +32,24 @@ def read_config(run: Path, allow: Allow = ()) -> tuple[dict[str, Any], TrainConf
         return stored, config_of(stored["config"], allow)
 
 
-def stored_denoiser(
+def denoiser_at(
     run: Path,
+    stored: dict[str, Any],
+    config: TrainConfig | OwnLoop,
     step: int | None = None,
     *,
     ema: bool = True,
     length: float | None = None,
-    allow: Allow = (),
 ) -> StoredDenoiser:
-    """The denoiser of a run folder or a packed model.
+    """The denoiser of a run folder or a packed model that `read_config` has read.
 
     Args:
         run: the folder.
+        stored: its run.json.
+        config: of it.
         step: of the checkpoint; default the newest.
         ema: averaged parameters, or those of the step itself.
         length: of a power-function average, as for `jd.load`.
-        allow: as for `jd.load`.
 
     Returns:
         The denoiser.
@@ -56,7 +58,6 @@ def stored_denoiser(
         ValueError: as `jd.load`.
         FileNotFoundError: as `jd.load`.
     """
-    stored, config = read_config(run, allow)
     with within(run / "run.json"):
         like = variable_shapes(config.network, stored["shape"])
     if is_packed(run, stored):
@@ -72,3 +73,8 @@ def stored_denoiser(
     check_variables(like, variables, f"{run} at step {at_step}")
     denoise = bind(config.network, jax.device_put(variables), config.predicts, sigma_data=config.sigma_data)
     return StoredDenoiser(denoise, at_step)
+
+
+def stored_denoiser(run: Path, step: int | None = None, allow: Allow = ()) -> Denoiser:
+    """The denoiser of a run folder or a packed model at a step, by its averaged parameters. Raises what `jd.load` does."""
+    return denoiser_at(run, *read_config(run, allow), step).denoise

@@ -53,7 +53,7 @@ def _teacher_of(config: Any) -> PyTree:
     if (run := getattr(config.loss, "teacher", None)) is None:
         return None
     step = getattr(config.loss, "teacher_step", None)
-    return stored_denoiser(folder_of(run), step, allow=own_parts(config)).denoise
+    return stored_denoiser(folder_of(run), step, own_parts(config))
 
 
 def teacher_checksum(teacher: PyTree) -> int | None:
