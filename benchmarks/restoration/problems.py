@@ -55,13 +55,14 @@ class Problem:
         """That records `photons` at the bright level."""
         return Camera(gain=self.peak / photons, offset=self.offset, read_noise=READ_NOISE)
 
-    def recording(self, truth: Truth, photons: int, size: int = SIZE) -> np.ndarray:
+    def recording(self, truth: Truth, photons: int, size: int = SIZE, blurred: bool = True) -> np.ndarray:
         """(size, size, 1) in grey levels, the same every time."""
         camera = self.camera(photons)
         light = np.maximum(truth.around - self.offset, 0)[..., None]
-        blurred = fields.middle(np.asarray(blur(1.0)(jnp.asarray(light, jnp.float32))), size)
+        if blurred:
+            light = np.asarray(blur(1.0)(jnp.asarray(light, jnp.float32)))
         rng = np.random.default_rng([zlib.crc32(truth.name.encode()), photons])
-        return camera.record(rng, np.maximum(blurred, 0) / camera.gain)
+        return camera.record(rng, np.maximum(fields.middle(light, size), 0) / camera.gain)
 
 
 def blur(width: float) -> Convolution:
