@@ -50,7 +50,7 @@ class Way:
     """Of DPMpp, as the order."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Case:
     """What ways are compared on; the first of them is what the others are compared with."""
 
@@ -87,14 +87,17 @@ METHODS = {"diffpir": Way(DiffPIR), "mmps": Way(MMPS)}
 HARSH = METHODS | {"mmps, 4 iterations, eta 0": Way(FOUR_ITERATIONS, eta=0.0)}
 ORDERS = {"order 1": Way(DiffPIR, 1), "order 2": Way(DiffPIR)}
 AT_8 = ORDERS | {"order 1, eta 0": Way(DiffPIR, 1, 0.0), "order 2, eta 0": Way(DiffPIR, eta=0.0)}
+_at_20_calls = partial(Case, photons=100, samples=8, calls=20)
 OPERATORS = {
-    "half of the pixels": Case(HARSH, 100, 8, 20, left_out=half),
-    "four holes": Case(METHODS, 100, 8, 20, left_out=holes, only_there=True),
-    "every second row": Case(METHODS, 100, 8, 20, left_out=rows),
-    "blur": Case(HARSH, 100, 8, 20, blurred=True),
+    "half of the pixels": _at_20_calls(ways=HARSH, left_out=half),
+    "four holes": _at_20_calls(ways=METHODS, left_out=holes, only_there=True),
+    "every second row": _at_20_calls(ways=METHODS, left_out=rows),
+    "blur": _at_20_calls(ways=HARSH, blurred=True),
 }
 CALLS = {
-    f"{calls} calls": Case(AT_8 if calls == 8 else ORDERS, 300, 4, calls, SIZE, blurred=True)
+    f"{calls} calls": Case(
+        ways=AT_8 if calls == 8 else ORDERS, photons=300, samples=4, calls=calls, size=SIZE, blurred=True
+    )
     for calls in (20, 12, 8, 6)
 }
 

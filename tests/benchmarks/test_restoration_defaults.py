@@ -57,7 +57,7 @@ def test_what_is_left_out_is_not_seen_and_differences_are_from_the_first_way(mon
 
     monkeypatch.setattr(defaults, "restore", restore)
     ways = {"order 1": defaults.Way(MMPS, 1, 0.5), "order 2": defaults.Way(DiffPIR)}
-    case = defaults.Case(ways, 100, 2, 5, left_out=defaults.holes, only_there=True)
+    case = defaults.Case(ways=ways, photons=100, samples=2, calls=5, left_out=defaults.holes, only_there=True)
     entry = defaults.compared(of, None, case, "holes")
     assert [row[:3] for row in seen] == 2 * [(MMPS, 1, 0.5), (DiffPIR, 2, 1.0)]
     for *_, visible in seen:
@@ -70,7 +70,9 @@ def test_what_is_left_out_is_not_seen_and_differences_are_from_the_first_way(mon
 def test_samples_of_an_exact_posterior_have_the_spread_of_their_errors():
     grey = Normaliser("linear", (0.0,), (1.0,), (500.0,), (60.0,))
     model = Model(Gaussian(np.zeros((32, 32, 1)), 1.0), jd.UNet(), jd.Cosine(), (32, 32, 1), grey, DataInfo())
-    case = defaults.Case({"mmps": defaults.Way(MMPS)}, 100, 4, 20, 32, left_out=defaults.half)
+    case = defaults.Case(
+        ways={"mmps": defaults.Way(MMPS)}, photons=100, samples=4, calls=20, size=32, left_out=defaults.half
+    )
     scores = defaults.compared(recorded(32), model, case, "half")["scores"]["mmps"]
     assert scores["error_over_spread"]["mean"] == pytest.approx(1, abs=0.1)
     assert scores["misfit"]["mean"] == pytest.approx(1, abs=0.1)
