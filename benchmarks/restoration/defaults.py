@@ -98,11 +98,9 @@ OPERATORS = {
     "blur": _at_20_calls(ways=HARSH, blurred=True),
 }
 CALLS = {
-    f"{calls} calls": Case(
-        ways=AT_8 if calls == 8 else ORDERS, photons=300, samples=4, calls=calls, size=SIZE, blurred=True
-    )
+    f"{calls} calls": Case(ways=AT_8 if calls == 8 else ORDERS, photons=300, samples=4, calls=calls, blurred=True)
     for calls in (12, 8, 6)
-}
+} | {"8 calls, nine windows": Case(ways=ORDERS, photons=300, samples=4, calls=8, size=SIZE, blurred=True)}
 
 
 def measure(options: Defaults) -> None:

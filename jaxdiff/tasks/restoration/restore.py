@@ -100,8 +100,7 @@ def restore(
         read_noise: likewise.
         calls: of the denoiser, for each sample, on the model's default grid; a method may need a gradient of each.
         solver: default `DPMpp(eta=1)`: noise at each step lets samples forget what the approximations did to them (measured).
-            Its order is 2 from 12 calls on, and 1 below, where a look at the call before misleads more than it helps
-            (measured).
+            Its order is 2 from 12 calls on, and 1 below, where a look at the call before may mislead.
         correct: scale the light of the samples, so that what is expected of them has the mean light of the recording;
             noise of mean 0 leaves it unchanged.
         together: windows in one network call, over all samples.
