@@ -1,6 +1,7 @@
 """A run folder, or a model that comes with jaxdiff, as a `Model`: `jd.load("runs/nuclei")`, `jd.load("nuclei_prior")`."""
 
 from pathlib import Path
+from typing import Any
 
 from jaxdiff.data.info import DataInfo
 from jaxdiff.data.normalise import Normaliser
@@ -9,6 +10,7 @@ from jaxdiff.model import Model
 from jaxdiff.nn.condition import size_of
 from jaxdiff.parts import Allow, allowed
 from jaxdiff.shipped import folder_of
+from jaxdiff.training.mean_denoising import MeanDenoising
 from jaxdiff.training.run_folder import read_levels, read_pairing
 from jaxdiff.training.stored_denoiser import denoiser_at, read_config
 
@@ -62,5 +64,14 @@ def load(
         pairing=pairing,
         step=at_step,
         run=run,
+        learned_guidance=_learned_guidance(config),
         levels=read_levels(stored),
     )
+
+
+def _learned_guidance(config: Any) -> tuple[float, float] | None:
+    """Scales that the network of a run was trained to be told; None where it is not, or where only its own loss knows."""
+    loss = getattr(config, "loss", None)
+    if isinstance(loss, MeanDenoising) and size_of(config.network, "reads_guidance"):
+        return loss.guidance
+    return None

@@ -1,7 +1,7 @@
 """A trained run as something to sample from: `jd.load("runs/nuclei")`."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from jaxdiff.data.normalise import Normaliser
 from jaxdiff.data.pairing import Inputs, Pairing
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.guidance import Guidance
+from jaxdiff.guidance.learned import check_learned
 from jaxdiff.network import Network
 from jaxdiff.nn.condition import condition, size_of
 from jaxdiff.process import grids
@@ -50,6 +51,8 @@ class Model:
     """Of the checkpoint."""
     run: Path | None = None
     """Folder that it was loaded from."""
+    learned_guidance: tuple[float, float] | None = None
+    """Scales of guidance that the network was trained for, where it is told them."""
     levels: Levels | None = None
     """Grey levels of the training images; None where the run does not say. Those of inputs are in `pairing`."""
 
@@ -58,12 +61,15 @@ class Model:
         sizes = [f"{axis} {size:.4g}" for axis, size in self.info.pixel_size.items() if size is not None]
         channels = f"{len(self.info.channel_names)} channels: " if len(self.info.channel_names) > 1 else "channel "
         level, spread = (", ".join(f"{number:.4g}" for number in numbers) for numbers in self._levels_seen())
+        learned = "" if (ends := self.learned_guidance) is None else f"; guidance of {ends[0]:g} to {ends[1]:g} learned"
         lines = {
             "task": "generation" if self.pairing is None else self.pairing.pairs.task,
             "network": f"{value(self.network)}, {size(getattr(self.denoise, 'params', self.denoise)):,} parameters",
             "predicts": value(getattr(self.denoise, "predicts", self.denoise)),
             "schedule": value(self.schedule),
-            **({"calls": "few: 1 to 4 of jd.MeanFlow(), its default; 20 of other solvers"} if self.few_calls else {}),
+            **(
+                {"calls": f"few: 1 to 4 of jd.MeanFlow(), its default; 20 of others{learned}"} if self.few_calls else {}
+            ),
             "images": f"{self.shape} {self.info.axes}, {self.info.dtype}, {channels}{', '.join(self.info.channel_names)}",
             "pixels": f"{', '.join(sizes)} {self.info.unit or ''}".strip() if sizes else "of unknown size",
             "units": f"those of the data; 0 of the network is {level}, 1 is {spread} more ({self.normaliser.map_name})",
@@ -98,13 +104,17 @@ class Model:
 
     @property
     def calls(self) -> int:
-        """Network calls of `sample`, unless it is told: 2 of a model that was trained for few, else 20."""
-        return 2 if self.few_calls else 20
+        """Network calls of `sample` with the default solver: 2 of a model that was trained for few, else 20."""
+        return self.calls_of()
 
     @property
     def solver(self) -> Any:
         """The default solver: `MeanFlow()` where the network was trained for it, else `DPMpp(2)`."""
         return MeanFlow() if self.few_calls else DPMpp(2)
+
+    def calls_of(self, solver: Any = None) -> int:
+        """Network calls of `sample` with a solver, unless it is told: 2 of means over steps (`jd.MeanFlow`), else 20."""
+        return 2 if getattr(self.solver if solver is None else solver, "reads_span", False) else 20
 
     def grid(self, calls: int, solver: Any = None, *, std: float = 1.0) -> np.ndarray:
         """The solver's own grid, or the default one of `calls` network calls.
@@ -121,8 +131,14 @@ class Model:
         return default(self.schedule, calls, std=std)
 
     def guided(self, guidance: float | Callable[[Denoiser], Denoiser]) -> Denoiser:
-        """The denoiser under guidance: a scale of classifier-free guidance, or a function of the denoiser."""
-        return guidance(self.denoise) if callable(guidance) else Guidance(guidance)(self.denoise)
+        """The denoiser under guidance: a scale of classifier-free guidance, or a function of the denoiser.
+
+        A network that has learned guidance is told the scale. Raises ValueError for one that it was not trained for.
+        """
+        guidance = guidance if callable(guidance) else Guidance(guidance)
+        if isinstance(guidance, Guidance):
+            check_learned(guidance.scale, self.learned_guidance)
+        return guidance(self.denoise)
 
     def tuned(self, calls: int, guidance: float = 1.0) -> Tuned:
         """The sampler of `calls` calls that `jaxdiff tune` left beside the checkpoints.
@@ -181,7 +197,7 @@ class Model:
         Args:
             key: image i depends on (key, first + i).
             num: of images.
-            calls: network calls of the default grid; default 20, of a model for few calls 2.
+            calls: network calls of the default grid; default 20, of `jd.MeanFlow` 2.
             solver: default `self.solver`.
             grid: rising λ; default the solver's own or `self.grid(calls)`.
             cond: from `condition`, leading axis num.
@@ -206,14 +222,19 @@ class Model:
             ValueError: for what `jd.sample` refuses, and a condition or guidance that the model does not know.
         """
         check_key(key)
-        denoise = self.denoise if cond is None and not callable(guidance) else self.guided(guidance)
+        told = cond.get("guidance") if isinstance(cond, Mapping) else None
+        if told is not None and not callable(guidance) and guidance == 1:
+            check_learned(told + 1, self.learned_guidance)
+            denoise = self.denoise
+        else:
+            denoise = self.guided(guidance)
         out = sample(
             key,
             denoise,
             shape=self.shape,
             num=num,
             solver=self.solver if solver is None else solver,
-            grid=self.grid(calls or self.calls, solver) if grid is None else grid,
+            grid=self.grid(self.calls_of(solver) if calls is None else calls, solver) if grid is None else grid,
             cond=cond,
             start=start,
             batch=batch,

@@ -10,10 +10,19 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from jaxdiff.network import arguments, check_call
 
+SAID = (
+    *("num_classes", "vector_size", "image_channels", "augmentation_size", "reads_span", "reads_guidance"),
+    "patch_multiple",
+)
+"""Fields by which a network says what it reads."""
+
 
 @dataclass(frozen=True)
 class NNXNetwork:
-    """A `jaxdiff.network.Network` from an NNX module, made by `from_nnx`; equal where the modules are built alike."""
+    """A `jaxdiff.network.Network` from an NNX module, made by `from_nnx`; equal where the modules are built alike.
+
+    What the module says that it reads, such as `reads_span`, it says as well.
+    """
 
     graph: Any
     structures: tuple[Any, ...]
@@ -21,6 +30,13 @@ class NNXNetwork:
     streams: tuple[jax.ShapeDtypeStruct, ...]
     variables: PyTree = field(compare=False, repr=False)
     """{"params": nested dicts of arrays}, and what else the module held, by the names of its types."""
+    said: tuple[tuple[str, Any], ...] = ()
+    """Those of `SAID` that the module has."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in SAID and name in (said := dict(self.said)):
+            return said[name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name}")
 
     def init(self, key: PRNGKeyArray, x: Array, lam: Array, cond: PyTree = None, train: bool = False) -> PyTree:
         """The variables that the module had: an NNX module brings its own."""
@@ -64,7 +80,8 @@ def from_nnx(module: Any) -> NNXNetwork:
     others = {", ".join(sorted(kinds)): jax.tree.leaves(rest)} if kinds else {}
     variables = {"params": nnx.to_pure_dict(params), **others}
     likes = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(streams))
-    return NNXNetwork(graph, tuple(map(jax.tree.structure, (params, rest, streams))), likes, variables)
+    said = tuple((name, getattr(module, name)) for name in SAID if hasattr(module, name))
+    return NNXNetwork(graph, tuple(map(jax.tree.structure, (params, rest, streams))), likes, variables, said)
 
 
 def variables_of(network: NNXNetwork, state: Any) -> PyTree:

@@ -52,7 +52,7 @@ def bulk(job: Job, build: Build | None = None) -> int:
 def program_of(job: Job, batch: int) -> CompiledSampler:
     """The sampler of `job` for `batch` images on each local device."""
     return CompiledSampler(
-        job.guidance(job.model.denoise),
+        job.model.guided(job.guidance),
         seed=job.seed,
         shape=job.model.shape,
         solver=job.solver,

@@ -14,7 +14,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxdiff.chips.target import Target
-from jaxdiff.nn.condition import expected
+from jaxdiff.nn.condition import TOLD, expected
 from jaxdiff.sampling import sample
 from jaxdiff.training.sharding import AXES
 from jaxdiff.training.state import TrainState
@@ -24,9 +24,13 @@ Spatial = tuple[int, ...]
 
 
 def conditions(network: Any, batch: int, spatial: Sequence[int]) -> dict[str, np.ndarray] | None:
-    """Conditions that the network reads, all 0, with leading batch; None where it reads none."""
+    """Conditions of images that the network reads, all 0, with leading batch; None where it reads none.
+
+    Without span and guidance, which solver and loss tell it.
+    """
     read = expected(network, batch, tuple(spatial))
-    return {name: np.zeros(one.shape, one.dtype) for name, one in read.items()} or None
+    of_images = {name: one for name, one in read.items() if name not in TOLD}
+    return {name: np.zeros(one.shape, one.dtype) for name, one in of_images.items()} or None
 
 
 def call(target: Target, denoise: Any, shape: Spatial, batch: int, cond: Any = None) -> jax.stages.Traced:

@@ -48,9 +48,11 @@ def export(options: Export) -> Path:
 
 
 def _exported(options: Export, out: Path) -> dict[str, Any]:
-    solver = options.named(options.run)
+    options.named(options.run)  # what it refuses is refused before the run is read
+    model = load(options.run, options.checkpoint, allow=options.allow)
+    solver = options.solver_of(model, options.guidance)
     return export_sampler(
-        load(options.run, options.checkpoint, allow=options.allow),
+        model,
         out,
         calls=options.calls,
         solver=solver,

@@ -106,12 +106,13 @@ def generate(options: Generate, runs: Path = Path("runs"), command: str = "the s
         with only_writer(options.out):
             manifest.read_manifest(options.out)  # another process may have been there since
             return _files(options, model, solver, cond)
+    calls = options.calls_of(model, solver)
     job = Job(
         model=model,
         num=options.num,
         out=Path(options.out),
         solver=solver,
-        grid=model.grid(options.calls, solver),
+        grid=model.grid(calls, solver),
         seed=options.seed,
         cond=cond,
         guidance=options.guided,
@@ -132,7 +133,8 @@ def _files(options: Generate, model: Model, solver: Any, cond: dict[str, Any] | 
     """One OME-TIFF an image, and generate.json."""
     out, devices = Path(options.out), jax.devices()
     mesh = jax.make_mesh((len(devices),), ("image",)) if len(devices) > 1 else None
-    batch, grid = options.batch or min(BATCH, math.ceil(options.num / len(devices))), model.grid(options.calls, solver)
+    batch = options.batch or min(BATCH, math.ceil(options.num / len(devices)))
+    grid = model.grid(options.calls_of(model, solver), solver)
     key, size = key_of(options.seed), batch * len(devices)
     digits, info = max(5, len(str(options.num - 1))), model.info.replace(synthetic=True)
     shown, failed, saturated, nfe = [], [], 0, 0
@@ -221,7 +223,7 @@ def _prepared(options: Generate, runs: Path) -> tuple[Model, Any, dict[str, Any]
             "it; to fix: add --guidance 2"
         )
     solver = options.solver_of(model, options.guidance)
-    check_calls(options, model, solver)
+    check_calls(options.calls_of(model, solver), model, solver)
     if options.guidance != 1.0 and label is None:
         raise ValueError(
             f"got --guidance {options.guidance} for a model without classes; expected 1; to fix: leave it out"

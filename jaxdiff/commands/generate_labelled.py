@@ -107,7 +107,8 @@ def _labelled_set(options: GenerateLabelled) -> int:
     progress = SetProgress.of(options.out, options.resume, _about(options, model))
     out = options.out
     solver = options.solver_of(model)
-    check_calls(options, model, solver)
+    calls = options.calls_of(model, solver)
+    check_calls(calls, model, solver)
     info = model.info.replace(synthetic=True)
     joint = model.pairing is not None and isinstance(model.pairing.pairs, Joint)
     if joint:
@@ -144,7 +145,7 @@ def _labelled_set(options: GenerateLabelled) -> int:
                     group.masks,
                     num=number,
                     labels=labels if classes else None,
-                    calls=options.calls,
+                    calls=calls,
                     solver=solver,
                     guidance=options.guidance,
                     start=group.start,
@@ -191,7 +192,8 @@ def _labelled_set(options: GenerateLabelled) -> int:
 
 def _about(options: GenerateLabelled, model: Model) -> dict[str, Any]:
     """What the set depends on, plain values."""
-    values = to_plain(asdict(options))
+    calls = options.calls_of(model, options.solver_of(model))
+    values = to_plain({**asdict(options), "calls": calls})
     settings = {k: v for k, v in values.items() if k not in ("out", "resume", "allow") and (v or k != "readers")}
     return {"options": settings, "checkpoint": model.step, "parameters": parameters_checksum(model)}
 

@@ -15,7 +15,6 @@ from jaxdiff.chips.search import Tried, search
 from jaxdiff.config import load_config, override
 from jaxdiff.data.config import open_data
 from jaxdiff.loading import load
-from jaxdiff.solvers import DPMpp
 from jaxdiff.training.config import TrainConfig
 from jaxdiff.training.leaves import variable_shapes
 from jaxdiff.training.teacher import loss_of
@@ -40,8 +39,8 @@ class Plan:
     """At most so many programs are compiled (1 to 4 minutes each for a TPU on two cores); 1 = that batch only."""
     channels: int | None = None
     """Of an image of the config's data, so that the data are not opened."""
-    calls: int = 20
-    """Network calls of the sampler."""
+    calls: int | None = None
+    """Network calls of the sampler; default 2 of a model that was trained for few, else 20."""
     allow: tuple[str, ...] = ()
     """Packages, or paths of .py files, of your own whose classes the run may name: their code runs."""
 
@@ -144,6 +143,7 @@ def _training(options: Plan, config: TrainConfig, where: Target) -> Program:
 
 def _sampling(options: Plan, where: Target) -> Program:
     model = load(options.what, allow=options.allow)
+    calls = model.calls if options.calls is None else options.calls
 
     def trace(images: int) -> jax.stages.Traced:
         return programs.sampler(
@@ -151,13 +151,14 @@ def _sampling(options: Plan, where: Target) -> Program:
             model.denoise,
             model.shape,
             images,
-            solver=DPMpp(2),
-            grid=model.grid(options.calls),
+            solver=model.solver,
+            grid=model.grid(calls),
             cond=lambda num: programs.conditions(model.network, num, model.shape[:-1]),
         )
 
     size = " x ".join(map(str, model.shape))
-    about = f"Sampler of {options.what}: images {size}, DPM-Solver++(2M), {options.calls} calls, "
+    solver = "MeanFlow" if model.few_calls else "DPM-Solver++(2M)"
+    about = f"Sampler of {options.what}: images {size}, {solver}, {calls} calls, "
     return Program(
         f"{about}{type(model.network).__name__} of {_parameters(model.network, model.shape)}.",
         model.network,
@@ -165,7 +166,7 @@ def _sampling(options: Plan, where: Target) -> Program:
         batch=options.batch or IMAGES,
         unit=1,
         chips=1,
-        calls=options.calls,
+        calls=calls,
         training=False,
     )
 

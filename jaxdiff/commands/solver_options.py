@@ -36,8 +36,9 @@ class SolverOptions:
     """ddim, ddpm, dpmpp, unipc, deis, ipndm, sa, edm-heun, predictor-corrector, mean-flow, tuned (of `jaxdiff tune`, for
     --calls) or tuned:CALLS, or package.module:Class; default mean-flow of a model that was trained for few calls, else
     dpmpp."""
-    calls: int = 20
-    """Network calls for each image, of a solver that makes one a step: values of λ on the way."""
+    calls: int | None = None
+    """Network calls for each image, of a solver that makes one a step: values of λ on the way; default 2 of mean-flow, else
+    20."""
     order: int | None = None
     """Order of the solver, where it has one."""
     eta: float | None = None
@@ -46,12 +47,12 @@ class SolverOptions:
     """Other fields of the solver, such as snr=0.1 corrections=2 of predictor-corrector, or those of a class of your own."""
 
     def __post_init__(self):
-        if self.calls < 1:
+        if self.calls is not None and self.calls < 1:
             raise ValueError(f"got calls={self.calls}; expected at least 1; to fix: --calls 1 or more")
 
     def named(self, run: str | Path | None = None) -> diffrax.AbstractSolver:
         """The solver, before any model is loaded, which may have another default. Raises what `solver_named` does."""
-        name = f"tuned:{self.calls}" if self.solver == "tuned" else self.solver or "dpmpp"
+        name = f"tuned:{self.calls or USUAL}" if self.solver == "tuned" else self.solver or "dpmpp"
         return solver_named(name, run, **self.fields)
 
     @property
@@ -65,6 +66,10 @@ class SolverOptions:
                 )
         return {"order": self.order, "eta": self.eta} | fields
 
+    def calls_of(self, model: Model, solver: Any) -> int:
+        """The network calls: those asked for, or what is usual with the solver."""
+        return model.calls_of(solver) if self.calls is None else self.calls
+
     def solver_of(self, model: Model, guidance: float = 1.0) -> Any:
         """The solver for a model; a tuned one warns where it is for another checkpoint or guidance."""
         if self.solver is None and self.order is None and model.few_calls:
@@ -73,18 +78,23 @@ class SolverOptions:
         return model.tuned(solver.calls, guidance) if isinstance(solver, solvers.Tuned) else solver
 
 
+USUAL = 20
+"""Calls of tuned samplers that are asked for without a number."""
 FEWEST = 4
 """Calls of D from which on a generator's images are images; see docs/solvers.md."""
 
 
-def check_calls(options: SolverOptions, model: Model, solver: Any) -> None:
-    """Raises ValueError for fewer calls than a generator was trained for; of a tuned solver they were looked at."""
-    if options.calls < FEWEST and not model.few_calls and not isinstance(solver, solvers.Tuned):
-        raise ValueError(
-            f"got --calls {options.calls} for {model.run}, which was trained for many: one call gives the mean of all "
-            f"images, {FEWEST - 1} give blurred ones; expected {FEWEST} or more; to fix: --calls 10, a sampler of `jaxdiff "
-            f"tune {model.run} --nfe {FEWEST}`, or a model for few calls (docs/few-calls.md)"
-        )
+def check_calls(calls: int, model: Model, solver: Any) -> None:
+    """Raises ValueError for fewer calls of D than give images; of a tuned solver they were looked at."""
+    if calls >= FEWEST or getattr(solver, "reads_span", False) or isinstance(solver, solvers.Tuned):
+        return
+    asked, other = f"{model.run}, which was trained for many", "a model for few calls (docs/few-calls.md)"
+    if model.few_calls:
+        asked, other = f"{type(solver).__name__}, which asks {model.run} for D", "leave out --solver and --order"
+    raise ValueError(
+        f"got --calls {calls} for {asked}: one call gives the mean of all images, {FEWEST - 1} give blurred ones; expected "
+        f"{FEWEST} or more; to fix: --calls 10, a sampler of `jaxdiff tune {model.run} --nfe {FEWEST}`, or {other}"
+    )
 
 
 def field_values(texts: Sequence[str]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Classifier-free guidance."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -12,6 +12,7 @@ from jaxtyping import Array, PyTree
 
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.guidance.extrapolation import extrapolated, inside, interval_ends, rescaled
+from jaxdiff.guidance.learned import LearnedGuidance, has_learned
 from jaxdiff.nn.condition import null as null_of
 from jaxdiff.representation import representation
 from jaxdiff.solvers.base import array_leaf
@@ -26,14 +27,24 @@ class Guidance(NamedTuple):
     rescale: float = 0.0
 
     def __call__(self, denoise: Denoiser) -> Denoiser:
-        """`classifier_free`, or at scale 1 the denoiser itself."""
+        """`classifier_free`, or at scale 1 the denoiser itself; where its network has learned guidance, that is told."""
         if self.scale == 1.0:
             return denoise
+        if has_learned(denoise):
+            if self.interval is not None or self.rescale:
+                raise ValueError(
+                    f"got interval={self.interval}, rescale={self.rescale} of guidance that the network learned; expected "
+                    "a scale alone; to fix: leave them out"
+                )
+            return LearnedGuidance(denoise, self.scale)
         return classifier_free(denoise, self.scale, interval=self.interval, rescale=self.rescale)
 
 
 class ClassifierFree(eqx.Module):
     """D = D(null) + w (D(cond) − D(null)), both in one batched call; made by `classifier_free`."""
+
+    extrapolates: ClassVar[bool] = True
+    """Of means over a step that is no such mean: those two follow flows of their own."""
 
     denoise: Denoiser
     scale: np.ndarray = eqx.field(converter=array_leaf)

@@ -34,7 +34,7 @@ from jaxdiff.interop.export_readme import readme
 from jaxdiff.model import Model
 from jaxdiff.nn.condition import expected
 from jaxdiff.plain import to_plain
-from jaxdiff.sampling.arguments import checked_grid
+from jaxdiff.sampling.arguments import check_span, checked_grid
 from jaxdiff.sampling.program import program
 from jaxdiff.sampling.solve import on_rows
 from jaxdiff.training.leaves import named
@@ -47,7 +47,7 @@ def export_sampler(
     model: Model,
     path: str | Path,
     *,
-    calls: int = 20,
+    calls: int | None = None,
     solver: Any = None,
     grid: np.ndarray | None = None,
     guidance: float | Callable[[Denoiser], Denoiser] = 1.0,
@@ -76,7 +76,10 @@ def export_sampler(
     path = Path(path)
     _check(path, platforms, units, guidance, model)
     solver = model.solver if solver is None else solver
-    grid = checked_grid(model.grid(calls, solver) if grid is None else grid)
+    grid = checked_grid(
+        model.grid(model.calls_of(solver) if calls is None else calls, solver) if grid is None else grid
+    )
+    check_span(model.denoise, solver)
     solve = on_rows(solver, grid)
     denoise = portable(model.guided(guidance))
     arrays, functions = eqx.partition(denoise, eqx.is_array)

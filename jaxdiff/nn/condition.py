@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 FIELDS = {
     "label": "num_classes",
@@ -28,7 +29,9 @@ FIELDS = {
 }
 """The field of a network that says how large each condition is, or whether it is read; 0 or False = not read."""
 KEYS = tuple(FIELDS)
-KEPT = ("augmentation", "span", "guidance")
+TOLD = ("span", "guidance")
+"""Conditions that say how an image is made: by solver, loss and guidance."""
+KEPT = ("augmentation", *TOLD)
 """What the null has from the condition."""
 
 
@@ -59,13 +62,14 @@ def condition(
         vector: numbers (..., d), such as an embedding.
         image: (..., *spatial, c), on the grid of the image that is made.
         augmentation: (..., a): how the image was flipped and turned.
-        guidance: scales of guidance (...,), 1 = none, for a network that has learned them (`reads_guidance`).
+        guidance: scales of guidance (...,), 1 = none, for a network that has learned them (`reads_guidance`); one for all
+            that have a label or a vector.
 
     Returns:
         A dict of arrays; what is not a JAX array stays on the host.
 
     Raises:
-        ValueError: for a label that is not an integer, or a vector or image without its channel axis.
+        ValueError: for a label that is not an integer, a vector or image without its channel axis, and guidance below 1.
     """
     cond = {}
     if label is not None:
@@ -82,7 +86,15 @@ def condition(
         cond["augmentation"] = xp.asarray(augmentation, np.float32)
     if guidance is not None:
         xp = jnp if isinstance(guidance, jax.Array) else np
-        cond["guidance"] = xp.asarray(guidance, np.float32) - 1
+        scale = xp.asarray(guidance, np.float32)
+        if not (isinstance(scale, Tracer) or np.all(scale >= 1)):
+            raise ValueError(
+                f"got guidance={guidance}; expected scales of 1, none, or more; to fix: 1 and the label -1 for no condition"
+            )
+        for name, axes in (("label", 0), ("vector", 1)):
+            if name in cond and scale.ndim == 0:
+                scale = xp.broadcast_to(scale, cond[name].shape[: cond[name].ndim - axes])
+        cond["guidance"] = scale - 1
     return cond
 
 

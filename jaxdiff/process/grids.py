@@ -87,29 +87,30 @@ def uniform_time(
     return _in_power_of_time(schedule, _ends(schedule, n, lam_min, lam_max, std), n, 1.0)
 
 
-def flow_time(schedule: Schedule, n: int, *, std: float = 1.0) -> Grid:
+def flow_time(schedule: Schedule, n: int, lam_min: float | None = None, *, std: float = 1.0) -> Grid:
     """`n` values uniform in flow time t = σ/(α + σ), for steps that lead on to the clean end (`jd.MeanFlow`).
 
-    The last step, from the last value to t = 0, is as long as the others.
+    The last step, from the last value to t = 0, is as long as the others, or begins at the schedule's clean end where that is
+    noisier.
 
     Args:
-        schedule: whose noisy end bounds the grid.
+        schedule: whose ends bound the grid.
         n: network calls.
-        std: standard deviation of the data in model units, which moves the start.
+        lam_min: where it starts; default `default_start`.
+        std: standard deviation of the data in model units, which moves the default start.
 
     Returns:
         λ, rising.
 
     Raises:
-        ValueError: for n below 1.
+        ValueError: for n below 1, and a start outside the schedule's ends.
     """
-    if n < 1:
-        raise ValueError(f"got n={n} calls; expected at least 1; to fix: ask for one call or more")
-    start = default_start(schedule, std=std)
-    t = np.linspace(1.0 / (1.0 + np.exp(start)), 0.0, n + 1)[:-1]
+    start, _ = _ends(schedule, n, lam_min, schedule.lam_max, std)
+    first, cleanest = (1.0 / (1.0 + math.exp(lam)) for lam in (start, schedule.lam_max))
+    t = np.linspace(first, max(first / n, cleanest), n)
     lam = np.log1p(-t) - np.log(t)
     lam[0] = start
-    return np.minimum(lam, schedule.lam_max)
+    return lam
 
 
 def quadratic(

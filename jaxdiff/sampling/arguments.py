@@ -1,5 +1,6 @@
 """What `sample` refuses of its arguments, before anything is traced."""
 
+import warnings
 from typing import Any
 
 import diffrax
@@ -85,6 +86,12 @@ def check_span(denoise: Denoiser, solver: Any) -> None:
         )
     inner: Any = denoise
     while not isinstance(inner, Bound) and hasattr(inner, "denoise"):
+        if getattr(inner, "extrapolates", False):
+            warnings.warn(
+                f"got {type(inner).__name__} with {name}: guidance of means over steps is near to that of the flow for short "
+                "steps only; to fix: a network that has learned it (MeanDenoising(guidance=...)), or jd.DPMpp(2)",
+                stacklevel=3,
+            )
         inner = inner.denoise
     if isinstance(inner, Bound) and not size_of(inner.network, "reads_span"):
         raise ValueError(

@@ -35,7 +35,7 @@ def generate_labelled(
     *,
     num: int | None = None,
     labels: Any = None,
-    calls: int = 20,
+    calls: int | None = None,
     solver: Any = None,
     guidance: float | Guidance = 1.0,
     start: Float[np.ndarray, "num *spatial channels"] | None = None,
@@ -52,7 +52,7 @@ def generate_labelled(
             its own.
         num: of images, for `Joint`.
         labels: class of all images or of each, where the model knows classes.
-        calls: network calls of each image.
+        calls: network calls of each image; default as in `Model.sample`.
         solver: default as in `Model.sample`.
         guidance: towards masks and classes, 1 for none.
         start: real images to vary, (num, *spatial, C) in data units: noise is added up to λ = start_lam and taken off again,
@@ -80,11 +80,12 @@ def generate_labelled(
     distance = None if masks is None else _distances(masks, len(model.shape) - 1, pairs.truncation)
     count = _number(pairs, distance, num, start)
     size = model.shape[:-1] if distance is None else distance.shape[1:-1]
+    calls = model.calls_of(solver) if calls is None else calls
     grid = model.grid(calls, solver)
     inputs = None if distance is None or isinstance(pairs, Joint) else model.inputs.normaliser.forward(distance)
     state = None
     if start is not None:
-        grid = _grid(model, calls, start_lam)
+        grid = _grid(model, calls, start_lam, getattr(model.solver if solver is None else solver, "reads_span", False))
         state = _state(model, pairs, start, distance)
     images = sampled(
         key,
@@ -118,15 +119,17 @@ def _distances(masks: Any, rank: int, truncation: float) -> np.ndarray:
     return np.stack([signed_distance(mask, truncation) for mask in labels.astype(np.int32)])[..., None]
 
 
-def _grid(model: Model, calls: int, start_lam: float) -> np.ndarray:
-    """From `start_lam` to where `calls` calls end."""
-    first, last = model.schedule.lam_min, grids.default_end(model.schedule, calls)
+def _grid(model: Model, calls: int, start_lam: float, means: bool) -> np.ndarray:
+    """From `start_lam` to where `calls` calls end. means: over steps, the last of which leads on to the clean end."""
+    first, last = model.schedule.lam_min, model.schedule.lam_max
+    if not means:
+        last = grids.default_end(model.schedule, calls)
     if not first <= start_lam < last:
         raise ValueError(
             f"got start_lam={start_lam:g}; expected from {first:.3g}, nothing but noise, to below {last:.3g}, where {calls} "
             "calls end; to fix: a smaller start_lam, or more calls"
         )
-    return grids.uniform_lam(model.schedule, calls, lam_min=start_lam)
+    return (grids.flow_time if means else grids.uniform_lam)(model.schedule, calls, lam_min=start_lam)
 
 
 def _number(pairs: Any, distance: np.ndarray | None, num: int | None, start: Any) -> int:

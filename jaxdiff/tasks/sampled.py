@@ -154,7 +154,8 @@ def sampled(
     batch = max(1, min(math.ceil(num / spread), computation.together // windows))
     # The contrast that guidance brings back is that of the whole image: around the windows.
     outside = guidance is not None and bool(guidance.rescale)
-    denoise = model.denoise if guidance is None or outside else guidance(model.denoise)
+    guided = model.denoise if guidance is None else model.guided(guidance)
+    denoise = model.denoise if outside else guided
     if windows > 1:
         axis = WINDOW if mesh is not None and WINDOW in mesh.axis_names else None
         branches = 2 if outside else 1  # guidance around the windows calls those of both at once

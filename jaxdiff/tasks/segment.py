@@ -69,7 +69,7 @@ def segment(
         image: (*spatial, C), data units.
         samples: draws that are fused; 1 gives a segmentation, but no uncertainty.
         calls: network calls of each.
-        solver: default `DPMpp(2)`, on its own grid or the model's default one.
+        solver: default `model.solver`, on its own grid or the model's default one.
         posterior_std: of what the input leaves open, over that of the training images: the default grid moves by −log of it,
             to where so little noise is left. Samples of a smaller one agree too much.
         fuse: the foreground is where the mean distance is above 0, or where more than half of the samples are inside.

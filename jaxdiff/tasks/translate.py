@@ -34,7 +34,7 @@ def translate(
         image: of any size, (*spatial, C) in its own units.
         samples: whose mean and standard deviation are returned.
         calls: network calls of each.
-        solver: default `DPMpp(2)`, on its own grid or the model's default one.
+        solver: default `model.solver`, on its own grid or the model's default one.
         posterior_std: of what the input leaves open, over that of the training images: the default grid moves by −log of it,
             to where so little noise is left. Samples of a smaller one agree too much.
 

@@ -16,7 +16,7 @@ from jaxdiff.data.split_folders import SplitFolders
 from jaxdiff.malformed import malformed
 from jaxdiff.network import Network
 from jaxdiff.nn import DiT, UNet
-from jaxdiff.nn.condition import check_sizes
+from jaxdiff.nn.condition import check_sizes, size_of
 from jaxdiff.parts import Allow, Parts
 from jaxdiff.physics.camera import Camera
 from jaxdiff.plain import from_plain, to_plain
@@ -151,7 +151,8 @@ class TrainConfig:
     previews: int = 16
     """Images on a sheet; 0 = no sheets."""
     preview_solver: AnySolver | str | None = None
-    """Solver of the sheets: an object, or package.module:Class (file.py:Class) of your own; none: DPM-Solver++(2M)."""
+    """Solver of the sheets: an object, or package.module:Class (file.py:Class) of your own; none: DPM-Solver++(2M), of a
+    network for few calls MeanFlow in two."""
     validation: Every = field(default_factory=lambda: Every(minutes=2))
     """When to measure the loss on held-out images, besides the end."""
     validation_images: int = 64
@@ -194,6 +195,14 @@ class TrainConfig:
                 "preview_solver=jd.DDPM() in the config file"
             )
         self._check_parts()
+        if self.loss is None and (
+            untrained := [f for f in ("reads_span", "reads_guidance") if size_of(self.network, f)]
+        ):
+            raise ValueError(
+                f"got a network with {' and '.join(untrained)} and no loss that trains it; expected MeanDenoising, or a loss "
+                f"of your own; to fix: loss=MeanDenoising(...), or {untrained[0]}=False: a network without it can be the "
+                "start of one with it (init_from)"
+            )
         check_sizes(self.network, self.patch)
         for name in ("previews", "validation_images", "workers", "prefetch", "max_unreadable"):
             if getattr(self, name) < 0:

@@ -19,6 +19,7 @@ the network's own D); `warmup`: Lu and Song 2024, arXiv 2410.11081, section 4.1.
 """
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +32,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.guidance import classifier_free
 from jaxdiff.network import applied
-from jaxdiff.nn.condition import size_of
+from jaxdiff.nn.condition import FIELDS, KEPT, size_of
 from jaxdiff.numbers import cast
 from jaxdiff.predictions import PredictionKind, kind_of
 from jaxdiff.process.gaussian import alpha, sigma
@@ -41,8 +42,10 @@ from jaxdiff.training.loss import Metrics, dropped, randomness
 
 SMALLEST = 0.05
 """Flow time below which errors of u = (z − X)/t weigh as at this one: 1/t² is without bound at the clean end."""
+NOISY, LARGEST_GAIN = -6.0, 50.0
+"""λ where default grids begin, and how much of an output there may become of the image before a warning says it."""
 SMALL = 0.01
-"""Mean square of an error below which the loss is its square, whatever `power`."""
+"""Mean square of what (1) leaves below which the loss is the square of an error, whatever `power`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +67,11 @@ class MeanDenoising:
     to_clean: float = 0.25
     """Fraction whose step leads to the clean end, as the last of a run does."""
     power: float = 0.5
-    """p of the weight 1/(|e|² + 0.01)^p of an example's error e; 0: none, 1: errors of all sizes weigh alike."""
+    """p of the weight 1/(|e|² + 0.01)^p of an example, e what (1) leaves of it; 0: none, 1: errors of all sizes weigh alike.
+    From scratch e is without the difference of image and D: weighed by that, D would not be the mean of images."""
     warmup: int = 0
-    """Steps over which the weight of dX/dt rises from 0, where X = D for all steps, to 1."""
+    """Steps over which the weight of dX/dt rises from 0 to 1. At 0 it is X = D for all steps, but for those to the clean end,
+    which are not trained then: without dX/dt they weigh r/t = 0."""
 
     def __post_init__(self):
         shares = self.no_step, self.to_clean
@@ -92,13 +97,32 @@ class MeanDenoising:
 
     def build(self, config: Any) -> "MeanDenoisingLoss | DistilledLoss":
         """The loss of a run. Raises ValueError where the network is not told what it would have to learn."""
-        needs = {"reads_span": True, "reads_guidance": self.guidance[0] < self.guidance[1]}
+        ranges = self.guidance[0] < self.guidance[1]
+        needs = {"reads_span": True, "reads_guidance": ranges}
         for field, needed in needs.items():
             if needed and not size_of(config.network, field):
                 raise ValueError(
                     f"got MeanDenoising for a {type(config.network).__name__} without {field}; expected a network that is "
                     f"told it; to fix: {field}=True (--network.{field.replace('_', '-')})"
                 )
+        if size_of(config.network, "reads_guidance") and not ranges:
+            raise ValueError(
+                f"got guidance={self.guidance} for a {type(config.network).__name__} with reads_guidance; expected scales "
+                "from one to another, which it would learn; to fix: --loss.guidance 1 4, or reads_guidance=False"
+            )
+        conditions = [field for name, field in FIELDS.items() if name not in KEPT and size_of(config.network, field)]
+        if self.guidance[1] > 1 and not conditions:
+            raise ValueError(
+                f"got guidance={self.guidance} for a {type(config.network).__name__} without conditions; expected one to "
+                "guide towards; to fix: guidance=(1.0, 1.0), or num_classes of a network of classes"
+            )
+        gain = abs(kind_of(config.predicts, config.sigma_data).to_x0(np.ones(()), x=np.zeros(()), lam=NOISY))
+        if gain > LARGEST_GAIN:
+            warnings.warn(
+                f"got predicts={config.predicts!r} with MeanDenoising: at the noisy end, where its steps begin, an error of "
+                f"the output is {gain:.0f} times as large in the image; to fix: predicts='v', whatever the teacher predicts",
+                stacklevel=2,
+            )
         loss = MeanDenoisingLoss(
             settings=self,
             lam_sampler=Stratified(config.schedule),
@@ -187,20 +211,22 @@ class MeanDenoisingLoss:
         if differentiable(network) is not network:
             X = mean(network, z, lam, r)
         risen = jnp.clip(step / settings.warmup, 0.0, 1.0) if settings.warmup else 1.0
-        left = _scaled(r / t, X - D) + _scaled((t - r) * risen, slope)
-        if teacher is None:
-            left = left + D - x0
+        known = _scaled(r / t, X - D) + _scaled((t - r) * risen, slope)
+        left = known if teacher is not None else known + D - x0
         # The gradient of |e|² moves X by −R: what R is made of is held fixed.
-        error = _scaled(1 / jnp.maximum(t, SMALLEST), X - jax.lax.stop_gradient(X - left))
-        square = jnp.mean(error**2, axis=tuple(range(1, x0.ndim)))
-        loss = jnp.mean(square / jax.lax.stop_gradient(square + SMALL) ** settings.power)
+        per, axes = 1 / jnp.maximum(t, SMALLEST), tuple(range(1, x0.ndim))
+        square = jnp.mean(_scaled(per, X - jax.lax.stop_gradient(X - left)) ** 2, axis=axes)
+        size_known = jax.lax.stop_gradient(jnp.mean(_scaled(per, known) ** 2, axis=axes))
+        loss = jnp.mean(square / (size_known + SMALL) ** settings.power)
         return loss, {"loss": loss, "step_error": jnp.mean(square)}
 
     def _steps(self, key: PRNGKeyArray, key_kind: Any, index: Array, total: int) -> tuple[Array, Array]:
         """λ where each example's step begins, and the flow time where it ends."""
-        one, other = (
-            jax.vmap(lambda i, key=key: self.lam_sampler(key, i, total)[0])(index) for key in jax.random.split(key)
-        )
+        key, key_other = jax.random.split(key)
+        one = jax.vmap(lambda i: self.lam_sampler(key, i, total)[0])(index)
+        # Spread by the batch as well, all steps of a batch would have the same two lengths.
+        alone = jnp.zeros((), jnp.int32)
+        other = jax.vmap(lambda i: self.lam_sampler(jax.random.fold_in(key_other, i), alone, 1)[0])(index)
         lam, end = jnp.minimum(one, other), jnp.maximum(one, other)
         kind, settings = jax.vmap(jax.random.uniform)(key_kind), self.settings
         end = jnp.where(kind < settings.no_step, lam, jnp.where(kind >= 1 - settings.to_clean, jnp.inf, end))
@@ -233,8 +259,18 @@ def differentiable(network: Any) -> Any:
     Flash attention has none, and those of bfloat16 have three digits.
     """
     plain = {"dtype": "float32", "attention_implementation": None}
-    other = {name: value for name, value in plain.items() if getattr(network, name, value) not in (value, "xla")}
+    if not dataclasses.is_dataclass(network) or isinstance(network, type):
+        return network
+    fields = {field.name for field in dataclasses.fields(network)}
+    other = {name: value for name, value in plain.items() if name in fields and not _is(getattr(network, name), value)}
     return dataclasses.replace(network, **other) if other else network
+
+
+def _is(value: Any, plain: str | None) -> bool:
+    """Whether a field's value is the plain one, whatever dtypes are written as."""
+    if plain is None:
+        return value in (None, "xla")
+    return value is None or np.dtype(value) == np.dtype(plain)
 
 
 def _guided(teacher: Denoiser, cond: PyTree, scale: Array | None) -> Callable[[Array, Array], Array]:

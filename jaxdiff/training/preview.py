@@ -10,14 +10,16 @@ from PIL import Image
 
 from jaxdiff.data.shown.picture import sheet
 from jaxdiff.denoiser import bind
+from jaxdiff.nn.condition import size_of
 from jaxdiff.parts import at_place
 from jaxdiff.predictions import PredictionKind
 from jaxdiff.process import grids
 from jaxdiff.process.schedules import Schedule
 from jaxdiff.sampling import sample
-from jaxdiff.solvers import DPMpp
+from jaxdiff.solvers import DPMpp, MeanFlow
 
-CALLS = 20
+CALLS, FEW = 20, 2
+"""Of the default grid, and of that of means over steps."""
 SAMPLES = "samples"
 
 
@@ -26,13 +28,15 @@ def sheet_path(folder: Path, step: int) -> Path:
     return folder / SAMPLES / f"step_{step:08d}.png"
 
 
-def sheet_solver(solver: Any) -> diffrax.AbstractSolver:
-    """The solver of the sheets: `TrainConfig.preview_solver`, imported where it is the name of a place.
+def sheet_solver(solver: Any, network: Any) -> diffrax.AbstractSolver:
+    """The solver of the sheets: `TrainConfig.preview_solver`, imported where it is the name of a place; none: as of a model.
 
-    Raises ValueError for what is no solver, or needs more than its class's defaults.
+    Raises ValueError for what is no solver, or needs more than its class's defaults, and for one that asks for means over
+    steps, where the network is not told them.
     """
+    few = size_of(network, "reads_span") > 0
     if solver is None:
-        return DPMpp(2)
+        return MeanFlow() if few else DPMpp(2)
     if isinstance(solver, str):
         cls, place = at_place(solver, "preview_solver"), solver
         try:
@@ -46,14 +50,19 @@ def sheet_solver(solver: Any) -> diffrax.AbstractSolver:
         raise ValueError(
             f"got preview_solver of type {type(solver).__name__}, no solver; expected a jd.Solver or a diffrax solver"
         )
+    if getattr(solver, "reads_span", False) and not few:
+        raise ValueError(
+            f"got preview_solver {type(solver).__name__} for a {type(network).__name__} that is not told how far a step "
+            "leads; expected a solver that asks for D; to fix: leave preview_solver out"
+        )
     return solver
 
 
 class Preview:
     """`preview(params, step) -> path` of `samples/step_00000500.png`, on the normaliser's grey scale; one device.
 
-    20 calls on the default grid, or on the solver's own. Images of one sheet share black and white with `samples/real.png`,
-    which shows held-out images; conditions are those of the same held-out images.
+    20 calls on the default grid (2 of `jd.MeanFlow`), or on the solver's own. Images of one sheet share black and white with
+    `samples/real.png`, which shows held-out images; conditions are those of the same held-out images.
     """
 
     def __init__(
@@ -71,7 +80,9 @@ class Preview:
         self._folder, self._key = folder, key
         self._bind = lambda params: bind(network, params, predicts, sigma_data=sigma_data)
         own = getattr(solver, "grid", None)
-        self._solver, self._grid = solver, grids.uniform_lam(schedule, CALLS) if own is None else np.asarray(own)
+        means = getattr(solver, "reads_span", False)
+        default = grids.flow_time(schedule, FEW) if means else grids.uniform_lam(schedule, CALLS)
+        self._solver, self._grid = solver, default if own is None else np.asarray(own)
         self._cond, (self._num, *self._shape) = real.get("cond"), real["image"].shape
         images = np.asarray(real["image"])
         self._range = np.percentile(images.reshape(-1, images.shape[-1]), (0.1, 99.9), axis=0)

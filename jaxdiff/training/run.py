@@ -33,6 +33,7 @@ from jaxdiff.training.prefetch import Prefetch
 from jaxdiff.training.preview import sheet_solver
 from jaxdiff.training.restore import steps
 from jaxdiff.training.run_folder import check_class_names, check_config, describe, read_pairing, read_run
+from jaxdiff.training.same_task import check_same_task
 from jaxdiff.training.state import TrainState
 from jaxdiff.training.step import Step, make_train_step
 from jaxdiff.training.stored_config import check_round_trip
@@ -99,12 +100,13 @@ def open_run(config: TrainConfig, stack: contextlib.ExitStack) -> Run:
     closes the lock, the loader and the checkpoints. Every host calls it. Raises what `train` raises.
     """
     check_round_trip(config)
-    preview_solver = sheet_solver(config.preview_solver)
+    preview_solver = sheet_solver(config.preview_solver, config.network)
     stored = _stored(config, stack)
     loss, teacher = loss_of(config)
     checksum = teacher_checksum(teacher)
     hosts.check_alike({"checksum of the teacher": checksum})
     data, known_data = _known_data(config, stored)
+    check_same_task(config, data)
     optimizer = config.optimizer.build()
     step = make_train_step(
         loss,

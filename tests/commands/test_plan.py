@@ -43,6 +43,16 @@ def test_a_training_step_with_options_of_its_config_and_without_data(config, cap
     assert "batch 6 (6 a chip): fits" in text
 
 
+def test_a_step_of_a_network_for_few_calls_with_its_teacher(tmp_path, capsys):
+    text = CONFIG.replace("num_classes=3", "num_classes=3, reads_span=True, reads_guidance=True")
+    loss = f"loss=MeanDenoising(teacher={str(tiny_run(tmp_path / 'run'))!r}, guidance=(1.0, 3.0)),\n    steps=1"
+    text = "from jaxdiff.training.mean_denoising import MeanDenoising\n" + text.replace("steps=1", loss)
+    (tmp_path / "few.py").write_text(text)
+    status, text = said(capsys, str(tmp_path / "few.py"), "--on", "cpu:1", "--channels", "1", "--compiles", "1")
+    assert status == 0
+    assert "batch 4 (4 a chip): fits" in text
+
+
 def test_the_sampler_of_a_run(tmp_path, capsys):
     status, text = said(capsys, str(tiny_run(tmp_path / "run")), "--on", "cpu", "--batch", "2", "--calls", "3")
     assert status == 0

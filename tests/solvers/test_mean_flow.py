@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 import jaxdiff as jd
 from jaxdiff.guidance import remembering
@@ -114,8 +115,10 @@ def test_condition_guidance_memory_and_trajectory_pass_it_on():
 
     exact = flow(X, -4.0, np.inf)
     label = {"label": jnp.zeros(len(X), jnp.int32)}
-    for denoise in (d, jd.guidance.classifier_free(d, 2.0)):
-        np.testing.assert_allclose(sampled([-4.0, 0.0], denoise=denoise, cond=label).images, exact, atol=1e-12)
+    np.testing.assert_allclose(sampled([-4.0, 0.0], denoise=d, cond=label).images, exact, atol=1e-12)
+    with pytest.warns(UserWarning, match="ClassifierFree with MeanFlow: guidance of means over steps"):
+        guided = sampled([-4.0, 0.0], denoise=jd.guidance.classifier_free(d, 2.0), cond=label)
+    np.testing.assert_allclose(guided.images, exact, atol=1e-12)
     assert {*map(tuple, told)} == {("label", "span")}
     np.testing.assert_allclose(sampled([-4.0, 0.0], denoise=Counting(GAUSSIAN)).images, exact, atol=1e-12)
     out = sampled([-4.0, 0.0], trajectory=1, keep_x0=True)
@@ -142,10 +145,29 @@ def test_what_has_no_mean_is_refused():
             call()
 
 
+def test_an_nnx_module_says_that_it_reads_a_span():
+    class Told(nnx.Module):
+        reads_span = True
+
+        def __init__(self):
+            self.weight = nnx.Param(jnp.ones(2))
+
+        def __call__(self, x, lam, cond=None):
+            return self.weight * x * cond["span"][:, None, None]
+
+    told = sampled([-4.0, 0.0], denoise=jd.bind(Told(), predicts="x0"))
+    assert np.isfinite(told.images).all()
+    assert not hasattr(jd.from_nnx(Told()), "num_classes")
+
+
 def test_its_grid_leads_to_the_clean_end_in_equal_steps():
     grid = jd.grids.flow_time(jd.Cosine(), 4)
     t = 1 / (1 + np.exp(grid))
     np.testing.assert_allclose(np.diff([*t, 0.0]), -t[0] / 4, rtol=1e-12)
     assert grid[0] == jd.grids.uniform_lam(jd.Cosine(), 4)[0]
+    np.testing.assert_allclose(jd.grids.flow_time(jd.Cosine(), 3, lam_min=-1.0)[0], -1.0)
+    short = jd.grids.flow_time(jd.Karras(), 1000)  # the last of equal steps would begin beyond the schedule's end
+    assert (np.diff(short) > 0).all()
+    np.testing.assert_allclose(short[-1], jd.Karras().lam_max)
     with pytest.raises(ValueError, match="n=0"):
         jd.grids.flow_time(jd.Cosine(), 0)

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 import jaxdiff as jd
+from jaxdiff.commands.solver_options import check_calls
+from jaxdiff.guidance.learned import check_learned
 from jaxdiff.training.loop import train
 from jaxdiff.training.mean_denoising import MeanDenoising, differentiable
 from jaxdiff.training.optimizer import AdamW
+from jaxdiff.training.preview import sheet_solver
 
 COV = np.array([[1.3, 0.4], [0.4, 0.5]])
 GAUSSIAN = jd.analytic.Gaussian(np.array([[0.5, -0.3]]), COV)
@@ -37,11 +40,22 @@ class Linear:
         return D + variables["params"]["share"] * (means - D)
 
 
+class Scales(Linear):
+    """1 with a label, times the scale of guidance that it is told, and 0 without."""
+
+    reads_guidance = True
+    num_classes = 3
+
+    def apply(self, variables, x, lam, cond=None):
+        scale = jnp.where(cond["label"] >= 0, 1 + cond["guidance"], 0.0) + variables["params"]["share"]
+        return jnp.broadcast_to(scale[:, None, None], x.shape)
+
+
 EXACT, BLIND = ({"params": {"share": jnp.full((), share)}} for share in (1.0, 0.0))
 
 
-def loss_of(network, teacher=None, **settings):
-    parts = {"predicts": "x0", "schedule": jd.Cosine(), "sigma_data": 1.0, "drop_condition": 0.1}
+def loss_of(network, teacher=None, predicts="x0", **settings):
+    parts = {"predicts": predicts, "schedule": jd.Cosine(), "sigma_data": 1.0, "drop_condition": 0.1}
     return MeanDenoising(teacher=teacher, **settings).build(SimpleNamespace(network=network, **parts))
 
 
@@ -70,6 +84,20 @@ def test_from_scratch_the_exact_mean_is_where_the_gradient_vanishes():
     assert of_blind.mean() < -8 * scatter
 
 
+def test_images_that_are_rare_count_as_often_as_they_are():
+    """From scratch D is their mean, whatever `power`: weighed by the distance to it, it would be nearer to their median."""
+    images = np.repeat([0.0, 1.0], [3072, 1024])[:, None, None].astype(np.float32)
+    mixture = jd.analytic.GaussianMixture(np.array([[[0.0]], [[1.0]]]), np.zeros(2), np.array([3.0, 1.0]))
+
+    class Shifted(Linear):
+        def apply(self, variables, x, lam, cond=None):
+            return jax.vmap(mixture)(x, lam) + variables["params"]["share"]
+
+    loss = loss_of(Shifted(), power=0.5, no_step=1.0, to_clean=0.0)
+    slope = jax.jit(jax.grad(lambda variables: loss(Shifted(), variables, KEY, {"image": images})[0]))
+    assert abs(slope(BLIND)["params"]["share"]) < 0.05 * slope(EXACT)["params"]["share"]
+
+
 def test_shares_of_a_batch_have_the_loss_of_all_of_it():
     batch, variables = drawn(16)["image"], {"params": {"share": jnp.float32(0.3)}}
     loss = jax.jit(
@@ -82,13 +110,6 @@ def test_shares_of_a_batch_have_the_loss_of_all_of_it():
 def test_a_guided_teacher_is_learned_at_all_its_scales():
     """A teacher whose D is 1 with a label and 0 without is, guided, its scale; a network that says so has no error."""
 
-    class Scales(Linear):
-        reads_guidance = True
-
-        def apply(self, variables, x, lam, cond=None):
-            scale = jnp.where(cond["label"] >= 0, 1 + cond["guidance"], 0.0) + variables["params"]["share"]
-            return jnp.broadcast_to(scale[:, None, None], x.shape)
-
     def teacher(x, lam, cond):
         return jnp.broadcast_to(jnp.where(cond["label"] >= 0, 1.0, 0.0), x.shape)
 
@@ -99,11 +120,41 @@ def test_a_guided_teacher_is_learned_at_all_its_scales():
     assert value(EXACT) > 0.1
 
 
+def test_learned_guidance_is_told_to_the_network():
+    """By the same option as any other, in one call; scales that were not trained are refused."""
+    denoise = jd.bind(Scales(), BLIND, "x0")
+    guided = jd.guidance.Guidance(3.0)(denoise)
+    np.testing.assert_allclose(guided(jnp.zeros((1, 2)), 0.3, {"label": jnp.int32(1)}), 3.0)
+    np.testing.assert_array_equal(jd.condition(label=[0, 1], guidance=3.0)["guidance"], [2.0, 2.0])
+    check_learned([1.0, 3.9], (1.0, 4.0))
+    for message, call in {
+        "expected 2 to 4, which this model has learned": lambda: check_learned(1.0, (2.0, 4.0)),
+        "scales from 1 on": lambda: jd.guidance.Guidance(0.5)(denoise),
+        "expected a scale alone": lambda: jd.guidance.Guidance(2.0, rescale=0.7)(denoise),
+        "expected scales of 1, none, or more": lambda: jd.condition(label=0, guidance=0.5),
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
 def test_forward_derivatives_are_of_float32_and_plain_attention():
     half = dataclasses.replace(UNET, dtype="bfloat16", attention_implementation="cudnn")
     assert differentiable(half) == UNET
     assert differentiable(UNET) is UNET
     assert differentiable(Linear()) == Linear()
+
+    class Typed(Linear):
+        dtype = jnp.bfloat16  # no field: nothing that a copy could be made with
+
+    assert differentiable(own := Typed()) is own
+
+
+def test_predictions_that_grow_at_the_noisy_end_are_warned_of(recwarn):
+    for predicts in ("x0", "v", "velocity", "F"):
+        loss_of(UNET, predicts=predicts)
+    assert not recwarn
+    with pytest.warns(UserWarning, match=r"predicts='eps' .* 403 times as large .*predicts='v'"):
+        loss_of(UNET, predicts="eps")
 
 
 @pytest.mark.parametrize(
@@ -113,6 +164,8 @@ def test_forward_derivatives_are_of_float32_and_plain_attention():
         (UNET, {"teacher": "t", "guidance": (1.0, 3.0)}, "without reads_guidance"),
         (UNET, {"guidance": (2.0, 2.0)}, "without a teacher"),
         (UNET, {"teacher": "t", "guidance": (3.0, 2.0)}, "lowest <= highest"),
+        (UNET, {"teacher": "t", "guidance": (2.0, 2.0)}, "without conditions"),
+        (UNET.clone(reads_guidance=True), {"teacher": "t"}, "which it would learn"),
         (UNET, {"no_step": 0.7, "to_clean": 0.5}, "at most 1"),
         (UNET, {"power": 2.0}, "power=2.0"),
     ],
@@ -151,5 +204,16 @@ def test_a_student_starts_at_its_teacher_and_samples_in_two_calls(config):
     assert isinstance(model.solver, jd.MeanFlow)
     assert "MeanFlow" in repr(model)
     assert model.sample(KEY, 2).nfe == 2
+    assert model.calls_of(jd.DPMpp(2)) == 20
+    with pytest.raises(ValueError, match="n=0 calls"):
+        model.sample(KEY, 2, calls=0)
+    with pytest.raises(ValueError, match=r"DPMpp, which asks .* leave out --solver"):
+        check_calls(2, model, jd.DPMpp(2))
+    check_calls(1, model, model.solver)
+    assert isinstance(sheet_solver(None, UNET), jd.MeanFlow)
+    with pytest.raises(ValueError, match="preview_solver MeanFlow"):
+        sheet_solver(jd.MeanFlow(), plain)
+    with pytest.raises(ValueError, match="no loss that trains it"):
+        dataclasses.replace(student, loss=None)
     with pytest.raises(ValueError, match="reads_span=True"):
         teacher.sample(KEY, 2, solver=jd.MeanFlow(), calls=2)
