@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install test check docs demo demo-train clean
+.PHONY: install test test-all check docs demo demo-train clean
 
 install: .venv/installed
 
@@ -12,6 +12,9 @@ install: .venv/installed
 	touch $@
 
 test: install
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-all: install
 	$(BIN)/python -m pytest -n 2
 
 check: install

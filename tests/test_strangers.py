@@ -262,6 +262,7 @@ def test_it_loads_and_samples(run):
     np.testing.assert_allclose(model.normaliser.inverse(model.normaliser.forward(grey)), grey, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_commands_take_it(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert (
@@ -282,6 +283,7 @@ def test_commands_take_it(run, tmp_path, monkeypatch):
     assert jd.load(run, allow="strange_kit").tuned(2).calls == 2
 
 
+@pytest.mark.slow
 def test_grids_of_several_lengths_share_a_padded_program_of_own_parts(run, home):
     model = jd.load(run, allow="strange_kit")
     euler = sys.modules["strange_kit.parts"].Euler()
@@ -306,6 +308,7 @@ config = dataclasses.replace(
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_workers_read_own_data_and_pairs_and_a_killed_run_ends_as_one_without(home, compiled_once):
     path, runs = home / "pairs.py", home / "runs"

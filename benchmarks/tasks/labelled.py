@@ -16,7 +16,6 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.tasks import fields, methods, scores, store
-from benchmarks.tasks.calls import CALLS
 from benchmarks.tasks.fields import FEW, Field
 from jaxdiff.data.errors import DataError
 from jaxdiff.loading import load
@@ -25,6 +24,8 @@ from jaxdiff.tasks import generate_labelled
 
 CROP = 64
 SEED = 0
+CALLS = (1, 2, 4, 5, 10, 20, 50)
+FEW_CALLS = (1, 2, 4, 8)
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class Labelled:
     """Run folder of the labelled generator."""
     split: Literal["dev", "val"] = "dev"
     """val once, for the numbers that are reported."""
-    calls: int = 20
-    """Network calls of each image."""
+    calls: int | None = None
+    """Network calls of each image; none: the model's own number."""
     num: int = FEW
     """Fields."""
     again: bool = False
@@ -47,17 +48,18 @@ class Labelled:
 
 def measure(options: Labelled) -> None:
     """Stores scores and distances. Raises DataError before any long work."""
-    keys = ("labelled", f"{options.split}, {options.num} fields")
+    model = load(options.run)
+    keys = ("labelled, few calls" if model.few_calls else "labelled", f"{options.split}, {options.num} fields")
     if options.split == "val":
         store.check_new(keys, options.again)
-    model = load(options.run)
     if model.pairing is None or model.pairing.pairs.task != "generate":
         raise DataError(f"{options.run.name}", "a run with pairs=LabelledGeneration()", "give the run of this task")
     real = fields.load(options.data, options.split, options.num)
     find = methods.otsu_watershed()
     if options.split == "dev":
         _calls(options, model, real, find)
-    generated = _made(model, real, options.calls)
+    calls = options.calls or model.calls
+    generated = _made(model, real, calls)
     rows = {
         name: [scores.segmentation(field, find.predict(field)["labels"]) for field in some]
         for name, some in (("real", real), ("generated", generated))
@@ -65,7 +67,7 @@ def measure(options: Labelled) -> None:
     wells = [field.well for field in real]
     reference, others = _crops(real, model), _crops(fields.load(options.data, "train", options.num), model)
     entry: dict[str, Any] = {
-        "settings": {**methods.identity(model), "calls": options.calls, "finder": find.settings},
+        "settings": {**methods.identity(model), "calls": calls, "finder": find.settings},
         "found": {name: scores.summary(of, wells) for name, of in rows.items()},
         "difference": scores.ahead(rows["generated"], rows["real"], wells),
         "distances": {
@@ -94,17 +96,19 @@ def _made(model: Any, real: list[Field], calls: int) -> list[Field]:
 def _calls(options: Labelled, model: Any, real: list[Field], find: methods.Method) -> None:
     """Stores how the images of dev depend on the calls."""
     reference, rows = _crops(real, model), []
-    for calls in CALLS:
+    for calls in FEW_CALLS if model.few_calls else CALLS:
         began = time.perf_counter()
         generated = _made(model, real, calls)
         seconds = (time.perf_counter() - began) / len(generated)
         rows_of_fields = [scores.segmentation(field, find.predict(field)["labels"]) for field in generated]
         sets = _plain(compare_sets(reference, generated=_crops(generated, model)))
+        distances = {"frechet": sets["frechet"]["distance"], "kernel": sets["kernel"]["distance"]}
         means = {name: float(np.mean([row[name] for row in rows_of_fields])) for name in ("ap50", "ap", "dice")}
-        rows.append({"calls": calls, "seconds": seconds, "frechet": sets["frechet"]["distance"], **means})
+        rows.append({"calls": calls, "seconds": seconds, **distances, **means})
         print(rows[-1], flush=True)
     about = {"settings": methods.identity(model), "fields": [field.name for field in real]}
-    store.put(("calls", "labelled generation"), {**about, "rows": rows})
+    name = "labelled generation, few calls" if model.few_calls else "labelled generation"
+    store.put(("calls", name), {**about, "rows": rows})
 
 
 def _crops(some: list[Field], model: Any) -> np.ndarray:

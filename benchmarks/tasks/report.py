@@ -73,7 +73,8 @@ def markdown() -> str:
     parts += ["### Invented and missed nuclei", *hallucinations.markdown(result)]
     parts += ["### Nuclei of many microscopes", *_microscopes(result.get("scores", {}).get("microscopes", {}))]
     parts += ["### Labelled generation", *_labelled(result.get("labelled", {}))]
-    parts += _labelled_calls(result.get("calls", {}).get("labelled generation"))
+    for few in ("", ", few calls"):
+        parts += _labelled_calls(few, result.get("calls", {}).get(f"labelled generation{few}"))
     parts += ["### Does synthetic data help?", *synthetic_help.markdown(_shown(result.get("synthetic_help", {})))]
     parts += ["### Spectrum and resolution, synthetic microscope", *spectrum.markdown(result, METHODS)]
     parts += ["### Classification", *classification.markdown(result), *unusual.markdown(result)]
@@ -193,13 +194,14 @@ def _choices(choices: Mapping[str, Any]) -> str:
     return table(["task", "method", "parameters", "on dev"], rows) if rows else "Nothing yet."
 
 
-def _labelled_calls(entry: Mapping[str, Any] | None) -> list[str]:
+def _labelled_calls(few: str, entry: Mapping[str, Any] | None) -> list[str]:
     if entry is None:
-        return ["Quality against network calls: not measured yet."]
+        return [f"Quality against network calls{few}: not measured yet."]
     names = {"ap50": "AP@0.5", "ap": "AP 0.5–0.9", "dice": "Dice", "frechet": "Fréchet", "seconds": "s a field"}
     rows = [[str(row["calls"]), *(f"{row[name]:.3g}" for name in names)] for row in entry["rows"]]
     number = len(entry["fields"])
-    intro = f"Otsu and watershed on images of {number} masks of dev, by calls; the first of them also compiles. "
+    model = "" if not few else f"`{entry['settings']['run']}`, of which a call is told where its step ends. "
+    intro = f"{model}Otsu and watershed on images of {number} masks of dev, by calls; the first of them also compiles. "
     return [intro + machine(entry), table(["calls", *names.values()], rows)]
 
 

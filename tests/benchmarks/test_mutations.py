@@ -18,6 +18,7 @@ CHOSEN = {
 """One of each kind, with what is spoiled in its update, which compiles."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHOSEN)
 def test_no_mutant_passes(name):
     result = trial(SOLVERS[name], spoiled=CHOSEN[name])

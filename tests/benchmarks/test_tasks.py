@@ -280,6 +280,7 @@ def tiny(folder: Path, out: str) -> TrainConfig:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("compiled_once")
 def test_a_regression_that_is_cut_short_ends_as_one_that_is_not_and_predicts_whole_fields(tmp_path):
     with pytest.raises(SystemExit) as stopped:

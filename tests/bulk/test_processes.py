@@ -50,6 +50,7 @@ def arguments(run, out, *more):
     return ["generate", *(str(part) for name, value in options.items() for part in (f"--{name}", value)), *more]
 
 
+@pytest.mark.slow
 def test_two_processes_of_four_devices_and_one_of_one(run, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -71,6 +71,7 @@ def whole(model, build, tmp_path_factory):
     return data_files(out)
 
 
+@pytest.mark.slow
 def test_killed_then_terminated_then_continued_gives_the_same_bytes(model, build, whole, tmp_path):
     out = tmp_path / "out"
     with child(out, "zarr") as process:

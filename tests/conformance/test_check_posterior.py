@@ -109,6 +109,7 @@ def test_posteriors_are_those_of_the_operators():
         np.testing.assert_allclose(precision @ mean, prior + A.T @ problem.y / 0.1**2, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_mmps_samples_the_posterior_and_the_table_says_where_a_method_does_not():
     right = check_posterior(MMPS, operators=("mask", "binning"), noises=(0.1,), calls=(20,), samples=128)
     assert right.passed, str(right)
@@ -126,6 +127,7 @@ def test_mmps_samples_the_posterior_and_the_table_says_where_a_method_does_not()
     assert any(line.startswith("mask       0.1") or line.split()[:2] == ["mask", "0.1"] for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "row", "words"),
     [
@@ -171,6 +173,7 @@ def test_what_is_not_finite_somewhere_is_not_bounded():
     assert "D_y is not finite at" in row.explanation
 
 
+@pytest.mark.slow
 def test_dps_at_its_default_is_bounded_everywhere_and_has_the_posterior_s_spread():
     """The issue's case: 20 calls, noise 0.1."""
     assert bounded(DPS).result == "ok"

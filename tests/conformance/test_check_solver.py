@@ -61,6 +61,7 @@ def test_what_is_not_checked_does_not_fail_and_what_failed_is_explained():
     assert Row.judged("limit", True, "0", "0.1", "mind the signs").explanation == ""
 
 
+@pytest.mark.slow
 def test_over_two_devices(run_python):
     code = """
 import jaxdiff as jd
@@ -73,6 +74,7 @@ print(devices(Subject(jd.DPMpp(order=2, eta=1.0), 0.0)))
     assert "'ok', measured='bitwise on 2'" in run_python(code, devices=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("solver", "failed"),
     [

@@ -19,6 +19,7 @@ def calls(solver, n: int) -> int:
     return 2 * n - 1 if isinstance(solver, jd.EDMHeun) else n
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", [*DETERMINISTIC, *STOCHASTIC], ids=name)
 def test_ours(solver):
     result = check_solver(solver)
@@ -31,6 +32,7 @@ def test_ours(solver):
     assert ("without noise" in result["order"].expected) == stochastic
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("solver", "eta"), [(diffrax.Tsit5(), 0.0), (diffrax.Euler(), 1.0)], ids=str)
 def test_diffrax(solver, eta):
     result = check_solver(solver, eta=eta)

@@ -92,6 +92,7 @@ if __name__ == "__main__":  # workers are new processes that import this file
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 def test_workers_change_nothing_and_leave_nothing_behind_an_error(source, tmp_path):
     script, out = tmp_path / "child.py", tmp_path / "found.npy"

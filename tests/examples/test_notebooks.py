@@ -16,6 +16,7 @@ def code(path: Path) -> list:
     return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
 
 
+@pytest.mark.slow
 def test_notebooks_run(tmp_path, monkeypatch):
     """In one kernel, which starts and imports once; names of one notebook are forgotten before the next."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))

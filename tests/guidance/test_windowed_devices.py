@@ -1,5 +1,7 @@
 """Windows shared by devices: the same image, and one all-gather a call."""
 
+import pytest
+
 CODE = """
 import re, sys, jax, jax.numpy as jnp, numpy as np, jaxdiff as jd, jaxdiff.sampling.sample
 from jax.sharding import Mesh
@@ -40,6 +42,7 @@ print(kinds)
 """
 
 
+@pytest.mark.slow
 def test_the_image_does_not_depend_on_the_devices_that_share_its_windows(run_python, tmp_path):
     cache = str(tmp_path)  # the text is of a program that a run has compiled
     *lines, collectives = run_python(CODE, 4, optimised=True, JAX_COMPILATION_CACHE_DIR=cache).strip().splitlines()

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tifffile
 from tiny_run import tiny_run
 
@@ -22,6 +23,7 @@ print(json.dumps({{kind: sum(name.endswith(end) for name in events) for kind, en
 """
 
 
+@pytest.mark.slow
 def test_second_start_compiles_nothing(run_python, tmp_path):
     run, cache = tiny_run(tmp_path / "runs" / "tiny"), tmp_path / "xla"
     script = str(Path(__file__).parents[2] / "sample.py")

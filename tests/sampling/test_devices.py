@@ -16,6 +16,7 @@ def report(run_python, tmp_path_factory):
     return json.loads(run_python(code, devices=8, optimised=True, JAX_COMPILATION_CACHE_DIR=cache))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["num", "first", "mates", "eight_devices", "eight_devices_padded"])
 def test_bitwise_at_equal_batch(report, what):
     assert report["spread"] > 0.01  # the images differ from each other at every pixel

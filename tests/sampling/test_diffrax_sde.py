@@ -12,6 +12,7 @@ OPTIMISED = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters":
 """Compiled as a user's program is: paths of so many images that choose their steps run for longer than they compile."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("solver", "controller"),
     [

@@ -50,6 +50,7 @@ def test_diffrax_on_the_sde(solver):
     assert nfe == happened
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("solver", "eta"), [(diffrax.Tsit5(), 0.0), (diffrax.HalfSolver(diffrax.Euler()), 1.0)], ids=str
 )

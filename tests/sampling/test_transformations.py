@@ -38,6 +38,7 @@ ADAPTIVE = ("adaptive", "encode", "log_likelihood")
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("name", HERE)
 def test_features_traced_and_differentiated_both_ways(name):
@@ -58,6 +59,7 @@ def test_features_traced_and_differentiated_both_ways(name):
     np.testing.assert_allclose(reverse, forward, atol=1e-8 * scale)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_transformations_of_several_numbers_at_once():
     eager, above, below = (np.asarray(several(q)) for q in (P, P + H, P - H))

@@ -151,6 +151,7 @@ def test_who_ends_the_run_itself_calls_once_a_step():
         Ends()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", [Euler(), Twice(), jd.PredictorCorrector()], ids=lambda s: type(s).__name__)
 def test_wrappers_leave_the_distribution_of_any_solver_whose_steps_stand_alone(solver):
     """By its own formula: with or without noise, of one call or two, with rows of its own."""

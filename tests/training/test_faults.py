@@ -72,6 +72,7 @@ def assert_same(a, b):
     assert a[2] == b[2]
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_the_run_ends_the_same(config, child_env):
     fields = {"steps": 120, "checkpoint": Every(steps=5), "log_every": 1}
     undisturbed = final(train(config(name="undisturbed", **fields)))
@@ -91,6 +92,7 @@ def test_killed_at_random_moments_the_run_ends_the_same(config, child_env):
     assert max(reached[0], default=0) <= max(reached[1], default=0)  # no checkpoint was lost
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("signum", "expected"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_told_to_stop_the_run_saves_where_it_is(config, child_env, signum, expected):
     run = config(steps=10**6, log_every=1)

@@ -161,6 +161,7 @@ def wait_for_step(folder, step, pair):
     pytest.fail("\n".join(ended(process)[1][-2000:] for process in pair))
 
 
+@pytest.mark.slow
 @posix
 def test_hosts_with_other_configs_are_refused_by_field_and_make_no_folder(tmp_path):
     config = tmp_path / "it.py"
@@ -187,6 +188,7 @@ def test_hosts_with_other_configs_are_refused_by_field_and_make_no_folder(tmp_pa
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 @posix
 def test_two_hosts_train_as_one_survive_a_kill_and_a_preemption_and_one_device_goes_on(config, child_env, tmp_path):
     # The rate of every step is the same, however many steps are planned.

@@ -175,6 +175,7 @@ def test_what_contradicts_is_refused(network, settings, message):
         loss_of(network, **settings)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("compiled_once")
 def test_a_student_starts_at_its_teacher_and_samples_in_two_calls(config):
     """Trained from a run that knew no span; resumed; loaded; by default sampled with its own solver, and as D with others."""

@@ -75,6 +75,7 @@ def rows(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_own_loss_trains_resumes_loads_and_samples(config):
     run = config(network=UNET, predicts="x0", loss=Huber(0.3), steps=2, log_every=1, validation_images=2)
     folder = train(run)

@@ -220,6 +220,7 @@ print("equal")
 """
 
 
+@pytest.mark.slow
 def test_devices_however_they_share_equal_one_device(child_env, tmp_path):
     # Compiled without optimisation: two programs of a UNet would take most of the time of the suite.
     flags = "--xla_force_host_platform_device_count=8 --xla_llvm_disable_expensive_passes=true"
