@@ -15,6 +15,7 @@ from jaxdiff.model import Model
 TEXT = (Path(__file__).parents[1] / "docs" / "restoration.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:the variance of the noise", "ignore:the samples leave")
 def test_the_examples_restore():
     white = Normaliser("linear", (0.0,), (1.0,), (500.0,), (60.0,))

@@ -145,6 +145,7 @@ def test_one_property(measure, solver, measured):
     assert row.explanation
 
 
+@pytest.mark.slow
 def test_noise_of_diffrax_s_solvers_is_told_to_two_per_cent():
     wrong, right = (limit(Subject(solver, 1.0)) for solver in (broken.NoisyEulerHeun(), diffrax.EulerHeun()))
     assert wrong.result == "failed"

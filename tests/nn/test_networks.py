@@ -141,6 +141,7 @@ def test_bfloat16_is_close_and_parameters_stay_float32(case, run):
     assert 0 < error < 0.03
 
 
+@pytest.mark.slow
 def test_forward_derivatives_are_the_transposes_of_backward_ones_also_of_each_image(case, quick_jit):
     """⟨u, J v⟩ = ⟨Jᵀ u, v⟩ along x and λ, a central difference along the same, and the same Jᵀ u image by image."""
     u, v = (jax.random.normal(jax.random.key(seed), case.x.shape) for seed in (1, 2))
@@ -185,6 +186,7 @@ def test_every_parameter_has_a_gradient(case, quick_jit):
         assert leaf.min() > 1e-4 * typical, (jax.tree_util.keystr(path), leaf.min(), typical)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", SMALLEST, ids=["UNet", "DiT"])
 def test_rematerialisation_keeps_less_and_changes_neither_values_nor_gradients(build, perturbed, quick_jit):
     x, lam = inputs((2, 8, 8, 1))

@@ -36,6 +36,7 @@ def of_mixture(images):
     return np.logaddexp.reduce(parts, axis=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("prior", "closed"), [(lambda: Gaussian(MEAN, COV), of_gaussian), (lambda: MIXTURE, of_mixture)]
 )

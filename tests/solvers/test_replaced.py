@@ -24,6 +24,7 @@ def drawn(solver, num=NUM, **options):
     return np.asarray(out.images, np.float64).reshape(num, 6), out.nfe
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jump", [1, 3, 19])
 def test_steps_taken_again_leave_the_distribution(jump):
     once, calls = drawn(jd.DDPM())

@@ -42,6 +42,7 @@ def noisy(image, seed=1):
     return image + np.random.default_rng(seed).normal(0, 10, image.shape)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(8, 8), (19, 30), (5, 11)], ids=["a window", "windows", "less than a window"])
 @pytest.mark.filterwarnings("ignore:an image of")
 def test_samples_are_of_the_posterior_in_grey_levels(size):
@@ -221,6 +222,7 @@ def images(tmp_path):
 FEW = ["--samples", "2", "--calls", "2"]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     ("task", "more", "size"),
@@ -307,6 +309,7 @@ def test_what_is_said_of_other_files_is_in_the_summary(run, images, monkeypatch)
     assert any("missing.tif says that 300 of 480 pixels are missing" in one for one in said)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_large_images_may_be_zarr_and_go_on(run, images):
     args = ["denoise", "--run", str(run), "--input", str(images / "in"), "--out", str(images / "out"), *FEW]

@@ -54,6 +54,7 @@ def rows(folder: Path):
     return [{k: v for k, v in row.items() if k not in timed} for row in lines]
 
 
+@pytest.mark.slow
 def test_three_steps_and_three_more_are_bitwise_six(config):
     unet = UNet(width=8, multipliers=(1,), blocks=1, attention=(False,), dropout=0.1)
     whole = train(config(name="whole", network=unet))
@@ -87,6 +88,7 @@ def stopped(config, after: int):
     assert error.value is died
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_the_same_power_function_averages(config):
     kept = {"power_ema": PowerEMA(every=2), "checkpoint": Every(steps=3)}
     whole, parts = train(config(name="whole", **kept)), config(name="parts", **kept)
@@ -142,6 +144,7 @@ def told_to_stop(config, at: int):
     assert stop.value.code == 143
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drawn", [False, True])
 def test_a_run_killed_before_its_last_measurements_makes_up_for_them(config, monkeypatch, drawn):
     fields = {"previews": 2, "validation_images": 2}

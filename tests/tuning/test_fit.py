@@ -31,6 +31,7 @@ def examples(denoise, seed, num) -> Examples:
     return teach(jax.random.key(seed), denoise, shape=SHAPE, num=num, grid=np.linspace(-6, 6, 150), batch=64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [1, 2, 3])
 @pytest.mark.parametrize("calls", [1, 2, 5])
 def test_start_is_dpmpp_on_the_grid(mixture, order, calls):
