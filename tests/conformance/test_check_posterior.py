@@ -13,12 +13,12 @@ from jaxdiff import cli, script
 from jaxdiff.conformance.posterior import Cell, PosteriorConformance, check_posterior
 from jaxdiff.conformance.posterior.harsh import bounded
 from jaxdiff.conformance.posterior.moments import (
+    SOLVER,
     affine,
     grid_of,
     moments_by_recursion,
     moments_of,
     moments_of_samples,
-    solver_of,
 )
 from jaxdiff.conformance.posterior.problems import NOISES, OPERATORS, SHAPE, SIZE, Problem
 from jaxdiff.conformance.report import Row
@@ -85,7 +85,7 @@ def test_the_recursion_is_exact_for_the_exact_denoiser():
     grid = grid_of(1000)
     with jax.enable_x64(True):
         K, k = affine(problem.exact(), grid)
-    got, (mean, cov) = moments_by_recursion(solver_of(1000), grid, K, k), problem.posterior
+    got, (mean, cov) = moments_by_recursion(SOLVER, grid, K, k), problem.posterior
     np.testing.assert_allclose(got.mean, mean, atol=1e-4)
     np.testing.assert_allclose(got.cov, cov, atol=4e-3)
 

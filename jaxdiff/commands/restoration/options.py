@@ -21,7 +21,7 @@ from jaxdiff.parts import at_place
 from jaxdiff.physics.camera import Camera
 from jaxdiff.physics.operators import Convolution
 from jaxdiff.physics.psf import Optics, confocal_psf, gaussian_psf, measured_psf, widefield_psf
-from jaxdiff.tasks.restoration.restore import METHODS, default_order
+from jaxdiff.tasks.restoration.restore import METHODS
 from jaxdiff.tasks.sampled import Remat
 
 
@@ -90,10 +90,10 @@ class RestoreOptions(EstimateOptions):
             raise ValueError("got --exposure without --offset; expected both: the offset is no light")
 
     def named(self, run: str | Path | None = None) -> Any:
-        """As of other tasks, but that dpmpp adds noise and is of order 1 for few calls: see `restore`."""
+        """As of other tasks, but that dpmpp adds noise: see `restore`."""
         if self.solver in (None, "dpmpp") and self.fields["eta"] is None:
-            order = default_order(self.calls) if self.fields["order"] is None else self.fields["order"]
-            return solver_named("dpmpp", **(self.fields | {"order": order, "eta": 1.0}))
+            fields: dict[str, Any] = {**self.fields, "eta": 1.0}
+            return solver_named("dpmpp", **fields)
         return super().named(run)
 
     def solver_of(self, model: Model, guidance: float = 1.0) -> Any:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.conformance.march import march
-from jaxdiff.conformance.posterior.moments import at_all, grid_of, probes, solver_of
+from jaxdiff.conformance.posterior.moments import SOLVER, at_all, grid_of, probes
 from jaxdiff.conformance.posterior.problems import SHAPE, Problem
 from jaxdiff.conformance.report import Row
 from jaxdiff.guidance.posterior import Method
@@ -35,13 +35,13 @@ def runs() -> Iterator[HarshRun]:
     """Of smooth images, where neighbours share the most."""
     for operator in ("mask", "blur", "binning"):
         usual = Problem(operator, "smooth", 0.1)
-        solver, grid = solver_of(20), grid_of(20)
+        solver, grid = SOLVER, grid_of(20)
         for noise in (0.0, 1e-3):
             yield HarshRun(f"{operator}, noise {noise:g}", Problem(operator, "smooth", noise), solver, grid)
         for scale in (1e-4, 1e4):
             yield HarshRun(f"{operator} × {scale:g}", Problem(operator, "smooth", 0.1, scale), solver, grid)
         for calls in (3, 1000):
-            yield HarshRun(f"{operator}, {calls} calls", usual, solver_of(calls), grid_of(calls))
+            yield HarshRun(f"{operator}, {calls} calls", usual, SOLVER, grid_of(calls))
         for low, high in ((-12.0, 12.0), (-1.0, 1.0)):
             yield HarshRun(f"{operator}, λ {low:g} to {high:g}", usual, solver, np.linspace(low, high, 20))
         yield HarshRun(f"{operator}, η = 0", usual, DPMpp(2), grid)

@@ -40,9 +40,8 @@ def grid_of(calls: int) -> np.ndarray:
     return uniform_lam(Cosine(), calls)
 
 
-def solver_of(calls: int) -> DPMpp:
-    """The solver of restoration: noise at each step, of order 1 below 12 calls."""
-    return DPMpp(2 if calls >= 12 else 1, eta=1.0)
+SOLVER = DPMpp(2, eta=1.0)
+"""That of restoration: noise at each step."""
 
 
 def affine(denoise: Denoiser, lams: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -111,7 +110,7 @@ def moments_by_recursion(
 def moments_of_samples(denoise: Denoiser, calls: int, samples: int) -> Moments:
     """Of `samples` images, in float32."""
     start = np.random.default_rng(2).normal(size=(samples, *SHAPE)).astype(np.float32)
-    images = np.asarray(march(solver_of(calls), denoise, grid_of(calls), start, "denoise"), np.float64)
+    images = np.asarray(march(SOLVER, denoise, grid_of(calls), start, "denoise"), np.float64)
     images = images.reshape(samples, SIZE)
     return Moments(images.mean(axis=0), np.cov(images.T), samples)
 
@@ -123,8 +122,8 @@ def moments_of(problem: Problem, method: Method | None, calls: tuple[int, ...], 
         exact = affine(problem.exact() if method is None else problem.guided(method), np.concatenate(grids))
     if exact is not None:
         ends = np.cumsum([len(grid) for grid in grids])[:-1]
-        parts = zip(calls, grids, *(np.split(part, ends) for part in exact), strict=True)
-        return [moments_by_recursion(solver_of(n), grid, K, k) for n, grid, K, k in parts]
+        parts = zip(grids, *(np.split(part, ends) for part in exact), strict=True)
+        return [moments_by_recursion(SOLVER, grid, K, k) for grid, K, k in parts]
     assert method is not None
     with jax.enable_x64(False):
         denoise = problem.guided(method)

@@ -14,7 +14,7 @@ from jaxdiff.seeds import check_key
 from jaxdiff.solvers import DPMpp
 from jaxdiff.tasks.estimate import Estimate
 from jaxdiff.tasks.restoration.camera import camera_of
-from jaxdiff.tasks.restoration.restore import check_prior, default_order
+from jaxdiff.tasks.restoration.restore import check_prior
 from jaxdiff.tasks.sampled import sampled, with_channels
 from jaxdiff.tasks.scale import repeated, say_scale
 
@@ -81,7 +81,7 @@ def denoise_directly(
         image.shape[:-1],
         grid=grid,
         state=state[None],
-        solver=DPMpp(default_order(calls), eta=1.0) if solver is None else solver,
+        solver=DPMpp(2, eta=1.0) if solver is None else solver,
     )
     return Estimate.of(draws)
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -30,9 +30,6 @@ from jaxdiff.tasks.scale import repeated, say_scale
 
 METHODS: Mapping[str, Method] = {"diffpir": DiffPIR, "mmps": MMPS, "pigdm": PiGDM, "dps": DPS, "ddnm": DDNM}
 """Methods of posterior sampling by name."""
-
-SECOND_ORDER = 12
-"""Calls from which the default solver is of order 2."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -100,7 +97,6 @@ def restore(
         read_noise: likewise.
         calls: of the denoiser, for each sample, on the model's default grid; a method may need a gradient of each.
         solver: default `DPMpp(eta=1)`: noise at each step lets samples forget what the approximations did to them (measured).
-            Its order is 2 from 12 calls on, and 1 below, where a look at the call before may mislead.
         correct: scale the light of the samples, so that what is expected of them has the mean light of the recording;
             noise of mean 0 leaves it unchanged.
         together: windows in one network call, over all samples.
@@ -160,7 +156,7 @@ def restore(
         samples,
         size,
         grid=model.grid(calls, solver),
-        solver=DPMpp(default_order(calls), eta=1.0) if solver is None else solver,
+        solver=DPMpp(2, eta=1.0) if solver is None else solver,
         around=around,
         computation=Computation(together, mesh, remat),
         out=None if scratch is None else np.lib.format.open_memmap(scratch, "w+", np.float32, shape),
@@ -207,11 +203,6 @@ def _constant(
     image = np.broadcast_to(level, (*size, len(level))).astype(np.float32)
     expected = np.asarray(_applied(operator, jnp.asarray(image)))
     return image if np.allclose(expected[valid], recording[valid], rtol=1e-3) else None
-
-
-def default_order(calls: int) -> Literal[1, 2]:
-    """Of the solver, for so many calls a sample."""
-    return 2 if calls >= SECOND_ORDER else 1
 
 
 def check_prior(model: Model) -> None:
