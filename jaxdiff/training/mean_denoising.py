@@ -14,8 +14,15 @@ as well, E[x0 − D | x] = 0, is held to the images everywhere:
 
     R = (r/t) (X − D) + (D − x0) + (t − r) dX/dt                                                                    (2)
 
-Distilled, D is the teacher's. Geng et al. 2025, arXiv 2505.13447 (MeanFlow) and arXiv 2512.02012 (the direction of dX/dt by
-the network's own D); `warmup`: Lu and Song 2024, arXiv 2410.11081, section 4.1.
+Distilled, D is the teacher's. dX/dt of a network is rough near t = 1, and X can run away. With a part p of the step by D, to
+s = t − p (t − r), and X of the rest, both means,
+
+    R = X − D − (1 − p) (t/s) (X(z_s, s, r) − D) = 0,    z_s = D + (s/t) (z − D)                                   (3)
+
+moves X to where it lies between the two; R/p is (1) as p vanishes, and to the clean end it is consistency, X = X(z_s, s, 0).
+
+Geng et al. 2025, arXiv 2505.13447 (MeanFlow) and arXiv 2512.02012 (the direction of dX/dt by the network's own D); a `part`
+that falls: Zhang et al. 2025, arXiv 2510.20771 (AlphaFlow); `warmup` of dX/dt: Lu and Song 2024, arXiv 2410.11081.
 """
 
 import dataclasses
@@ -69,9 +76,11 @@ class MeanDenoising:
     power: float = 0.5
     """p of the weight 1/(|e|² + 0.01)^p of an example, e what (1) leaves of it; 0: none, 1: errors of all sizes weigh alike.
     From scratch e is without the difference of image and D: weighed by that, D would not be the mean of images."""
+    part: float = 0.0
+    """Of a step, that D is followed for; X is what that and X of the rest make, (3). 0: its limit, (1) and (2)."""
     warmup: int = 0
-    """Steps over which the weight of dX/dt rises from 0 to 1. At 0 it is X = D for all steps, but for those to the clean end,
-    which are not trained then: without dX/dt they weigh r/t = 0."""
+    """Steps over which it begins: `part` falls from 1, X = D for all steps; of 0 the weight of dX/dt rises from 0 to 1, which
+    does not train steps to the clean end before, as without dX/dt they weigh r/t = 0."""
 
     def __post_init__(self):
         shares = self.no_step, self.to_clean
@@ -80,9 +89,10 @@ class MeanDenoising:
                 f"got no_step={self.no_step}, to_clean={self.to_clean}; expected fractions whose sum is at most 1; to fix: "
                 "0.25 and 0.25"
             )
-        if not 0 <= self.power <= 1 or self.warmup < 0:
+        if not 0 <= self.power <= 1 or not 0 <= self.part <= 1 or self.warmup < 0:
             raise ValueError(
-                f"got power={self.power}, warmup={self.warmup}; expected 0 to 1 and 0 or more; to fix: 0.5, 0"
+                f"got power={self.power}, part={self.part}, warmup={self.warmup}; expected 0 to 1, 0 to 1 and 0 or more; to "
+                "fix: 0.5, 0.05, 0"
             )
         low, high = self.guidance
         if not 1 <= low <= high <= 20:
@@ -206,15 +216,24 @@ class MeanDenoisingLoss:
         else:
             D = _guided(teacher, cond, scale if high > 0 else None)(_scaled(alpha(lam) + sigma(lam), z), lam)
         D = jax.lax.stop_gradient(D.astype(jnp.float32))
-        along = _scaled(1 / t, z - D), -1 / (t * rest)  # dz/dt and dλ/dt of the flow
-        X, slope = jax.jvp(lambda z, lam: mean(differentiable(network), z, lam, r), (z, lam), along)
-        if differentiable(network) is not network:
-            X = mean(network, z, lam, r)
         risen = jnp.clip(step / settings.warmup, 0.0, 1.0) if settings.warmup else 1.0
-        known = _scaled(r / t, X - D) + _scaled((t - r) * risen, slope)
-        left = known if teacher is not None else known + D - x0
-        # The gradient of |e|² moves X by −R: what R is made of is held fixed.
         per, axes = 1 / jnp.maximum(t, SMALLEST), tuple(range(1, x0.ndim))
+        if settings.part > 0:
+            X = mean(network, z, lam, r)
+            part = jnp.where(r < t, settings.part**risen, 1.0)
+            s = jnp.maximum(t - part * (t - r), 1e-3 * t)
+            later = mean(network, D + _scaled(s / t, z - D), jnp.log((1 - s) / s), r)
+            known = X - D - _scaled((1 - part) * t / s, later - D)
+            left = known if teacher is not None else known + _scaled(part, D - x0)
+            per = per / jnp.sqrt(part)
+        else:
+            along = _scaled(1 / t, z - D), -1 / (t * rest)  # dz/dt and dλ/dt of the flow
+            X, slope = jax.jvp(lambda z, lam: mean(differentiable(network), z, lam, r), (z, lam), along)
+            if differentiable(network) is not network:
+                X = mean(network, z, lam, r)
+            known = _scaled(r / t, X - D) + _scaled((t - r) * risen, slope)
+            left = known if teacher is not None else known + D - x0
+        # The gradient of |e|² moves X by −R: what R is made of is held fixed.
         square = jnp.mean(_scaled(per, X - jax.lax.stop_gradient(X - left)) ** 2, axis=axes)
         size_known = jax.lax.stop_gradient(jnp.mean(_scaled(per, known) ** 2, axis=axes))
         loss = jnp.mean(square / (size_known + SMALL) ** settings.power)

@@ -70,6 +70,20 @@ def test_the_exact_mean_of_its_teacher_has_no_error():
     assert value(BLIND) > 0.05
 
 
+def test_parts_of_a_step_lead_to_their_limit():
+    """(3) of the exact X is the error of a step with D over a part, of second order; its gradient is that of (1)."""
+
+    def value(share, part):
+        loss, variables = loss_of(Linear(), "teacher", power=0.0, no_step=0.0, part=part), {"params": {"share": share}}
+        return loss(Linear(), variables, KEY, drawn(512), teacher=GAUSSIAN)[0]
+
+    of_exact = [float(value(jnp.ones(()), part)) for part in (0.1, 0.05, 0.025)]
+    assert 7.5 < of_exact[1] / of_exact[2] < of_exact[0] / of_exact[1] < 8.5  # (part² / √part)²
+    slopes = [float(jax.grad(value)(jnp.zeros(()), part)) for part in (0.0, 0.01, 1.0)]
+    np.testing.assert_allclose(slopes[1], slopes[0], rtol=0.03)
+    assert abs(slopes[2]) < 1e-6 * abs(slopes[0])  # all of the step with D: X = D, which is blind
+
+
 def test_from_scratch_the_exact_mean_is_where_the_gradient_vanishes():
     """E[image − D | x] = 0: the mean over many images of what a bend of X changes, beside its own scatter."""
     loss, parts = loss_of(Linear(), power=0.0), drawn(4096)["image"].reshape(32, 128, 1, 2)
