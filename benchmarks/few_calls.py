@@ -113,7 +113,7 @@ def trained(means: np.ndarray, std: float, schedule: jd.Schedule, teacher: Any, 
     network, key = Perceptron(), jax.random.key(0)
     named = None if teacher is None else "exact"
     parts = SimpleNamespace(network=network, schedule=schedule, predicts="x0", sigma_data=1.0, drop_condition=0.0)
-    loss = MeanDenoising(teacher=named).build(parts)
+    loss = MeanDenoising(teacher=named, part=0.0).build(parts)
     optimizer = optax.adam(optax.cosine_decay_schedule(1e-3, steps))
     rng = np.random.default_rng(0)
 

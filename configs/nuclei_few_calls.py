@@ -18,7 +18,7 @@ config = TrainConfig(
     data=BBBC039(path=Path("data/bbbc039"), normalise="anscombe"),
     patch=(64, 64),
     network=UNet(width=48, multipliers=(1, 2), blocks=1, attention=(False, False), patch_size=2, reads_span=True),
-    loss=MeanDenoising(teacher="nuclei_prior"),
+    loss=MeanDenoising(teacher="nuclei_prior", warmup=500),
     init_from="nuclei_prior",
     optimizer=AdamW(learning_rate=3e-4, warmup=100),
     batch_size=16,

@@ -28,7 +28,7 @@ config = TrainConfig(
         image_channels=1,
         reads_span=True,
     ),
-    loss=MeanDenoising(teacher="nuclei_generation", part=0.05, warmup=500),
+    loss=MeanDenoising(teacher="nuclei_generation", warmup=500),
     init_from="nuclei_generation",
     optimizer=AdamW(learning_rate=3e-4, warmup=100),
     batch_size=16,

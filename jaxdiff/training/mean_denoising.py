@@ -76,8 +76,9 @@ class MeanDenoising:
     power: float = 0.5
     """p of the weight 1/(|e|² + 0.01)^p of an example, e what (1) leaves of it; 0: none, 1: errors of all sizes weigh alike.
     From scratch e is without the difference of image and D: weighed by that, D would not be the mean of images."""
-    part: float = 0.0
-    """Of a step, that D is followed for; X is what that and X of the rest make, (3). 0: its limit, (1) and (2)."""
+    part: float = 0.05
+    """Of a step, that D is followed for; X is what that and X of the rest make, (3). 0: its limit, (1) and (2), exact, and
+    unstable with networks of images."""
     warmup: int = 0
     """Steps over which it begins: `part` falls from 1, X = D for all steps; of 0 the weight of dX/dt rises from 0 to 1, which
     does not train steps to the clean end before, as without dX/dt they weigh r/t = 0."""

@@ -54,9 +54,9 @@ class Scales(Linear):
 EXACT, BLIND = ({"params": {"share": jnp.full((), share)}} for share in (1.0, 0.0))
 
 
-def loss_of(network, teacher=None, predicts="x0", **settings):
+def loss_of(network, teacher=None, predicts="x0", part=0.0, **settings):
     parts = {"predicts": predicts, "schedule": jd.Cosine(), "sigma_data": 1.0, "drop_condition": 0.1}
-    return MeanDenoising(teacher=teacher, **settings).build(SimpleNamespace(network=network, **parts))
+    return MeanDenoising(teacher=teacher, part=part, **settings).build(SimpleNamespace(network=network, **parts))
 
 
 def drawn(num):
