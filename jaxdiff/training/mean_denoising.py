@@ -247,9 +247,11 @@ class MeanDenoisingLoss:
         # Spread by the batch as well, all steps of a batch would have the same two lengths.
         alone = jnp.zeros((), jnp.int32)
         other = jax.vmap(lambda i: self.lam_sampler(jax.random.fold_in(key_other, i), alone, 1)[0])(index)
-        lam, end = jnp.minimum(one, other), jnp.maximum(one, other)
         kind, settings = jax.vmap(jax.random.uniform)(key_kind), self.settings
-        end = jnp.where(kind < settings.no_step, lam, jnp.where(kind >= 1 - settings.to_clean, jnp.inf, end))
+        still, to_clean = kind < settings.no_step, kind >= 1 - settings.to_clean
+        # Of two draws a step begins at the noisier; D and steps to the clean end are learned everywhere.
+        lam = jnp.where(still | to_clean, one, jnp.minimum(one, other))
+        end = jnp.where(still, one, jnp.where(to_clean, jnp.inf, jnp.maximum(one, other)))
         return lam, jax.nn.sigmoid(-end)
 
 
