@@ -1,10 +1,12 @@
 """What the library asks of a network, and the only two places that call one."""
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import jax
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 FLAGS = {"train": False, "training": False, "is_training": False, "deterministic": True}
@@ -178,3 +180,23 @@ def _arguments(network: Any, reads: _Reads, x: Any, lam: Any, cond: PyTree, trai
 
 def _named(network: Any) -> str:
     return type(network).__name__
+
+
+def differentiable(network: Any) -> Any:
+    """The network in float32 and with plain attention, of which there are exact forward derivatives; itself if it is that.
+
+    Flash attention has none, and those of bfloat16 have three digits.
+    """
+    plain = {"dtype": "float32", "attention_implementation": None}
+    if not dataclasses.is_dataclass(network) or isinstance(network, type):
+        return network
+    fields = {field.name for field in dataclasses.fields(network)}
+    other = {name: value for name, value in plain.items() if name in fields and not _is(getattr(network, name), value)}
+    return dataclasses.replace(network, **other) if other else network
+
+
+def _is(value: Any, plain: str | None) -> bool:
+    """Whether a field's value is the plain one, whatever dtypes are written as."""
+    if plain is None:
+        return value in (None, "xla")
+    return value is None or np.dtype(value) == np.dtype(plain)

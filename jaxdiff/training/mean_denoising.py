@@ -25,7 +25,6 @@ Geng et al. 2025, arXiv 2505.13447 (MeanFlow) and arXiv 2512.02012 (the directio
 that falls: Zhang et al. 2025, arXiv 2510.20771 (AlphaFlow); `warmup` of dX/dt: Lu and Song 2024, arXiv 2410.11081.
 """
 
-import dataclasses
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,7 +37,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from jaxdiff.denoiser import Denoiser
 from jaxdiff.guidance import classifier_free
-from jaxdiff.network import applied
+from jaxdiff.network import applied, differentiable
 from jaxdiff.nn.condition import FIELDS, KEPT, size_of
 from jaxdiff.numbers import cast
 from jaxdiff.predictions import PredictionKind, kind_of
@@ -273,26 +272,6 @@ class DistilledLoss:
         **options: Any,
     ) -> tuple[Float[Array, ""], Metrics]:
         return self.loss.against(teacher, network, params, key, batch, step=step, **options)
-
-
-def differentiable(network: Any) -> Any:
-    """The network in float32 and with plain attention, of which there are exact forward derivatives; itself if it is that.
-
-    Flash attention has none, and those of bfloat16 have three digits.
-    """
-    plain = {"dtype": "float32", "attention_implementation": None}
-    if not dataclasses.is_dataclass(network) or isinstance(network, type):
-        return network
-    fields = {field.name for field in dataclasses.fields(network)}
-    other = {name: value for name, value in plain.items() if name in fields and not _is(getattr(network, name), value)}
-    return dataclasses.replace(network, **other) if other else network
-
-
-def _is(value: Any, plain: str | None) -> bool:
-    """Whether a field's value is the plain one, whatever dtypes are written as."""
-    if plain is None:
-        return value in (None, "xla")
-    return value is None or np.dtype(value) == np.dtype(plain)
 
 
 def _guided(teacher: Denoiser, cond: PyTree, scale: Array | None) -> Callable[[Array, Array], Array]:

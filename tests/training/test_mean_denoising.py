@@ -12,8 +12,9 @@ import pytest
 import jaxdiff as jd
 from jaxdiff.commands.solver_options import check_calls
 from jaxdiff.guidance.learned import check_learned
+from jaxdiff.network import differentiable
 from jaxdiff.training.loop import train
-from jaxdiff.training.mean_denoising import MeanDenoising, differentiable
+from jaxdiff.training.mean_denoising import MeanDenoising
 from jaxdiff.training.optimizer import AdamW
 from jaxdiff.training.preview import sheet_solver
 
