@@ -66,7 +66,6 @@ def test_in_a_program_and_under_a_gradient_it_is_a_function():
     np.testing.assert_array_equal(jax.vmap(lambda x: scaled(2, x))(jnp.arange(3.0)), [0, 1, 4])
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("three")
 def test_images_of_many_sizes_in_one_process():
     """Segmentations of four sizes, and again: three programs, and those that are there are traced no more."""

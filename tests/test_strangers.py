@@ -283,7 +283,6 @@ def test_commands_take_it(run, tmp_path, monkeypatch):
     assert jd.load(run, allow="strange_kit").tuned(2).calls == 2
 
 
-@pytest.mark.slow
 def test_grids_of_several_lengths_share_a_padded_program_of_own_parts(run, home):
     model = jd.load(run, allow="strange_kit")
     euler = sys.modules["strange_kit.parts"].Euler()

@@ -40,7 +40,6 @@ def floats(found):
     return [o for o in found if re.search(r"f32|f64|bf16", o.dtype) and np.prod(o.shape) >= 64]
 
 
-@pytest.mark.slow
 def test_float32_converts_nothing_and_transposes_for_attention_and_space_to_depth_only(loops):
     found = floats(operations(loops["float32"]))
     assert not [o for o in found if o.kind == "convert"]

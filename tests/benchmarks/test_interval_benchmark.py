@@ -16,7 +16,6 @@ def spread(std, grid):
     return np.prod(steps) * gains[-1] / std
 
 
-@pytest.mark.slow
 def test_few_calls_are_too_narrow_by_what_theory_says_and_many_are_not(monkeypatch):
     monkeypatch.setattr(intervals, "CALLS", (4, 64))
     monkeypatch.setattr(intervals, "SOLVERS", {"DPMpp(1)": lambda: jd.DPMpp(1), "DPMpp(2)": lambda: jd.DPMpp(2)})

@@ -173,7 +173,6 @@ def test_what_is_not_finite_somewhere_is_not_bounded():
     assert "D_y is not finite at" in row.explanation
 
 
-@pytest.mark.slow
 def test_dps_at_its_default_is_bounded_everywhere_and_has_the_posterior_s_spread():
     """The issue's case: 20 calls, noise 0.1."""
     assert bounded(DPS).result == "ok"

@@ -61,7 +61,6 @@ def test_what_is_not_checked_does_not_fail_and_what_failed_is_explained():
     assert Row.judged("limit", True, "0", "0.1", "mind the signs").explanation == ""
 
 
-@pytest.mark.slow
 def test_over_two_devices(run_python):
     code = """
 import jaxdiff as jd

@@ -63,7 +63,6 @@ def test_pigdm_is_exact_for_white_priors(operator, lam, variance, x64):
     np.testing.assert_allclose(np.ravel(got), want, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["blur", "slices"])
 def test_samples_of_pigdm_have_the_posteriors_moments(name):
     operator = OPERATORS[name]

@@ -84,7 +84,6 @@ def test_pixels_that_are_left_out_say_nothing(x64):
     assert np.all(told[seen] != plain[seen])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("stabilised", [False, True])
 @pytest.mark.parametrize("photons", [20.0, 200.0])
 def test_posterior_of_photons_beside_quadrature(stabilised, photons):

@@ -55,7 +55,6 @@ def test_calls_are_those_of_diffusers(toy):
         assert difference(y[..., : x.shape[-1]], arrays[f"call_{label}"]) < 1e-5
 
 
-@pytest.mark.slow
 def test_trajectories_are_those_of_diffusers(toy):
     _, model, cond, arrays = toy
     start = arrays["start"]
@@ -77,7 +76,6 @@ def test_attention_is_read_under_its_old_names(copy):
     jax.tree.map(np.testing.assert_array_equal, load_diffusers(copy).denoise.params, expected)
 
 
-@pytest.mark.slow
 def test_half_precision_weights_are_read_and_bfloat16_is_close(copy):
     exact = load_diffusers(copy)
     weights = copy / "unet" / FILE

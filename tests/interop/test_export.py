@@ -78,7 +78,6 @@ def expected(model, num, first=0, **options):
     return np.asarray(model.sample(jax.random.key(SEED), num, calls=CALLS, first=first, cond=cond, **options).images)
 
 
-@pytest.mark.slow
 def test_runs_alone_for_any_number_of_images_on_any_number_of_devices(model, exported):
     readme = zipfile.ZipFile(exported).read("README.md").decode()
     code = ALONE.format(readme=re.search(r"```python\n(.*?)```", readme, re.DOTALL)[1], seed=SEED)

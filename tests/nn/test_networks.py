@@ -141,7 +141,6 @@ def test_bfloat16_is_close_and_parameters_stay_float32(case, run):
     assert 0 < error < 0.03
 
 
-@pytest.mark.slow
 def test_forward_derivatives_are_the_transposes_of_backward_ones_also_of_each_image(case, quick_jit):
     """⟨u, J v⟩ = ⟨Jᵀ u, v⟩ along x and λ, a central difference along the same, and the same Jᵀ u image by image."""
     u, v = (jax.random.normal(jax.random.key(seed), case.x.shape) for seed in (1, 2))

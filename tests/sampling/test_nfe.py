@@ -38,21 +38,18 @@ def count(solver, denoise=counted, **options):
     return out.nfe, len(calls)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("solver", [*FOREIGN, diffrax.HalfSolver(diffrax.Tsit5())], ids=name)
 def test_diffrax_on_the_ode(solver):
     nfe, happened = count(solver)
     assert nfe == happened
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("solver", FOREIGN_SDE, ids=name)
 def test_diffrax_on_the_sde(solver):
     nfe, happened = count(solver, eta=1.0)
     assert nfe == happened
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("solver", "eta"), [(diffrax.Tsit5(), 0.0), (diffrax.HalfSolver(diffrax.Euler()), 1.0)], ids=str
 )
@@ -61,7 +58,6 @@ def test_adaptive(solver, eta):
     assert nfe[0] == happened
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("solver", [diffrax.Bosh3(), diffrax.HalfSolver(diffrax.Bosh3())], ids=name)
 def test_adaptive_whose_first_step_is_rejected(solver):
     """A kept first stage is evaluated again in every try."""

@@ -129,7 +129,6 @@ def test_images_of_one_value_are_refused(shape):
     ).finite.all()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("side", [3, 8])
 def test_the_bias_on_few_pixels_is_what_is_said(side):
     """200 corrections of 4,000 white images at λ = 0: variance 1 + snr² + 4/(d − 2) times the marginal's, to e⁻⁸."""

@@ -24,7 +24,6 @@ def drawn(solver, num=NUM, **options):
     return np.asarray(out.images, np.float64).reshape(num, 6), out.nfe
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("jump", [1, 3, 19])
 def test_steps_taken_again_leave_the_distribution(jump):
     once, calls = drawn(jd.DDPM())
@@ -152,7 +151,6 @@ def test_who_ends_the_run_itself_calls_once_a_step():
         Ends()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("solver", [Euler(), Twice(), jd.PredictorCorrector()], ids=lambda s: type(s).__name__)
 def test_wrappers_leave_the_distribution_of_any_solver_whose_steps_stand_alone(solver):
     """By its own formula: with or without noise, of one call or two, with rows of its own."""

@@ -42,7 +42,6 @@ def noisy(image, seed=1):
     return image + np.random.default_rng(seed).normal(0, 10, image.shape)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("size", [(8, 8), (19, 30), (5, 11)], ids=["a window", "windows", "less than a window"])
 @pytest.mark.filterwarnings("ignore:an image of")
 def test_samples_are_of_the_posterior_in_grey_levels(size):

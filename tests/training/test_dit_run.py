@@ -5,7 +5,6 @@ from pathlib import Path
 import jax
 import numpy as np
 import optax
-import pytest
 
 import jaxdiff as jd
 from jaxdiff.config import load_config
@@ -17,7 +16,6 @@ from jaxdiff.training import Stratified
 CONFIG = Path(__file__).parents[2] / "configs" / "bbbc039_64_dit.py"
 
 
-@pytest.mark.slow
 def test_a_transformer_learns_the_synthetic_microscope_and_its_run_loads(tmp_path):
     config = load_config(CONFIG)
     assert config.network == jd.DiT.S(patch_size=4)

@@ -161,7 +161,6 @@ def wait_for_step(folder, step, pair):
     pytest.fail("\n".join(ended(process)[1][-2000:] for process in pair))
 
 
-@pytest.mark.slow
 @posix
 def test_hosts_with_other_configs_are_refused_by_field_and_make_no_folder(tmp_path):
     config = tmp_path / "it.py"

@@ -28,7 +28,6 @@ def held(run):
     return {name for name, file in known.files.items() if file.part == "validation"}
 
 
-@pytest.mark.slow
 def test_other_data_are_refused_by_name_and_accepted_by_a_recorded_flag(config, folder, capsys):
     first = config(data=Folder(path=folder), steps=2, validation_images=2)
     run = train(first)

@@ -88,7 +88,6 @@ def stopped(config, after: int):
     assert error.value is died
 
 
-@pytest.mark.slow
 def test_a_resumed_run_keeps_the_same_power_function_averages(config):
     kept = {"power_ema": PowerEMA(every=2), "checkpoint": Every(steps=3)}
     whole, parts = train(config(name="whole", **kept)), config(name="parts", **kept)
@@ -110,7 +109,6 @@ def test_rows_behind_the_checkpoint_are_taken_again_and_not_doubled(config):
     assert [row["step"] for row in rows(run.folder)] == [1, 2, 3, 4, 5, 6]
 
 
-@pytest.mark.slow
 def test_rows_over_a_resume_are_those_of_an_undisturbed_run(config):
     fields = {"checkpoint": Every(steps=2), "log_every": 5, "steps": 12}
     whole, parts = train(config(name="whole", **fields)), config(name="parts", **fields)
@@ -144,7 +142,6 @@ def told_to_stop(config, at: int):
     assert stop.value.code == 143
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("drawn", [False, True])
 def test_a_run_killed_before_its_last_measurements_makes_up_for_them(config, monkeypatch, drawn):
     fields = {"previews": 2, "validation_images": 2}
@@ -195,7 +192,6 @@ def test_a_folder_of_another_config_is_refused_with_every_difference(config):
     assert before == sorted((p, p.stat().st_mtime_ns) for p in folder.rglob("*"))
 
 
-@pytest.mark.slow
 def test_a_run_of_before_there_were_some_fields_goes_on_and_one_of_later_is_refused(config):
     unet = UNet(width=8, multipliers=(1,), blocks=1, attention=(False,), dropout=0.1)
     folder = train(config(network=unet))

@@ -177,7 +177,6 @@ print("equal")
 """
 
 
-@pytest.mark.slow
 def test_devices_however_they_share_average_and_teacher_equal_one_device(run_python):
     code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n" + DEVICES
     assert run_python(code, devices=4).endswith("equal\n")

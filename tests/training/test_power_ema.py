@@ -71,7 +71,6 @@ def test_other_lengths_and_times_come_out_as_exact_tracking_gives_them():
     assert combination(*zip(*pairs), steps, 0.003)[1] > 0.2  # much shorter than any that was kept
 
 
-@pytest.mark.slow
 def test_a_run_keeps_snapshots_and_gives_any_length(config, compiled_once):
     unet = UNet(width=8, multipliers=(1,), blocks=1, attention=(False,))
     run = train(config(network=unet, power_ema=PowerEMA(lengths=(0.05, 0.10, 0.2), every=2), steps=7))

@@ -31,7 +31,6 @@ def examples(denoise, seed, num) -> Examples:
     return teach(jax.random.key(seed), denoise, shape=SHAPE, num=num, grid=np.linspace(-6, 6, 150), batch=64)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("order", [1, 2, 3])
 @pytest.mark.parametrize("calls", [1, 2, 5])
 def test_start_is_dpmpp_on_the_grid(mixture, order, calls):
@@ -44,7 +43,6 @@ def test_start_is_dpmpp_on_the_grid(mixture, order, calls):
     np.testing.assert_allclose(got, run(mixture, jd.DPMpp(order=order), x, grid)[0], atol=1e-10)
 
 
-@pytest.mark.slow
 def test_one_call_solves_an_isotropic_gaussian():
     """There the flow is x0 = m + s (x − α m)/√(α² s² + σ²): a combination of x and D(x, λ) at any λ."""
     denoise = jd.analytic.Gaussian(np.full(SHAPE, 0.7), np.full(SHAPE, 0.3))
@@ -55,7 +53,6 @@ def test_one_call_solves_an_isotropic_gaussian():
     assert unseen.rms(run(denoise, solver, unseen.start)[0]) < 1e-5
 
 
-@pytest.mark.slow
 def test_beats_every_solver_on_its_own_best_grid(mixture):
     learned, unseen = examples(mixture, 0, 128), examples(mixture, 1, 64)
     others = compare(mixture, SCHEDULE, 4, learned, unseen)

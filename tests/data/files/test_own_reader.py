@@ -87,7 +87,6 @@ def home(tmp_path, monkeypatch):
     sys.modules.pop("jaxdiff_config_mine", None)
 
 
-@pytest.mark.slow
 def test_it_trains_and_segments_a_folder_in_which_one_file_is_damaged(home, capsys):
     assert train(["mine.py", "--check"]) == 0
     assert "from NumPy" in capsys.readouterr().out
