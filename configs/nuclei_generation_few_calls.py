@@ -30,7 +30,7 @@ config = TrainConfig(
     ),
     loss=MeanDenoising(teacher="nuclei_generation", warmup=500),
     init_from="nuclei_generation",
-    optimizer=AdamW(learning_rate=3e-4, warmup=100),
+    optimizer=AdamW(learning_rate=5e-4, warmup=100),
     batch_size=16,
     steps=2500,
 )

@@ -43,13 +43,15 @@ from jaxdiff.numbers import cast
 from jaxdiff.predictions import PredictionKind, kind_of
 from jaxdiff.process.gaussian import alpha, sigma
 from jaxdiff.seeds import check_key
-from jaxdiff.training.lam_sampler import LamSampler, Stratified
+from jaxdiff.training.lam_sampler import Stratified
 from jaxdiff.training.loss import Metrics, dropped, randomness
 
 SMALLEST = 0.05
 """Flow time below which errors of u = (z − X)/t weigh as at this one: 1/t² is without bound at the clean end."""
 NOISY, LARGEST_GAIN = -6.0, 50.0
 """λ where default grids begin, and how much of an output there may become of the image before a warning says it."""
+CLEAN = 0.01
+"""Flow time that steps to the clean end are taken to end at, or that of the cleanest images of training: X is D there."""
 SMALL = 0.01
 """Mean square of what (1) leaves below which the loss is the square of an error, whatever `power`."""
 
@@ -152,7 +154,7 @@ class MeanDenoisingLoss:
     """
 
     settings: MeanDenoising
-    lam_sampler: LamSampler
+    lam_sampler: Stratified
     predicts: str | PredictionKind = "v"
     sigma_data: float = 1.0
     drop_condition: float = 0.1
@@ -216,12 +218,14 @@ class MeanDenoisingLoss:
         else:
             D = _guided(teacher, cond, scale if high > 0 else None)(_scaled(alpha(lam) + sigma(lam), z), lam)
         D = jax.lax.stop_gradient(D.astype(jnp.float32))
+        # At r = 0 nothing in (1) to (3) ties X to D: whatever is constant along the flow leaves no error.
+        end = jnp.where(r > 0, r, max(CLEAN, 1 / (1 + np.exp(self.lam_sampler.schedule.lam_max))))
         risen = jnp.clip(step / settings.warmup, 0.0, 1.0) if settings.warmup else 1.0
         per, axes = 1 / jnp.maximum(t, SMALLEST), tuple(range(1, x0.ndim))
         if settings.part > 0:
             X = mean(network, z, lam, r)
-            part = jnp.where(r < t, settings.part**risen, 1.0)
-            s = jnp.maximum(t - part * (t - r), 1e-3 * t)
+            part = jnp.where(end < t, settings.part**risen, 1.0)
+            s = jnp.minimum(t, t - part * (t - end))
             later = mean(network, D + _scaled(s / t, z - D), jnp.log((1 - s) / s), r)
             known = X - D - _scaled((1 - part) * t / s, later - D)
             left = known if teacher is not None else known + _scaled(part, D - x0)
@@ -231,7 +235,7 @@ class MeanDenoisingLoss:
             X, slope = jax.jvp(lambda z, lam: mean(differentiable(network), z, lam, r), (z, lam), along)
             if differentiable(network) is not network:
                 X = mean(network, z, lam, r)
-            known = _scaled(r / t, X - D) + _scaled((t - r) * risen, slope)
+            known = _scaled(jnp.minimum(end / t, 1.0), X - D) + _scaled(jnp.maximum(t - end, 0.0) * risen, slope)
             left = known if teacher is not None else known + D - x0
         # The gradient of |e|² moves X by −R: what R is made of is held fixed.
         square = jnp.mean(_scaled(per, X - jax.lax.stop_gradient(X - left)) ** 2, axis=axes)

@@ -65,7 +65,7 @@ def drawn(num):
 
 
 def test_the_exact_mean_of_its_teacher_has_no_error():
-    loss = loss_of(Linear(), "teacher", power=0.0)
+    loss = loss_of(Linear(), "teacher", power=0.0, to_clean=0.0)
     value = jax.jit(lambda variables: loss(Linear(), variables, KEY, drawn(512), teacher=GAUSSIAN)[0])
     assert value(EXACT) < 1e-8  # float32, weights up to 1/0.05²
     assert value(BLIND) > 0.05
@@ -75,7 +75,10 @@ def test_parts_of_a_step_lead_to_their_limit():
     """(3) of the exact X is the error of a step with D over a part, of second order; its gradient is that of (1)."""
 
     def value(share, part):
-        loss, variables = loss_of(Linear(), "teacher", power=0.0, no_step=0.0, part=part), {"params": {"share": share}}
+        loss, variables = (
+            loss_of(Linear(), "teacher", power=0.0, no_step=0.0, to_clean=0.0, part=part),
+            {"params": {"share": share}},
+        )
         return loss(Linear(), variables, KEY, drawn(512), teacher=GAUSSIAN)[0]
 
     of_exact = [float(value(jnp.ones(()), part)) for part in (0.1, 0.05, 0.025)]
@@ -83,6 +86,21 @@ def test_parts_of_a_step_lead_to_their_limit():
     slopes = [float(jax.grad(value)(jnp.zeros(()), part)) for part in (0.0, 0.01, 1.0)]
     np.testing.assert_allclose(slopes[1], slopes[0], rtol=0.03)
     assert abs(slopes[2]) < 1e-6 * abs(slopes[0])  # all of the step with D: X = D, which is blind
+
+
+@pytest.mark.parametrize("part", [0.0, 0.05])
+def test_steps_to_the_clean_end_are_tied_to_the_teacher(part):
+    """At r = 0 all that is constant along the flow leaves no error but at the cleanest images, where X is D."""
+
+    class Constant(Linear):
+        def apply(self, variables, x, lam, cond=None):
+            return jnp.zeros_like(x) + variables["params"]["share"]
+
+    loss = loss_of(Constant(), "teacher", part=part, power=0.0, no_step=0.0, to_clean=1.0)
+    zero = jd.analytic.Gaussian(np.zeros((1, 2)), np.zeros((2, 2)))
+    slope = jax.grad(lambda variables: loss(Constant(), variables, KEY, drawn(512), teacher=zero)[0])
+    assert slope(EXACT)["params"]["share"] > 0.01
+    assert abs(slope(BLIND)["params"]["share"]) < 1e-6
 
 
 def test_from_scratch_the_exact_mean_is_where_the_gradient_vanishes():
