@@ -14,12 +14,13 @@ as well, E[x0 − D | x] = 0, is held to the images everywhere:
 
     R = (r/t) (X − D) + (D − x0) + (t − r) dX/dt                                                                    (2)
 
-Distilled, D is the teacher's. dX/dt of a network is rough near t = 1, and X can run away. With a part p of the step by D, to
+Distilled, D is the teacher's. dX/dt of a network is rough near t = 1. With a part p of the step by D, to
 s = t − p (t − r), and X of the rest, both means,
 
     R = X − D − (1 − p) (t/s) (X(z_s, s, r) − D) = 0,    z_s = D + (s/t) (z − D)                                   (3)
 
-moves X to where it lies between the two; R/p is (1) as p vanishes, and to the clean end it is consistency, X = X(z_s, s, 0).
+moves X to where it lies between the two; R/p is (1) as p vanishes. To the clean end, r = 0, all of them say that X is
+constant along the flow and none that it is D's mean, so that r is `CLEAN` in them; the network is told the whole step.
 
 Geng et al. 2025, arXiv 2505.13447 (MeanFlow) and arXiv 2512.02012 (the direction of dX/dt by the network's own D); a `part`
 that falls: Zhang et al. 2025, arXiv 2510.20771 (AlphaFlow); `warmup` of dX/dt: Lu and Song 2024, arXiv 2410.11081.
@@ -78,8 +79,7 @@ class MeanDenoising:
     """p of the weight 1/(|e|² + 0.01)^p of an example, e what (1) leaves of it; 0: none, 1: errors of all sizes weigh alike.
     From scratch e is without the difference of image and D: weighed by that, D would not be the mean of images."""
     part: float = 0.05
-    """Of a step, that D is followed for; X is what that and X of the rest make, (3). 0: its limit, (1) and (2), exact, and
-    unstable with networks of images."""
+    """Of a step, that D is followed for; X is what that and X of the rest make, (3). 0: its limit, (1) and (2)."""
     warmup: int = 0
     """Steps over which it begins: `part` falls from 1, X = D for all steps; of 0 the weight of dX/dt rises from 0 to 1, which
     does not train steps to the clean end before, as without dX/dt they weigh r/t = 0."""
