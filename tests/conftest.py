@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import jax
@@ -41,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (counts[item.path], item.path))
 
 
-FILES_PER_CLEARING = 12
+FILES, FILES_PER_CLEARING = count(1), 12
 """XLA's compiler looks through what all programs that live have left, some 1.5 MB each, whenever it compiles another: after
 5,000 programs and 6 GB a sum of two numbers took it a second."""
 
@@ -50,15 +51,9 @@ FILES_PER_CLEARING = 12
 def programs_do_not_pile_up():
     """Forgets all compiled programs after some files."""
     yield
-    global files_since
-    files_since += 1
-    if files_since >= FILES_PER_CLEARING:
-        files_since = 0
+    if next(FILES) % FILES_PER_CLEARING == 0:
         jax.clear_caches()
         gc.collect()
-
-
-files_since = 0
 
 
 @pytest.fixture
