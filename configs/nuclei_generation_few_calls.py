@@ -3,6 +3,7 @@
 data    BBBC039 (CC0), 520 x 696 fields with masks: `--data.path FOLDER`, or `--data.download` to fetch it
 device  two CPU cores
 time    2,500 steps of 16, each about three times one of ordinary training
+result  good at one call and not yet at two: docs/decisions.md
 """
 
 from pathlib import Path
